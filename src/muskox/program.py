@@ -1,0 +1,244 @@
+"""Program and Engine: the joint on which everything turns.
+
+A program says what is computed, purely: rounds over shards, merged in the fixed tree, until it is done. An engine says where.
+This file owns both contracts and the values that cross between them; it never knows which engine runs or where data lies.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from muskox.errors import CallerError
+from muskox.records import Array, Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+T = TypeVar("T")
+
+BLOCK_ROWS = 16_384  # rows of a block, the unit of compute: 28 float64 columns of it lie in a 4 MB cache
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a program may know of a dataset before it sees a row.
+
+    columns : name -> type ("int", "float", "bool", "string", "timestamp"), in the order of the file
+    shard_rows : rows of each shard, by shard index
+    """
+
+    columns: Mapping[str, str]
+    shard_rows: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(self.shard_rows)
+
+    @property
+    def shards(self) -> int:
+        return len(self.shard_rows)
+
+
+class Block:
+    """A fixed number of consecutive rows of one shard.
+
+    ``block["distance"]`` is a NumPy array of shape (rows,): int64 columns without missing values as int64, other numbers as
+    float64 with NaN where a value is missing, bool without missing values as bool, text as objects with None where missing.
+    ``block.batch`` is the Arrow record batch itself.
+    """
+
+    __slots__ = ("batch",)
+
+    def __init__(self, batch: "pa.RecordBatch") -> None:
+        self.batch = batch
+
+    @property
+    def rows(self) -> int:
+        return int(self.batch.num_rows)
+
+    def __getitem__(self, name: str) -> Array:
+        position = self.batch.schema.get_field_index(name)
+        if position < 0:
+            raise CallerError(f"no column {name!r}: this dataset has {', '.join(self.batch.schema.names)}")
+        column = self.batch.column(position)
+        return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
+class Shard:
+    """One shard as a program sees it: its index, its rows, its blocks, and a place to keep what it derived from them.
+
+    ``cached`` keeps derived values (an encoded matrix, say) as long as the worker holds the shard: a pure function of the
+    shard and the key, so whether it was kept or made again can be seen only in the time it takes.
+    """
+
+    __slots__ = ("_cache", "_open", "index", "rows")
+
+    def __init__(self, index: int, rows: int, open_blocks: Callable[[], Iterator[Block]]) -> None:
+        self.index = index
+        self.rows = rows
+        self._open = open_blocks
+        self._cache: dict[str, Any] = {}
+
+    @property
+    def blocks(self) -> Iterator[Block]:
+        """The blocks, from first row to last; each has BLOCK_ROWS rows but the last."""
+        return self._open()
+
+    def cached(self, key: str, make: Callable[[], T]) -> T:
+        if key not in self._cache:
+            self._cache[key] = make()
+        value: T = self._cache[key]
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What `update` returns instead of a state when the program has its result."""
+
+    result: Record
+
+
+@runtime_checkable
+class Program(Protocol):
+    """What a job computes. Every method is pure: same arguments, same bits, in any process.
+
+    A built-in program lives under ``muskox.`` and travels by name and `parameters`; see :func:`reference`.
+    """
+
+    def initial(self, manifest: Manifest) -> Record:
+        """Return the state before the first round."""
+
+    def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
+        """Return this shard's contribution to the round; a shard may have no rows and so no blocks."""
+
+    def merge(self, left: Record, right: Record) -> Record:
+        """Return the contribution of two neighbours in the fixed tree."""
+
+    def update(self, state: Record, total: Record) -> Record | Done:
+        """Return the state after the round, or the result. Every worker computes it, so it draws on nothing else."""
+
+
+@runtime_checkable
+class Reports(Protocol):
+    """A program that has something to tell about a state: the loss, say. Finite floats by name."""
+
+    def report(self, state: Record) -> Mapping[str, float]: ...
+
+
+@runtime_checkable
+class Portable(Protocol):
+    """A built-in program: found again by its class's name and rebuilt from its parameters."""
+
+    def parameters(self) -> Record: ...
+
+    @classmethod
+    def from_parameters(cls, parameters: Record) -> "Program": ...
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """One finished round as a watcher sees it. `round` counts from 1; `generation` is 0 in process."""
+
+    round: int
+    metrics: Mapping[str, float]
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run a program, none of which changes a bit of its result.
+
+    workers : how many workers at most; None means as many as the engine finds sensible
+    name : register the result as a model of this name (clusters only)
+    rounds_max : stop with CallerError("... did not finish") after so many rounds: a program that never ends is a bug
+    on_round : called with every round that the watcher sees; may skip rounds
+    lineage : what to record beside the model (JSON), not in its digest
+    """
+
+    workers: int | None = None
+    name: str | None = None
+    rounds_max: int = 1_000_000
+    on_round: Callable[[RoundReport], None] | None = None
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a finished program left: its result, and how many rounds it took."""
+
+    result: Record
+    rounds: int
+
+
+class Engine(Protocol):
+    """What runs programs: in_process, nodes, and later spark, dask, ray. Same program, same dataset, same bits."""
+
+    def run(self, program: Program, dataset: Any, options: RunOptions) -> Outcome: ...
+
+
+@runtime_checkable
+class Runs(Protocol):
+    """A dataset that knows its engine: what `fit(dataset, target=...)` accepts, whichever cluster it lies on."""
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    def run(self, program: Program, options: RunOptions) -> Outcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayPartition:
+    """How arrays in memory are cut into shards: exactly as `put` does it.
+
+    shards : how many
+    by : "rows" (contiguous) or "hash:COLUMN"
+    """
+
+    shards: int = 1
+    by: str = "rows"
+
+
+_in_process: list[Callable[["pa.Table", ArrayPartition], Runs]] = []
+
+
+def set_in_process(make: Callable[["pa.Table", ArrayPartition], Runs]) -> None:
+    """Say how a table in memory becomes a dataset that runs programs in this process (the top-level package does)."""
+    _in_process[:] = [make]
+
+
+def in_process(table: "pa.Table", partition: ArrayPartition) -> Runs:
+    """Return `table`, cut by `partition`, as a dataset whose engine is this process."""
+    assert _in_process, "importing muskox sets the in-process engine"
+    return _in_process[0](table, partition)
+
+
+def reference(program: Portable) -> Record:
+    """Return what another process needs to rebuild a built-in `program`."""
+    kind = type(program)
+    return {"program": f"{kind.__module__}:{kind.__qualname__}", "parameters": program.parameters()}
+
+
+def resolve(record: Mapping[str, Any]) -> Program:
+    """Return the built-in program that :func:`reference` described.
+
+    Raises
+    ------
+    CallerError
+        If it names anything outside muskox, or nothing.
+    """
+    from importlib import import_module
+
+    name = str(record.get("program"))
+    module, _, qualname = name.partition(":")
+    if not module.startswith("muskox."):
+        raise CallerError(f"{name!r} is not a program of muskox")
+    try:
+        kind = getattr(import_module(module), qualname)
+    except (ImportError, AttributeError) as error:
+        raise CallerError(f"this version of muskox has no program {name!r}") from error
+    if not (isinstance(kind, type) and hasattr(kind, "from_parameters")):
+        raise CallerError(f"{name!r} is not a program")
+    program: Program = kind.from_parameters(record["parameters"])
+    return program
