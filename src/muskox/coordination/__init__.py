@@ -1,0 +1,54 @@
+"""Our use of ZooKeeper: session, layout, membership, leadership with fencing, configuration, recipes. The front door."""
+
+from muskox.coordination import layout
+from muskox.coordination.cluster import found_cluster, read_cluster
+from muskox.coordination.config import SETTINGS, Config, read_config, write_setting
+from muskox.coordination.keys import Plane, derive, make_secret, read_secret
+from muskox.coordination.leadership import Candidacy
+from muskox.coordination.members import live_members, register
+from muskox.coordination.recipes import Lock, Semaphore, barrier, queue
+from muskox.coordination.session import (
+    SESSION_TIMEOUT_S,
+    Address,
+    Check,
+    Create,
+    Delete,
+    Notify,
+    Operation,
+    Refused,
+    Session,
+    Set,
+    parse_url,
+)
+
+__all__ = [
+    "SESSION_TIMEOUT_S",
+    "SETTINGS",
+    "Address",
+    "Candidacy",
+    "Check",
+    "Config",
+    "Create",
+    "Delete",
+    "Lock",
+    "Notify",
+    "Operation",
+    "Plane",
+    "Refused",
+    "Semaphore",
+    "Session",
+    "Set",
+    "barrier",
+    "derive",
+    "found_cluster",
+    "layout",
+    "live_members",
+    "make_secret",
+    "parse_url",
+    "queue",
+    "read_cluster",
+    "read_config",
+    "read_secret",
+    "register",
+    "write_setting",
+]
