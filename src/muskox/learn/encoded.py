@@ -1,0 +1,174 @@
+"""Encoded shards and the logistic objective over them: the inner loop of training.
+
+A block is kept as a numeric matrix (columns, rows), so that a sum over columns runs along rows and the order of additions per
+row is the order of columns, and as int32 codes. Several categorical columns share one code (month x carrier, say): one gather
+and one ``bincount`` then serve them all, at the price of a table of at most GROUP_CODES_MAX numbers. Nothing here depends on
+the CPU: einsum without BLAS, libm's exp by ``expit``, ``bincount`` in row order.
+
+Logistic loss, with sign s = -1 or +1, z = w.x + b, p = 1 / (1 + exp(-s z)): loss = -log p, d loss / d z = s (p - 1).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, xlogy
+
+from muskox.learn.columns import Codes, Column, Floats
+from muskox.learn.encoder import Encoder
+from muskox.program import BLOCK_ROWS, Block
+
+GROUP_CODES_MAX = 4096  # doubles of a 32 kB table: it stays in a core's first cache beside the rows that stream by
+FACTORS = 32  # probabilities multiplied together before one logarithm is taken: libm's log costs as much as its exp
+PRODUCT_MIN = 1e-280  # below it a product of probabilities may have lost digits to underflow
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Categorical columns that share one code: their places, their widths, where their coefficients start."""
+
+    columns: tuple[int, ...]
+    widths: tuple[int, ...]
+    starts: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.widths))
+
+    def codes(self, codes: Sequence[Codes]) -> Codes:
+        total = np.zeros(codes[0].shape, dtype=np.int32)
+        for index, width in zip(self.columns, self.widths, strict=True):
+            total *= width
+            total += codes[index]
+        return total
+
+    def table(self, coefficients: Floats) -> Floats:
+        """Return for each shared code the sum of its columns' coefficients."""
+        table = np.zeros(1)
+        for start, width in zip(self.starts, self.widths, strict=True):
+            table = (table[:, None] + coefficients[start : start + width]).ravel()
+        return table
+
+    def spread(self, sums: Floats, out: Floats) -> None:
+        """Add the sums of the shared codes up for each column, into `out` at its start."""
+        cube = sums.reshape(self.widths)
+        for axis, (start, width) in enumerate(zip(self.starts, self.widths, strict=True)):
+            others = tuple(other for other in range(len(self.widths)) if other != axis)
+            out[start : start + width] = cube.sum(axis=others)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBlock:
+    """One block ready for training: numbers (columns, rows), codes (groups, rows), signs (rows,): +1 for the second class."""
+
+    numbers: Floats
+    codes: Codes
+    signs: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """Buffers of one pass over a shard."""
+
+    margin: Floats
+    gathered: Floats
+    probability: Floats
+
+    @classmethod
+    def make(cls) -> "Scratch":
+        rows = BLOCK_ROWS + FACTORS
+        return cls(np.empty(rows), np.empty(rows), np.empty(rows))
+
+
+def groups_of(encoder: Encoder) -> list[Group]:
+    """Return how the categorical columns share codes: widest first, each into the first group that has room."""
+    widths, first = encoder.widths, len(encoder.numeric)
+    starts = [first + sum(widths[:index]) for index in range(len(widths))]
+    members: list[list[int]] = []
+    for index in sorted(range(len(widths)), key=lambda index: (-widths[index], index)):
+        room = (group for group in members if np.prod([widths[i] for i in group]) * widths[index] <= GROUP_CODES_MAX)
+        found = next(room, None)
+        if found is None:
+            members.append([index])
+        else:
+            found.append(index)
+    return [
+        Group(tuple(group), tuple(widths[i] for i in group), tuple(starts[i] for i in group)) for group in map(sorted, members)
+    ]
+
+
+def encode_shard(encoder: Encoder, target: Column, positive: object, blocks: Iterator[Block]) -> list[EncodedBlock]:
+    """Return the blocks of a shard, encoded; the label is +1 where the target is `positive`."""
+    groups = groups_of(encoder)
+    encoded = []
+    for block in blocks:
+        codes = encoder.codes(block.batch)
+        shared = [group.codes(codes) for group in groups]
+        matrix = np.array(shared, dtype=np.int32).reshape(len(groups), block.rows)
+        labels = np.array([value == positive for value in target.values(block.batch).to_pylist()])
+        encoded.append(EncodedBlock(encoder.numbers(block.batch), matrix, np.where(labels, 1.0, -1.0)))
+    return encoded
+
+
+def objective_sums(encoder: Encoder, blocks: Sequence[EncodedBlock], coefficients: Floats) -> Floats:
+    """Return the sums over the rows of `blocks`: gradient by encoded feature, by intercept, and loss.
+
+    Parameters
+    ----------
+    coefficients : shape (width + 1,), the intercept last
+
+    Returns
+    -------
+    shape (width + 2,)
+    """
+    groups, numeric = groups_of(encoder), len(encoder.numeric)
+    tables = [group.table(coefficients) for group in groups]
+    by_code = [np.zeros(group.size) for group in groups]
+    sums = np.zeros(coefficients.size + 1)
+    scratch = Scratch.make()
+    for block in blocks:
+        residual, loss = residuals(block, coefficients, tables, scratch)
+        if numeric:
+            sums[:numeric] += np.einsum("ji,i->j", block.numbers, residual, optimize=False)
+        for codes, total in zip(block.codes, by_code, strict=True):
+            np.add(total, np.bincount(codes, weights=residual, minlength=total.size), out=total)
+        sums[-2] += np.add.reduce(residual)
+        sums[-1] += loss
+    for group, total in zip(groups, by_code, strict=True):
+        group.spread(total, sums)
+    return sums
+
+
+def residuals(block: EncodedBlock, coefficients: Floats, tables: Sequence[Floats], scratch: Scratch) -> tuple[Floats, float]:
+    """Return d loss / d z of each row (in a buffer of `scratch`), and the sum of the losses."""
+    rows = block.signs.size
+    margin, gathered = scratch.margin[:rows], scratch.gathered[:rows]
+    if block.numbers.shape[0]:
+        weights = coefficients[: block.numbers.shape[0]]
+        np.einsum("ji,j->i", block.numbers, weights, out=margin, optimize=False)
+        margin += coefficients[-1]
+    else:
+        margin.fill(coefficients[-1])
+    for codes, table in zip(block.codes, tables, strict=True):
+        np.take(table, codes, out=gathered, mode="clip")  # "clip" alone writes to `out` unbuffered; codes are in range
+        margin += gathered
+    margin *= block.signs
+    padded = -(-rows // FACTORS) * FACTORS
+    probability = scratch.probability[:padded]
+    probability[rows:] = 1.0
+    expit(margin, out=probability[:rows])
+    loss = negative_log_sum(probability, margin)
+    residual = np.subtract(probability[:rows], 1.0, out=gathered)
+    residual *= block.signs
+    return residual, loss
+
+
+def negative_log_sum(probability: Floats, margin: Floats) -> float:
+    """Return -sum(log(probability)), taking one logarithm for FACTORS rows.
+
+    A probability is right to an ulp however small, so a product of 32 is to 32 ulp, unless it underflows: then by `margin`.
+    """
+    products = np.multiply.reduce(probability.reshape(FACTORS, -1), axis=0)
+    if products.min() >= PRODUCT_MIN:
+        return -float(np.add.reduce(xlogy(1.0, products)))
+    return float(np.add.reduce(np.logaddexp(0.0, -margin)))

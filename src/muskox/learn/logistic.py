@@ -1,0 +1,222 @@
+"""Logistic regression as one program: round 1 learns the encoder, every round after it evaluates the objective once.
+
+The objective is scikit-learn's, divided by C n: mean log loss + sum(penalty_j w_j**2) / (2 C n), the intercept unpenalised.
+The optimiser always works on standardised columns; without `standardise` the penalty is what changes (w on the raw column is
+w / scale), so that the minimum is the one over raw columns.
+
+The solver starts at w = 0 and the intercept that fits the share of the second class, and knows the diagonal of the Hessian
+there from the encoder's counts: p (1 - p) E[x_j**2] + penalty_j / (C n).
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from muskox.digest import digest
+from muskox.errors import CallerError
+from muskox.learn import descent, lbfgs
+from muskox.learn.columns import Column, Floats, choose, from_record, target_column, to_record
+from muskox.learn.encoded import encode_shard, objective_sums
+from muskox.learn.encoder import CATEGORIES_MAX, Encoder, encoder_record
+from muskox.learn.statistics import merge as merge_statistics
+from muskox.learn.statistics import shard_statistics
+from muskox.program import Block, Done, Manifest, Program, Shard
+from muskox.records import Record
+
+SOLVERS = ("lbfgs", "gd")
+MODEL = "muskox.learn:LogisticRegression"
+
+
+@dataclass(frozen=True, slots=True)
+class LogisticProgram:
+    """Train a binary logistic regression on the columns of a dataset; the result is the model's record.
+
+    Parameters
+    ----------
+    target : column with two values: bool, int or string
+    features : columns to learn from; None means all but the target
+    categorical : int columns to take as categories
+    C : inverse strength of the L2 penalty, as in scikit-learn
+    max_rounds : evaluations of the objective at most
+    tol : stop when no component of the mean objective's gradient, over standardised columns, exceeds it
+    learning_rate : of solver "gd"; None finds the step by backtracking
+    """
+
+    target: str
+    features: tuple[str, ...] | None = None
+    categorical: tuple[str, ...] = ()
+    C: float = 1.0
+    solver: str = "lbfgs"
+    max_rounds: int = 100
+    tol: float = 1e-6
+    learning_rate: float | None = None
+    standardise: bool = True
+    categories_max: int = CATEGORIES_MAX
+
+    def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise CallerError(f"solver={self.solver!r}: it is one of {', '.join(SOLVERS)}")
+        require_number("C", self.C, above=0.0)
+        require_number("tol", self.tol, above=-1e-300)
+        if self.learning_rate is not None:
+            require_number("learning_rate", self.learning_rate, above=0.0)
+        require_count("max_rounds", self.max_rounds)
+        require_count("categories_max", self.categories_max)
+
+    def parameters(self) -> Record:
+        lists = {"features": None if self.features is None else list(self.features), "categorical": list(self.categorical)}
+        return {**asdict(self), **lists}
+
+    @classmethod
+    def from_parameters(cls, parameters: Record) -> Program:
+        features = parameters["features"]
+        tuples = {
+            "features": None if features is None else tuple(features),
+            "categorical": tuple(parameters["categorical"]),
+        }
+        return cls(**{**parameters, **tuples})
+
+    def initial(self, manifest: Manifest) -> Record:
+        target = target_column(manifest, self.target)
+        columns = choose(manifest, self.target, self.features, self.categorical)
+        return {"phase": "encode", "columns": to_record(columns), "target": to_record([target])}
+
+    def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
+        target = from_record(state["target"])
+        if state["phase"] == "encode":
+            columns = from_record(state["columns"]) + target
+            limits = [self.categories_max for column in columns[:-1] if column.categorical]
+            return shard_statistics(columns, [*limits, 2], shard.index, blocks)
+        encoder = Encoder(state["encoder"])
+        positive = state["classes"][1]
+        encoded = shard.cached(state["key"], lambda: encode_shard(encoder, target[0], positive, blocks))
+        return {"sums": objective_sums(encoder, encoded, state["solver"]["point"])}
+
+    def merge(self, left: Record, right: Record) -> Record:
+        if "sums" in left:
+            return {"sums": left["sums"] + right["sums"]}
+        return merge_statistics(left, right)
+
+    def update(self, state: Record, total: Record) -> Record | Done:
+        if state["phase"] == "encode":
+            return self._begin(state, total)
+        point, rows = state["solver"]["point"], state["rows"]
+        penalty = state["penalty"] / (self.C * rows)
+        gradient = total["sums"][:-1] / rows + penalty * point
+        loss = float(total["sums"][-1] / rows + 0.5 * lbfgs.inner(penalty * point, point))
+        advance = lbfgs.advance if self.solver == "lbfgs" else descent.advance
+        state = {**state, "round": state["round"] + 1, "solver": advance(state["solver"], loss, gradient, self.tol)}
+        if state["solver"]["status"] != lbfgs.RUNNING or state["round"] >= self.max_rounds:
+            return Done(self._model(state))
+        return state
+
+    def report(self, state: Record) -> Mapping[str, float]:
+        if state["phase"] == "encode" or state["solver"]["loss"] is None:
+            return {}
+        solver = state["solver"]
+        return {"loss": float(solver["loss"]), "gradient_norm": float(np.max(np.abs(solver["gradient"])))}
+
+    def _begin(self, state: Record, total: Record) -> Record:
+        columns, target = from_record(state["columns"]), from_record(state["target"])[0]
+        record = encoder_record(columns, total, self.standardise)
+        classes = classes_of(target, total)
+        encoder, rows, positive = Encoder(record), total["rows"], total["counts"][-1][1]
+        point = np.zeros(encoder.width + 1)
+        point[-1] = math.log(positive / (rows - positive))
+        penalty = np.zeros(encoder.width + 1)
+        penalty[:-1] = 1.0
+        if not self.standardise:
+            penalty[: len(encoder.numeric)] = 1.0 / (encoder.scale * encoder.scale)
+        bend = positive / rows * (1.0 - positive / rows)
+        diagonal = bend * second_moments(encoder, total) + penalty / (self.C * rows)
+        return {
+            "phase": "fit",
+            "encoder": record,
+            "target": state["target"],
+            "classes": classes,
+            "key": "logistic/" + digest({"encoder": record, "target": state["target"], "classes": classes}),
+            "rows": rows,
+            "penalty": penalty,
+            "round": 0,
+            "solver": self._start(point, diagonal),
+        }
+
+    def _start(self, point: Floats, diagonal: Floats) -> Record:
+        if self.solver == "lbfgs":
+            return lbfgs.start(point, 1.0 / diagonal)
+        bound = float(np.add.reduce(diagonal))  # the trace bounds the greatest eigenvalue
+        step = 1.0 / bound if self.learning_rate is None else float(self.learning_rate)
+        return descent.start(point, step, self.learning_rate is not None)
+
+    def _model(self, state: Record) -> Record:
+        """Return the model: the best point, which is where the solver stands, not where it would look next."""
+        solver = state["solver"]
+        point = standing(solver)
+        return {
+            "model": MODEL,
+            "kind": "logistic",
+            "parameters": self.parameters(),
+            "encoder": state["encoder"],
+            "target": state["target"],
+            "classes": state["classes"],
+            "coef": point[:-1].copy(),
+            "intercept": point[-1:].copy(),
+            "rounds": state["round"],
+            "status": solver["status"] if solver["status"] != lbfgs.RUNNING else "max_rounds",
+            "loss": float(solver["loss"]),
+            "gradient_norm": float(np.max(np.abs(solver["gradient"]))),
+        }
+
+
+def require_number(name: str, value: object, above: float) -> None:
+    if not (isinstance(value, int | float) and above < value < math.inf):
+        raise CallerError(f"{name}={value!r}: it must be a finite number{' above 0' if above >= 0 else ', 0 or above'}")
+
+
+def require_count(name: str, value: object) -> None:
+    if not (isinstance(value, int) and value >= 1):
+        raise CallerError(f"{name}={value!r}: it must be a whole number, 1 or above")
+
+
+def standing(solver: Mapping[str, Any]) -> Floats:
+    """Return the point at which the solver's `loss` and `gradient` were found."""
+    if solver.get("search"):
+        point: Floats = solver["search"]["origin"]
+    else:
+        point = solver.get("origin", solver["point"])
+    return point
+
+
+def classes_of(target: Column, total: Mapping[str, Any]) -> list[Any]:
+    """Return the two classes, sorted.
+
+    Raises
+    ------
+    CallerError
+        If the target has missing values, or not exactly two distinct ones.
+    """
+    values, missing = total["values"][-1], total["missing"][-1]
+    if missing:
+        raise CallerError(f"the target {target.name!r} is missing in {missing} of {total['rows']} rows: drop those rows first")
+    if len(values) == 1:
+        raise CallerError(f"the target {target.name!r} has one class only, {values[0]!r}: a classifier needs rows of two")
+    if len(values) > 2:
+        raise CallerError(
+            f"the target {target.name!r} has more than two values ({', '.join(map(repr, values))}, ...): "
+            f"make it a yes or no first, a threshold for example"
+        )
+    return list(values)
+
+
+def second_moments(encoder: Encoder, total: Mapping[str, Any]) -> Floats:
+    """Return E[x_j**2] of every encoded feature, and 1 for the intercept: what the diagonal of the Hessian is made of."""
+    rows = total["rows"]
+    varies = total["squares"] > 0.0
+    shares = [np.where(varies & (total["low"] != total["high"]), 1.0, 0.0)]
+    fields = zip(total["counts"], total["missing"], strict=True)
+    for _, (counts, missing) in zip(encoder.categorical, fields, strict=False):
+        shares.append(np.array([*counts, missing] if missing else counts, dtype=np.float64) / rows)
+    return np.concatenate([*shares, np.ones(1)])

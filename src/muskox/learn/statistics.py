@@ -1,0 +1,137 @@
+"""Statistics of columns: what an encoder must know of the data, computed shard by shard and merged in the fixed tree.
+
+Numeric columns: count, mean and sum of squared deviations of the values present, combined by the formula of Chan, Golub and
+LeVeque ("Updating formulae and a pairwise algorithm for computing sample variances", 1979); exact least and greatest value;
+where the first infinity stands. Categorical columns: every value with its count, exact, the least ``limit + 1`` values kept (so
+that what was cut off is known and does not depend on who merged first), and how many are missing.
+
+Nothing here raises for bad data: a shard only reports. Who reads the whole raises, so that the same data gives the same
+sentence on every engine.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from muskox.learn.columns import Column, Floats
+from muskox.program import Block
+from muskox.records import Record
+
+Ints = NDArray[np.int64]
+Value = bool | int | float | str
+NOWHERE = (-1, -1)
+
+
+def shard_statistics(columns: Sequence[Column], limits: Sequence[int], shard: int, blocks: Iterator[Block]) -> Record:
+    """Return the statistics of one shard; `limits` bounds the kept values of each categorical column."""
+    total = empty(columns, limits)
+    first_row = 0
+    for block in blocks:
+        total = merge(total, block_statistics(columns, limits, (shard, first_row), block))
+        first_row += block.rows
+    return total
+
+
+def empty(columns: Sequence[Column], limits: Sequence[int]) -> Record:
+    """Return the statistics of no rows: the neutral element of `merge`."""
+    numeric = sum(not column.categorical for column in columns)
+    return {
+        "rows": 0,
+        "count": np.zeros(numeric, dtype=np.int64),
+        "mean": np.zeros(numeric),
+        "squares": np.zeros(numeric),
+        "low": np.full(numeric, np.inf),
+        "high": np.full(numeric, -np.inf),
+        "infinite": np.full((numeric, 2), NOWHERE, dtype=np.int64),
+        "limits": list(limits),
+        "values": [[] for _ in limits],
+        "counts": [[] for _ in limits],
+        "missing": [0 for _ in limits],
+    }
+
+
+def block_statistics(columns: Sequence[Column], limits: Sequence[int], place: tuple[int, int], block: Block) -> Record:
+    """Return the statistics of one block whose first row stands at `place` (shard, row)."""
+    numeric = [number_statistics(column.numbers(block.batch), place) for column in columns if not column.categorical]
+    categorical = [column.values(block.batch) for column in columns if column.categorical]
+    counted = [least(count_values(values), limit) for values, limit in zip(categorical, limits, strict=True)]
+    return {
+        "rows": block.rows,
+        "count": np.array([row[0] for row in numeric], dtype=np.int64),
+        "mean": np.array([row[1] for row in numeric], dtype=np.float64),
+        "squares": np.array([row[2] for row in numeric], dtype=np.float64),
+        "low": np.array([row[3] for row in numeric], dtype=np.float64),
+        "high": np.array([row[4] for row in numeric], dtype=np.float64),
+        "infinite": np.array([row[5] for row in numeric], dtype=np.int64).reshape(-1, 2),
+        "limits": list(limits),
+        "values": [list(counts) for counts in counted],
+        "counts": [list(counts.values()) for counts in counted],
+        "missing": [int(values.null_count) for values in categorical],
+    }
+
+
+def number_statistics(numbers: Floats, place: tuple[int, int]) -> tuple[int, float, float, float, float, tuple[int, int]]:
+    """Return count, mean, squared deviations, least, greatest and the place of the first infinity."""
+    missing = np.isnan(numbers)
+    present = numbers[~missing] if missing.any() else numbers
+    count = int(present.size)
+    if count == 0:
+        return 0, 0.0, 0.0, np.inf, -np.inf, NOWHERE
+    low, high = float(present.min()), float(present.max())
+    if np.isinf(low) or np.isinf(high):
+        shard, first_row = place
+        return count, 0.0, 0.0, low, high, (shard, first_row + int(np.argmax(np.isinf(numbers))))
+    with np.errstate(over="ignore"):  # what overflows is reported by whoever reads the whole
+        mean = float(np.add.reduce(present)) / count
+        deviations = present - mean
+        squares = float(np.add.reduce(deviations * deviations))
+    return count, mean, squares, low, high, NOWHERE
+
+
+def count_values(values: Any) -> dict[Value, int]:
+    counts = pc.value_counts(values)
+    pairs = zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True)
+    return {value: count for value, count in pairs if value is not None}
+
+
+def least(counts: dict[Value, int], limit: int) -> dict[Value, int]:
+    """Return the `limit` + 1 least values with their counts, sorted (text by code point, which is the order of its UTF-8)."""
+    return {value: counts[value] for value in sorted(counts)[: limit + 1]}
+
+
+def merge(left: Record, right: Record) -> Record:
+    """Return the statistics of the rows of `left` followed by the rows of `right`."""
+    count = left["count"] + right["count"]
+    share = right["count"] / np.maximum(count, 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        delta = right["mean"] - left["mean"]
+        mean = left["mean"] + delta * share
+        squares = left["squares"] + right["squares"] + delta * delta * (left["count"] * share)
+    found = left["infinite"][:, :1] >= 0
+    counted = [merge_counts(left, right, index, limit) for index, limit in enumerate(left["limits"])]
+    return {
+        "rows": left["rows"] + right["rows"],
+        "count": count,
+        "mean": mean,
+        "squares": squares,
+        "low": np.minimum(left["low"], right["low"]),
+        "high": np.maximum(left["high"], right["high"]),
+        "infinite": np.where(found, left["infinite"], right["infinite"]),
+        "limits": left["limits"],
+        "values": [list(counts) for counts in counted],
+        "counts": [list(counts.values()) for counts in counted],
+        "missing": [a + b for a, b in zip(left["missing"], right["missing"], strict=True)],
+    }
+
+
+def merge_counts(left: Record, right: Record, index: int, limit: int) -> dict[Value, int]:
+    def both(total: dict[Value, int], pair: tuple[Value, int]) -> dict[Value, int]:
+        total[pair[0]] = total.get(pair[0], 0) + pair[1]
+        return total
+
+    start: dict[Value, int] = dict(zip(left["values"][index], left["counts"][index], strict=True))
+    return least(reduce(both, zip(right["values"][index], right["counts"][index], strict=True), start), limit)
