@@ -14,7 +14,7 @@ The hash (64 bits, modulo 2**64 throughout), pinned by golden values in the test
   then for each word ``hash = mix(hash ^ word)``.
 - A missing value, and NaN, has ``hash = MISSING``.
 
-The shard is the upper half of the hash scaled down: ``(hash >> 32) * shards >> 32``, which keeps neighbours in order of hash when
+The shard is the upper half of the hash scaled down, ``(hash >> 32) * shards >> 32``: neighbours stay in order of hash when
 the number of shards changes; a remainder would scatter them.
 """
 

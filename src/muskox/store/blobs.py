@@ -1,0 +1,227 @@
+"""A node's blobs: immutable files named by the SHA-256 of their bytes, under ``<folder>/blobs/ab/abcd...``.
+
+It owns how bytes become durable (a temporary file, fsync, rename, fsync of the directory) and how they are checked again.
+A blob is there whole or not at all: what a crash leaves is a temporary file, which the next start removes. It must never
+know what a blob means.
+"""
+
+import errno
+import hashlib
+import mmap
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from muskox.errors import CallerError, Corrupt, Unavailable
+
+CHUNK_BYTES = 4 << 20  # read, hashed and sent at a time
+DIGEST_LENGTH = 64
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class BlobStore:
+    """The blobs below `folder`, which is made if it is not there. One process at a time should own a folder's writing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._blobs = folder / "blobs"
+        self._arriving = self._blobs / "arriving"
+        self._arriving.mkdir(parents=True, exist_ok=True)
+
+    def remove_unfinished(self) -> None:
+        """Remove what writers that died left behind; call it before the first writer of this process."""
+        for path in self._arriving.iterdir():
+            path.unlink(missing_ok=True)
+
+    def path(self, digest: str) -> Path:
+        """Return where the blob is, or would be.
+
+        Raises
+        ------
+        CallerError
+            If `digest` is no SHA-256 in lower-case hexadecimal: it comes from the network and ends in a path.
+        """
+        if len(digest) != DIGEST_LENGTH or not set(digest) <= set("0123456789abcdef"):
+            raise CallerError(f"{digest[:80]!r} is no blob: a blob is named by {DIGEST_LENGTH} hexadecimal digits")
+        return self._blobs / digest[:2] / digest
+
+    def has(self, digest: str) -> bool:
+        return self.path(digest).exists()
+
+    def size(self, digest: str) -> int:
+        """Return the blob's bytes.
+
+        Raises
+        ------
+        Unavailable
+            If it is not here.
+        """
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError as error:
+            raise self._missing(digest) from error
+
+    def digests(self) -> list[str]:
+        """Return the names of all blobs here, sorted."""
+        return sorted(path.name for path in self._blobs.glob("??/*"))
+
+    def read(self, digest: str) -> bytes:
+        """Return the blob's bytes, checked against their name.
+
+        Raises
+        ------
+        Unavailable
+            If it is not here.
+        Corrupt
+            If its bytes have changed.
+        """
+        try:
+            data = self.path(digest).read_bytes()
+        except FileNotFoundError as error:
+            raise self._missing(digest) from error
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise self._corrupt(digest)
+        return data
+
+    def check(self, digest: str) -> None:
+        """Read the blob and compare it with its name; raises as :meth:`read` does. Memory stays bounded."""
+        try:
+            found = file_digest(self.path(digest))
+        except FileNotFoundError as error:
+            raise self._missing(digest) from error
+        if found != digest:
+            raise self._corrupt(digest)
+
+    def writer(self) -> "BlobWriter":
+        """Return a writer for one blob whose digest is known at its end. Use as a context manager."""
+        return BlobWriter(self, self._arriving / uuid.uuid4().hex)
+
+    def put_bytes(self, data: bytes) -> str:
+        """Store `data` durably and return its digest.
+
+        Raises
+        ------
+        Unavailable
+            If the disk is full; nothing is left behind.
+        """
+        with self.writer() as writer:
+            writer.write(data)
+            return writer.commit()
+
+    def put_file(self, source: Path) -> str:
+        """Store a copy of the file durably and return its digest; raises as :meth:`put_bytes` does."""
+        with self.writer() as writer, source.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                writer.write(chunk)
+            return writer.commit()
+
+    def touch(self, digest: str) -> None:
+        """Renew the blob's time: who removes blobs spares what was wanted since they looked."""
+        os.utime(self.path(digest))
+
+    def delete(self, digest: str, unless_newer_than_ns: int | None = None) -> bool:
+        """Delete the blob, unless it was written or touched after that time (`time.time_ns`); return whether it is gone."""
+        path = self.path(digest)
+        try:
+            if unless_newer_than_ns is not None and path.stat().st_mtime_ns > unless_newer_than_ns:
+                return False
+            path.unlink()
+        except FileNotFoundError:
+            return True
+        return True
+
+    def _missing(self, digest: str) -> Unavailable:
+        return Unavailable(f"blob {digest} is not in {self.folder}")
+
+    def _corrupt(self, digest: str) -> Corrupt:
+        return Corrupt(f"blob {digest} in {self.folder} has other bytes than were written: take another replica")
+
+
+class BlobWriter:
+    """One blob on its way in. Without :meth:`commit` nothing of it stays."""
+
+    def __init__(self, store: BlobStore, path: Path) -> None:
+        self._store = store
+        self._path = path
+        self._sha = hashlib.sha256()
+        self.bytes = 0
+        self._file = path.open("wb", buffering=0)
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._sha.update(data)
+        view = memoryview(data)
+        self.bytes += view.nbytes
+        try:
+            while view.nbytes:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            raise refused_write(error, self._store.folder) from error
+
+    def commit(self, expected: str | None = None) -> str:
+        """Make the blob durable and visible; return its digest.
+
+        Raises
+        ------
+        Corrupt
+            If `expected` is given and is not its digest: bytes were changed on the way.
+        Unavailable
+            If the disk is full.
+        """
+        digest = self._sha.hexdigest()
+        if expected is not None and digest != expected:
+            raise Corrupt(f"blob {expected} arrived with other bytes, of digest {digest}: send it again")
+        path = self._store.path(digest)
+        try:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            if not path.parent.exists():
+                path.parent.mkdir(exist_ok=True)
+                sync_folder(path.parent.parent)
+            self._path.replace(path)
+            sync_folder(path.parent)
+        except OSError as error:
+            raise refused_write(error, self._store.folder) from error
+        return digest
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of the file's bytes, in bounded memory."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
+                for start in range(0, len(view), CHUNK_BYTES):
+                    with view[start : start + CHUNK_BYTES] as chunk:
+                        sha.update(chunk)
+    return sha.hexdigest()
+
+
+def chunks_of(data: memoryview) -> Iterator[memoryview]:
+    """Yield `data` in pieces of at most CHUNK_BYTES."""
+    for start in range(0, len(data), CHUNK_BYTES):
+        yield data[start : start + CHUNK_BYTES]
+
+
+def refused_write(error: OSError, folder: Path) -> Unavailable:
+    """Return what an error of the disk under `folder` means to who wanted to write."""
+    if error.errno in FULL:
+        return Unavailable(f"the disk under {folder} is full: free some space and try again")
+    return Unavailable(f"cannot write under {folder}: {error.strerror or error}")
+
+
+def sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,202 @@
+"""A shard as a file: Arrow IPC, batches of BLOCK_ROWS rows, a content digest (what it is) and a file digest (its bytes).
+
+It owns how rows become such a file and how the file becomes a `program.Shard` again, memory-mapped and checked. The content
+digest is SHA-256 over the canonical JSON of the row count and, per column, name, type and the SHA-256 of its canonical bytes:
+
+- per block of BLOCK_ROWS rows one byte, 0 if no value is missing, else 1 and the validity as bits, least significant first;
+- then the values, little-endian, missing ones as zero, every NaN as the one NaN, bools as bytes; for text the lengths of the
+  UTF-8 bytes as int64 (0 where missing), then the bytes.
+
+So it does not depend on chunks, dictionaries, offsets, or what lies under a missing value.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from muskox.errors import Corrupt, Unavailable
+from muskox.program import BLOCK_ROWS, Block, Shard
+from muskox.records import canonical_json
+from muskox.store.blobs import file_digest, refused_write
+from muskox.store.schema import columns_of
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFile:
+    """A written shard: where it is, how much it holds, what it is."""
+
+    path: Path
+    rows: int
+    bytes: int
+    content_digest: str
+    file_digest: str
+
+
+def write_shard(path: Path, schema: Any, batches: Iterable[Any]) -> ShardFile:
+    """Write `batches` of `schema` as one shard file in bounded memory.
+
+    Raises
+    ------
+    Unavailable
+        If the disk is full.
+    """
+    content = ContentDigest(schema)
+    try:
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+            for block in reblock(batches):
+                content.update(block)
+                writer.write_batch(block)
+    except OSError as error:
+        raise refused_write(error, path.parent) from error
+    return ShardFile(path, content.rows, path.stat().st_size, content.hexdigest(), file_digest(path))
+
+
+def reblock(batches: Iterable[Any]) -> Iterator[Any]:
+    """Yield the same rows in record batches of exactly BLOCK_ROWS rows, the last one excepted."""
+    waiting: list[Any] = []
+    rows = 0
+    for batch in batches:
+        first = 0
+        while rows + batch.num_rows - first >= BLOCK_ROWS:
+            count = BLOCK_ROWS - rows
+            yield _join([*waiting, batch.slice(first, count)])
+            waiting, rows, first = [], 0, first + count
+        if first < batch.num_rows:
+            waiting.append(batch.slice(first))
+            rows += batch.num_rows - first
+    if waiting:
+        yield _join(waiting)
+
+
+def _join(batches: list[Any]) -> Any:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+class ContentDigest:
+    """The content digest, block by block: each update is BLOCK_ROWS rows, but for the last."""
+
+    def __init__(self, schema: Any) -> None:
+        self._columns = columns_of(schema, "a shard")
+        self._sums = [hashlib.sha256() for _ in self._columns]
+        self.rows = 0
+
+    def update(self, block: Any) -> None:
+        assert self.rows % BLOCK_ROWS == 0, "only the last block is short"
+        self.rows += block.num_rows
+        for sha, column in zip(self._sums, block.columns, strict=True):
+            for part in canonical_bytes(column):
+                sha.update(part)
+
+    def hexdigest(self) -> str:
+        columns = [[name, kind, sha.hexdigest()] for (name, kind), sha in zip(self._columns.items(), self._sums, strict=True)]
+        return hashlib.sha256(canonical_json({"rows": self.rows, "columns": columns}).encode()).hexdigest()
+
+
+def content_digest(table: Any) -> str:
+    """Return the content digest of a pyarrow.Table in our types, however it is chunked."""
+    content = ContentDigest(table.schema)
+    for block in reblock(table.to_batches()):
+        content.update(block)
+    return content.hexdigest()
+
+
+def canonical_bytes(column: Any) -> Iterator[Any]:
+    """Yield the bytes that stand for a block of one column (pyarrow.Array) in the content digest."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if column.null_count:
+        yield b"\x01"
+        yield np.packbits(column.is_valid().to_numpy(zero_copy_only=False), bitorder="little")
+    else:
+        yield b"\x00"
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        yield from _text_bytes(column.cast(pa.large_string()).fill_null(""))
+    elif pa.types.is_boolean(column.type):
+        yield column.fill_null(False).to_numpy(zero_copy_only=False).astype(np.uint8)
+    elif pa.types.is_floating(column.type):
+        values = column.fill_null(0.0).to_numpy(zero_copy_only=False)
+        missing = np.isnan(values)
+        yield np.where(missing, np.nan, values) if missing.any() else np.ascontiguousarray(values)
+    else:
+        yield np.ascontiguousarray(column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False))
+
+
+def _text_bytes(column: Any) -> Iterator[Any]:
+    if len(column) == 0:
+        return
+    _, offset_buffer, data = column.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int64, len(column) + 1, column.offset * 8)
+    yield np.diff(offsets)
+    if offsets[-1] > offsets[0]:
+        yield memoryview(data)[int(offsets[0]) : int(offsets[-1])]
+
+
+def open_file(path: Path) -> Any:
+    """Return the pyarrow.ipc.RecordBatchFileReader over the memory-mapped shard file.
+
+    Raises
+    ------
+    Unavailable
+        If it is not there.
+    Corrupt
+        If it is no Arrow file.
+    """
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path)))
+    except FileNotFoundError as error:
+        raise Unavailable(f"shard file {path} is not there") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise Corrupt(f"{path} is no shard file: {error}") from error
+
+
+def rows_of(reader: Any) -> int:
+    """Return the rows of an open shard file: all its batches but the last are full."""
+    last = reader.num_record_batches - 1
+    return 0 if last < 0 else last * BLOCK_ROWS + int(reader.get_batch(last).num_rows)
+
+
+def read_blocks(reader: Any, first: int = 0) -> Iterator[Any]:
+    """Yield the record batches of an open shard file from batch number `first` on."""
+    for index in range(first, reader.num_record_batches):
+        yield reader.get_batch(index)
+
+
+def open_shard(path: Path, index: int) -> Shard:
+    """Return the shard in a blob file as a program sees it, its bytes compared with the file's name first.
+
+    Raises
+    ------
+    Corrupt
+        If they differ.
+    Unavailable
+        If the file is not there.
+    """
+    check_once(path)
+    reader = open_file(path)
+    return Shard(index, rows_of(reader), lambda: (Block(batch) for batch in read_blocks(reader)))
+
+
+CHECKED_MAX = 100_000  # files that one process remembers to have checked
+_checked: dict[tuple[str, int, int, int], None] = {}
+
+
+def check_once(path: Path) -> None:
+    """Compare the blob file with its name, once a process as long as nobody has written to it."""
+    try:
+        stat = path.stat()
+        key = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if key in _checked:
+            return
+        found = file_digest(path)
+    except FileNotFoundError as error:
+        raise Unavailable(f"shard file {path} is not there") from error
+    if found != path.name:
+        raise Corrupt(f"shard file {path} has other bytes than were written: take another replica")
+    while len(_checked) >= CHECKED_MAX:
+        _checked.pop(next(iter(_checked)), None)
+    _checked[key] = None
