@@ -14,6 +14,7 @@ from muskox.learn.lbfgs import CONVERGED, DECREASE, ROUNDING, RUNNING, STALLED, 
 from muskox.records import Record
 
 STEP_MIN = 1e-16  # of the first step: below it no descent is left to be seen
+OVERSHOOT_MAX = 0.5  # of the slope along the step: a step past the minimum that still halves the distance to it
 DIVERGED = 1e6  # times the first loss
 
 
@@ -46,7 +47,7 @@ def advance(state: Record, loss: float, gradient: Floats, tol: float) -> Record:
             raise CallerError(
                 f"gradient descent diverges: learning_rate={state['step']:g} is too large; lower it or leave it out"
             )
-    elif state["loss"] is not None and not falls_enough(state, loss):
+    elif state["loss"] is not None and not falls_enough(state, loss, gradient):
         step = 0.5 * state["step"]
         if step < state["step_min"]:
             return {**state, "point": state["origin"], "status": STALLED}
@@ -58,6 +59,12 @@ def advance(state: Record, loss: float, gradient: Floats, tol: float) -> Record:
     return {**state, "point": state["origin"] - step * gradient}
 
 
-def falls_enough(state: Record, loss: float) -> bool:
-    wanted = DECREASE * state["step"] * inner(state["gradient"], state["gradient"])
-    return math.isfinite(loss) and loss <= state["loss"] - wanted + ROUNDING * abs(state["loss"])
+def falls_enough(state: Record, loss: float, gradient: Floats) -> bool:
+    """Say whether the step satisfies Armijo's condition, or within rounding of the loss overshoots little."""
+    square = inner(state["gradient"], state["gradient"])
+    if not math.isfinite(loss):
+        return False
+    if loss <= state["loss"] - DECREASE * state["step"] * square:
+        return True
+    near = loss <= state["loss"] + ROUNDING * abs(state["loss"])
+    return near and inner(gradient, state["gradient"]) >= -OVERSHOOT_MAX * square

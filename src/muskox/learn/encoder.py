@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from muskox.errors import CallerError
 from muskox.learn import statistics
 from muskox.learn.columns import ARROW_TYPES, Codes, Column, Floats, choose, from_record, to_record
-from muskox.program import ArrayPartition, Block, Done, Manifest, Program, RunOptions, Shard, in_process
+from muskox.learn.tables import to_table
+from muskox.program import ArrayPartition, Block, Done, Manifest, Program, RunOptions, Runs, Shard, in_process
 from muskox.records import Record
 
 CATEGORIES_MAX = 1000  # of one column, unless the caller says otherwise: beyond it a column is an identifier, not a category
@@ -49,7 +50,7 @@ class Encoder:
     @classmethod
     def fit(cls, table: Any, *, features: Sequence[str] | None = None, categorical: Sequence[str] = (),
             standardise: bool = True, categories_max: int = CATEGORIES_MAX) -> "Encoder":  # fmt: skip
-        """Return the encoder of a table in memory, or of any dataset that runs programs.
+        """Return the encoder of a table or DataFrame in memory, or of any dataset that runs programs.
 
         Examples
         --------
@@ -60,7 +61,7 @@ class Encoder:
         >>> encoder.transform(pa.table({"x": [None], "city": ["Rome"]})).tolist()
         [[0.0, 0.0, 1.0, 0.0]]
         """
-        dataset = in_process(table, ArrayPartition()) if isinstance(table, pa.Table) else table
+        dataset = table if isinstance(table, Runs) else in_process(to_table(table), ArrayPartition())
         chosen = None if features is None else tuple(features)
         program = EncoderProgram(chosen, tuple(categorical), standardise, categories_max)
         return cls(dataset.run(program, RunOptions()).result)
@@ -111,7 +112,11 @@ class Encoder:
 
     def transform(self, table: Any) -> Floats:
         """Return a dense C-ordered float64 matrix, shape (rows, width), for use outside muskox's own models."""
-        batch = as_batch(table)
+        batches = to_table(table).to_batches()
+        return np.concatenate([np.zeros((0, self.width)), *(self.transform_batch(batch) for batch in batches)])
+
+    def transform_batch(self, batch: Any) -> Floats:
+        """Return what `transform` does, of an Arrow record batch."""
         out = np.zeros((batch.num_rows, self.width))
         numbers = self.numbers(batch)
         if not self.record["standardise"]:
@@ -222,24 +227,6 @@ def encode(values: Any, categories: Any, missing_seen: bool) -> Codes:
     if missing_seen and values.null_count:
         codes = np.where(values.is_null().to_numpy(zero_copy_only=False), np.int32(unknown - 1), codes)
     return codes
-
-
-def as_batch(table: Any) -> Any:
-    """Return a table, or a batch as it is, as one record batch."""
-    if isinstance(table, pa.RecordBatch):
-        return table
-    batches = table.combine_chunks().to_batches()
-    return (
-        batches[0]
-        if len(batches) == 1
-        else pa.RecordBatch.from_pydict({}, schema=table.schema)
-        if not batches
-        else join(batches)
-    )
-
-
-def join(batches: list[Any]) -> Any:
-    return pa.concat_batches(batches)
 
 
 def text(value: Any) -> str:

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from muskox.digest import digest
 from muskox.errors import CallerError
 from muskox.learn.columns import Floats
-from muskox.learn.encoder import CATEGORIES_MAX, Encoder, as_batch
+from muskox.learn.encoder import CATEGORIES_MAX, Encoder
 from muskox.learn.logistic import LogisticProgram
 from muskox.learn.tables import to_table, with_target
 from muskox.program import ArrayPartition, RoundReport, RunOptions, Runs, in_process, resolve
@@ -134,18 +134,19 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         One row gives the same bits as in any batch: every row is computed by itself.
         """
         margin = self._margin(batch)
-        return {"probability": expit(margin), "prediction": self.classes_[(margin > 0.0).astype(np.intp)]}
+        return {"probability": expit(margin), "prediction": self._decide(margin)}
 
     def decision_function(self, X: Any) -> Floats:
-        return self._margin(self._batch(X))
+        check_is_fitted(self)
+        table = to_table(X, list(self.feature_names_in_), type(self).__name__)
+        return np.concatenate([np.zeros(0), *(self._margin(batch) for batch in table.to_batches())])
 
     def predict_proba(self, X: Any) -> Floats:
         margin = self.decision_function(X)
         return np.stack([expit(-margin), expit(margin)], axis=1)
 
     def predict(self, X: Any) -> Array:
-        batch = self._batch(X)
-        return self.predict_batch(batch)["prediction"]
+        return self._decide(self.decision_function(X))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the accuracy on arrays with `y`, on a table with the target in it, or on a dataset where it lies."""
@@ -178,9 +179,9 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.n_features_in_ = len(encoder.columns)
         return self
 
-    def _batch(self, X: Any) -> Any:
-        check_is_fitted(self)
-        return as_batch(to_table(X, list(self.feature_names_in_)))
+    def _decide(self, margin: Floats) -> Array:
+        classes: Array = self.classes_[(margin > 0.0).astype(np.intp)]
+        return classes
 
     def _margin(self, batch: Any) -> Floats:
         """Return w.x + b of each row, added in the order of the columns: no sum runs over rows."""

@@ -18,7 +18,7 @@ import numpy as np
 from muskox.digest import digest
 from muskox.errors import CallerError
 from muskox.learn import descent, lbfgs
-from muskox.learn.columns import Column, Floats, choose, from_record, target_column, to_record
+from muskox.learn.columns import Column, Floats, Kind, choose, from_record, target_column, to_record
 from muskox.learn.encoded import encode_shard, objective_sums
 from muskox.learn.encoder import CATEGORIES_MAX, Encoder, encoder_record
 from muskox.learn.statistics import merge as merge_statistics
@@ -204,9 +204,11 @@ def classes_of(target: Column, total: Mapping[str, Any]) -> list[Any]:
     if len(values) == 1:
         raise CallerError(f"the target {target.name!r} has one class only, {values[0]!r}: a classifier needs rows of two")
     if len(values) > 2:
+        what = "continuous" if target.kind is Kind.FLOAT else "multiclass"
         raise CallerError(
-            f"the target {target.name!r} has more than two values ({', '.join(map(repr, values))}, ...): "
-            f"make it a yes or no first, a threshold for example"
+            f"the target {target.name!r} has more than two values ({', '.join(map(repr, values))}, ...). "
+            f"Only binary classification is supported. The type of the target is {what}: "
+            f"make it a yes or no first, by a threshold for example"
         )
     return list(values)
 
