@@ -1,0 +1,108 @@
+"""``muskox node`` and ``muskox keeper``: the two processes a cluster is made of, in the foreground.
+
+Both run until SIGTERM or Ctrl-C. A node says what happens to it on stderr, one line an event.
+"""
+
+import json
+import logging
+import os
+import secrets
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from muskox.errors import CallerError, Unavailable
+
+if TYPE_CHECKING:
+    from muskox.store import TlsFiles
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def node(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
+    zk: Annotated[str, typer.Option(help="the cluster: zk://HOST:PORT,HOST:PORT/CHROOT", envvar="MUSKOX_ZK")],
+    secret_file: Annotated[Path, typer.Option(help="file with the cluster's secret, mode 0600", envvar="MUSKOX_SECRET_FILE")],
+    name: Annotated[str, typer.Option(help="name of this node; by default the one kept in DIR, or the host's")] = "",
+    dir_: Annotated[Path, typer.Option("--dir", help="folder for this node's blobs")] = Path("muskox-node"),
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port of the store; 0 takes a free one", min=0, max=65535)] = 0,
+    advertise: Annotated[str, typer.Option(help="host:port by which other machines reach the store")] = "",
+    cores: Annotated[int, typer.Option(help="cores to offer; 0 offers all", min=0)] = 0,
+    session_timeout: Annotated[float, typer.Option(help="ZooKeeper session timeout in seconds", min=0.1)] = 4.0,
+    keeper_file: Annotated[str, typer.Option(hidden=True)] = "",
+    tls_cert: Annotated[Path | None, typer.Option(help="this node's certificate (PEM)")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="its private key (PEM)")] = None,
+    tls_ca: Annotated[Path | None, typer.Option(help="the authority that signed every node's certificate (PEM)")] = None,
+) -> None:
+    """Run one node in the foreground: what you start on each machine of a cluster."""
+    from muskox.runtime import pin_environment
+
+    pin_environment()
+    from muskox.coordination import read_secret
+    from muskox.runtime import Node, NodeOptions, hold_lifeline
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=LOG_FORMAT)
+    hold_lifeline()
+    options = NodeOptions(
+        url=zk,
+        secret=read_secret(secret_file),
+        name=name or kept_name(dir_) or new_name(),
+        folder=dir_,
+        host=host,
+        port=port,
+        advertise=advertise,
+        cores=cores or usable_cores(),
+        session_timeout_s=session_timeout,
+        keeper_file=keeper_file,
+        tls=tls_files(tls_cert, tls_key, tls_ca),
+    )
+    try:
+        running = Node(options)
+    except OSError as error:
+        raise Unavailable(f"the node cannot start: {error}") from error
+    running.run()
+
+
+def kept_name(folder: Path) -> str:
+    """Return the name of the node whose folder this is, or "" if it is no node's yet."""
+    try:
+        return str(json.loads((folder / "node.json").read_text())["name"])
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CallerError(f"{folder / 'node.json'} is not what a node wrote: {error}; give --name or another --dir") from error
+
+
+def new_name() -> str:
+    """Return a name for a new node: the host's, with a few letters so that two nodes of one host differ."""
+    host = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in socket.gethostname()).strip(".-_")
+    return f"{host[:64] or 'node'}-{secrets.token_hex(2)}"
+
+
+def usable_cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def tls_files(certificate: Path | None, key: Path | None, authority: Path | None) -> "TlsFiles | None":
+    """Return the three files of TLS, or None if none is given."""
+    from muskox.store import TlsFiles
+
+    if certificate is None and key is None and authority is None:
+        return None
+    if certificate is None or key is None or authority is None:
+        raise CallerError("TLS takes all three of --tls-cert, --tls-key and --tls-ca")
+    return TlsFiles(certificate, key, authority)
+
+
+def keeper(
+    data_dir: Annotated[Path, typer.Option(help="folder for its log and snapshots")] = Path("muskox-keeper"),
+    client_port: Annotated[int, typer.Option(help="port for clients; 0 takes a free one", min=0, max=65535)] = 2181,
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+) -> None:
+    """Run a ZooKeeper-compatible coordination server in the foreground."""
+    command = ["-m", "muskox.keeper", "--data-dir", str(data_dir), "--client-port", str(client_port), "--host", host]
+    # The same process goes on as the keeper, so that signals, the parent's wait and the lifeline reach it directly.
+    os.execv(sys.executable, [sys.executable, *command])
