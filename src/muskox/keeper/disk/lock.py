@@ -1,0 +1,33 @@
+"""One server a folder: a lock on ``keeper.lock`` that lasts as long as the process, with its number in the file."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from muskox.errors import Unavailable
+
+LOCK_NAME = "keeper.lock"
+
+
+def lock_folder(data_dir: Path) -> int:
+    """Return the file handle that holds the lock; it goes with the process.
+
+    Raises
+    ------
+    Unavailable
+        If another process holds it.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    path = data_dir / LOCK_NAME
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(handle)
+        raise Unavailable(
+            f"{data_dir} is in use by the keeper with pid {holder}; stop it first, or take another folder"
+        ) from error
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle

@@ -1,0 +1,39 @@
+"""Where the files lie and what they are called: ``version-2/log.<zxid>`` and ``version-2/snapshot.<zxid>``, in hexadecimal."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+VERSION_FOLDER = "version-2"
+LOG = "log"
+SNAPSHOT = "snapshot"
+ZXID_NAME = re.compile(r"(log|snapshot)\.([0-9a-f]+)")
+
+
+class DatedFile(NamedTuple):
+    """A log with its first zxid, or a snapshot with its last."""
+
+    zxid: int
+    path: Path
+
+
+def folder_of(data_dir: Path) -> Path:
+    return data_dir / VERSION_FOLDER
+
+
+def log_path(folder: Path, zxid: int) -> Path:
+    return folder / f"{LOG}.{zxid:x}"
+
+
+def snapshot_path(folder: Path, zxid: int) -> Path:
+    return folder / f"{SNAPSHOT}.{zxid:x}"
+
+
+def list_files(folder: Path, prefix: str) -> list[DatedFile]:
+    """Return the logs or snapshots in `folder`, oldest first."""
+    found = []
+    for path in folder.iterdir():
+        match = ZXID_NAME.fullmatch(path.name)
+        if match and match[1] == prefix:
+            found.append(DatedFile(int(match[2], 16), path))
+    return sorted(found)

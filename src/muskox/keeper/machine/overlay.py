@@ -1,0 +1,110 @@
+"""The tree as it will be: pending changes laid over the tree.
+
+A request is checked against what will be when it is applied, not against what is: without that, two creates of one path sent
+together would both pass. It owns the pending changes, the digest of the tree to be, and which session will own which
+ephemeral znodes; it never touches the tree before :meth:`settle`.
+"""
+
+from typing import NamedTuple
+
+from muskox.keeper.machine.node import OPEN_ACL, Node, node_digest
+from muskox.keeper.machine.tree import Change, Tree
+from muskox.keeper.wire.opcodes import EventType
+from muskox.keeper.wire.records import AclList
+
+ACLS_SHARED_MAX = 10_000  # sharing saves memory; past this many different ACLs it is begun anew
+
+
+class Pending(NamedTuple):
+    """The znode that a path will have after transaction `zxid`; None if it will be gone."""
+
+    zxid: int
+    node: Node | None
+
+
+class Undo(NamedTuple):
+    path: str
+    before: Pending | None
+    node: Node | None
+    digest: int
+
+
+class Overlay:
+    """The tree to be. One transaction at a time is drafted in it: begin, put ..., then finish or abandon."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.pending: dict[str, Pending] = {}
+        self.digest = tree.digest()
+        self.ephemerals: dict[int, dict[str, None]] = {}
+        for path, node in tree.nodes.items():
+            if node.owner:
+                self.ephemerals.setdefault(node.owner, {})[path] = None
+        self.acls: dict[AclList, AclList] = {OPEN_ACL: OPEN_ACL}
+        self.zxid = 0
+        self.changes: list[Change] = []
+        self.undo: list[Undo] = []
+
+    def find(self, path: str) -> Node | None:
+        """Return the znode that will be at `path`."""
+        pending = self.pending.get(path or "/")
+        return self.tree.find(path) if pending is None else pending.node
+
+    def begin(self, zxid: int) -> None:
+        self.zxid = zxid
+        self.changes = []
+        self.undo = []
+
+    def put(self, path: str, node: Node | None, event: EventType) -> None:
+        """Make `node` what `path` will have; None deletes it."""
+        path = path or "/"
+        before = self.find(path)
+        self.undo.append(Undo(path, self.pending.get(path), before, self.digest))
+        self.digest += (node_digest(path, node) if node else 0) - (node_digest(path, before) if before else 0)
+        self.own(path, before, node)
+        self.pending[path] = Pending(self.zxid, node)
+        self.changes.append(Change(path, node, event))
+
+    def own(self, path: str, before: Node | None, after: Node | None) -> None:
+        """Keep the list of each session's ephemeral znodes."""
+        was, will_be = before.owner if before else 0, after.owner if after else 0
+        if was == will_be:
+            return
+        if was:
+            owned = self.ephemerals[was]
+            del owned[path]
+            if not owned:
+                del self.ephemerals[was]
+        if will_be:
+            self.ephemerals.setdefault(will_be, {})[path] = None
+
+    def intern(self, acl: AclList | None) -> AclList:
+        """Return the one copy of `acl` that all znodes share; a missing one is open, as for Apache."""
+        if acl is None:
+            return OPEN_ACL
+        if len(self.acls) > ACLS_SHARED_MAX:
+            self.acls = {OPEN_ACL: OPEN_ACL}
+        return self.acls.setdefault(acl, acl)
+
+    def finish(self) -> list[Change]:
+        """Return what the drafted transaction changes."""
+        return self.changes
+
+    def abandon(self) -> None:
+        """Take the drafted transaction back."""
+        for path, before, node, digest in reversed(self.undo):
+            self.own(path, self.pending[path].node, node)
+            self.digest = digest
+            if before is None:
+                del self.pending[path]
+            else:
+                self.pending[path] = before
+        self.begin(self.zxid)
+
+    def settle(self, zxid: int, changes: list[Change]) -> None:
+        """Move the changes of transaction `zxid` into the tree; transactions settle in their order."""
+        for path, node, _ in changes:
+            self.tree.install(path, node)
+            pending = self.pending.get(path)  # None if this transaction changed the path twice
+            if pending is not None and pending.zxid == zxid:
+                del self.pending[path]

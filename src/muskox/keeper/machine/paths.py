@@ -1,0 +1,40 @@
+"""The rules for znode paths, as Apache has them, and where a path's parent is."""
+
+import re
+
+ROOT = "/"
+ZOOKEEPER = "/zookeeper"
+QUOTA = "/zookeeper/quota"
+CONFIG = "/zookeeper/config"
+SPECIAL = (ROOT, ZOOKEEPER, QUOTA, CONFIG)  # never deleted
+
+# Apache looks at UTF-16 units, so that whatever needs a surrogate is refused with the surrogates.
+BANNED = re.compile("[\u0000-\u001f\u007f-\u009f\ud800-\uf8ff\ufff0-\U0010ffff]")
+RELATIVE = re.compile(r"/\.\.?(/|$)")
+
+
+def parent_of(path: str) -> str:
+    """Return the path of the parent; that of a child of the root is "/"."""
+    return path[: path.rfind("/")] or ROOT
+
+
+def name_of(path: str) -> str:
+    return path[path.rfind("/") + 1 :]
+
+
+def find_fault(path: str) -> str | None:
+    """Return why `path` is no valid path, or None if it is one."""
+    if not path.startswith("/"):
+        return f"{path!r} does not start with /"
+    if path == ROOT:
+        return None
+    if path.endswith("/"):
+        return f"{path!r} ends with /"
+    if "//" in path:
+        return f"{path!r} has an empty name in it"
+    if RELATIVE.search(path):
+        return f"{path!r} is relative"
+    banned = BANNED.search(path)
+    if banned:
+        return f"{path!r} has a character at {banned.start()} that no path may have"
+    return None

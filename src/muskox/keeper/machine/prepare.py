@@ -1,0 +1,298 @@
+"""Prepare: all checks of a request that changes something, against the tree as it will be.
+
+What passes becomes a transaction of absolutes, drafted into the overlay, and the record to reply with; what does not becomes
+a refusal. The order of the checks is Apache's, because it decides which error a client sees.
+"""
+
+from typing import NamedTuple, Protocol
+
+from muskox.errors import PeerError
+from muskox.keeper.machine.acl import Refusal, check_acl, fix_acl
+from muskox.keeper.machine.effects import draft
+from muskox.keeper.machine.node import Node, wrap_int
+from muskox.keeper.machine.overlay import Overlay
+from muskox.keeper.machine.paths import SPECIAL, find_fault, parent_of
+from muskox.keeper.wire.jute import Codec, codec, encode
+from muskox.keeper.wire.multi import Part, PartReply, PartRequest, decode_multi, encode_multi_reply
+from muskox.keeper.wire.opcodes import CreateFlag, ErrorCode, OpCode, Permission
+from muskox.keeper.wire.records import (
+    CreateRequest,
+    CreateTtlRequest,
+    ErrorReply,
+    Id,
+    PathOnly,
+    PathStatReply,
+    PathVersion,
+    SetAclRequest,
+    SetDataRequest,
+    StatReply,
+)
+from muskox.keeper.wire.transactions import (
+    CheckVersionTxn,
+    CloseSessionTxn,
+    CreateContainerTxn,
+    CreateTxn,
+    DeleteTxn,
+    ErrorTxn,
+    MultiTxn,
+    SetAclTxn,
+    SetDataTxn,
+    SubTxn,
+    Txn,
+    TxnHeader,
+)
+
+ANY_VERSION = -1
+BODY_AT = 8  # where the body of a request starts, after xid and type
+
+Request = PartRequest | SetAclRequest
+
+REQUESTS: dict[int, Codec[Request]] = {
+    OpCode.CREATE: codec(CreateRequest),
+    OpCode.CREATE2: codec(CreateRequest),
+    OpCode.CREATE_CONTAINER: codec(CreateRequest),
+    OpCode.CREATE_TTL: codec(CreateTtlRequest),
+    OpCode.DELETE: codec(PathVersion),
+    OpCode.SET_DATA: codec(SetDataRequest),
+    OpCode.SET_ACL: codec(SetAclRequest),
+    OpCode.CHECK: codec(PathVersion),
+}
+WRITES = frozenset({*REQUESTS, OpCode.MULTI, OpCode.CLOSE_SESSION})
+
+
+class Asker(Protocol):
+    """Who asks: what a connection shows of itself here."""
+
+    session_id: int
+    identities: tuple[Id, ...]
+
+
+class Prepared(NamedTuple):
+    """A transaction and the record that its sender gets once it is durable; None for no record."""
+
+    txn: Txn
+    reply: PartReply
+
+
+def prepare(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> tuple[Txn, bytes] | Refusal:
+    """Check the request in `frame`, draft it into `overlay`, and return transaction and reply body.
+
+    Raises
+    ------
+    PeerError
+        If the frame's body is no such request.
+    """
+    if header.type == OpCode.MULTI:
+        return prepare_multi(overlay, asker, header, frame)
+    if header.type == OpCode.CLOSE_SESSION:
+        closing = close_session(overlay, asker.session_id)
+        draft(overlay, header, closing)
+        return closing, b""
+    prepared = prepare_part(overlay, asker, header, REQUESTS[header.type].decode(frame, BODY_AT))
+    if isinstance(prepared, Refusal):
+        return prepared
+    if header.type == OpCode.CHECK:
+        # Outside a multi a check changes nothing, and Apache cannot read its own log entry for one.
+        return ErrorTxn(ErrorCode.OK), b""
+    return prepared.txn, b"" if prepared.reply is None else encode(prepared.reply)
+
+
+def close_session(overlay: Overlay, session_id: int) -> CloseSessionTxn:
+    return CloseSessionTxn(tuple(overlay.ephemerals.get(session_id, ())))
+
+
+def prepare_part(overlay: Overlay, asker: Asker, header: TxnHeader, request: Request) -> Prepared | Refusal:
+    """Check one request, alone or in a multi, and draft it."""
+    match request:
+        case SetDataRequest():
+            return prepare_set_data(overlay, asker, header, request)
+        case CreateRequest():
+            return prepare_create(overlay, asker, header, request)
+        case CreateTtlRequest():
+            return Refusal(ErrorCode.UNIMPLEMENTED, f"znodes with a time to live are not enabled: {request.path}")
+        case PathVersion():
+            if header.type == OpCode.CHECK:
+                return prepare_check(overlay, asker, request)
+            return prepare_delete(overlay, asker, header, request)
+        case SetAclRequest():
+            return prepare_set_acl(overlay, asker, header, request)
+
+
+def prepare_multi(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> tuple[Txn, bytes]:
+    """Check a multi: all parts or none. One that fails is a transaction too: of errors, and its reply's code is 0."""
+    parts = decode_multi(frame, BODY_AT)
+    done: list[tuple[int, Prepared]] = []
+    for index, part in enumerate(parts):
+        kind = kind_in_multi(part)
+        prepared = prepare_part(overlay, asker, header._replace(type=kind), part.request)
+        if isinstance(prepared, Refusal):
+            overlay.abandon()
+            return failed_multi(index, len(parts), prepared.code)
+        done.append((kind, prepared))
+    txn = MultiTxn(tuple(SubTxn(kind, encode(prepared.txn)) for kind, prepared in done))
+    replies = [(OpCode.CREATE2 if kind == OpCode.CREATE_CONTAINER else kind, prepared.reply) for kind, prepared in done]
+    return txn, encode_multi_reply(replies)
+
+
+def kind_in_multi(part: Part) -> int:
+    """Return what Apache takes a part for: in a multi the flags of a create decide, not the number of its operation."""
+    if isinstance(part.request, CreateRequest):
+        return OpCode.CREATE_CONTAINER if part.request.flags == CreateFlag.CONTAINER else OpCode.CREATE
+    return part.type
+
+
+def failed_multi(index: int, count: int, code: ErrorCode) -> tuple[Txn, bytes]:
+    """Return the transaction and reply of a multi whose part `index` failed: 0 before it, -2 after it."""
+    after = ErrorCode.RUNTIME_INCONSISTENCY
+    codes = [ErrorCode.OK] * index + [code] + [after] * (count - index - 1)
+    txn = MultiTxn(tuple(SubTxn(OpCode.ERROR, encode(ErrorTxn(each))) for each in codes))
+    return txn, encode_multi_reply([(OpCode.ERROR, ErrorReply(each)) for each in codes])
+
+
+def bad_path(path: str) -> Refusal | None:
+    fault = find_fault(path)
+    return Refusal(ErrorCode.BAD_ARGUMENTS, fault) if fault else None
+
+
+def no_node(path: str) -> Refusal:
+    return Refusal(ErrorCode.NO_NODE, f"there is no {path}")
+
+
+def wrong_version(path: str, have: int, expected: int) -> Refusal | None:
+    if expected in (ANY_VERSION, have):
+        return None
+    return Refusal(ErrorCode.BAD_VERSION, f"{path} is at version {have}, expected {expected}")
+
+
+def prepare_set_data(overlay: Overlay, asker: Asker, header: TxnHeader, request: SetDataRequest) -> Prepared | Refusal:
+    path = request.path
+    node = overlay.find(path)
+    if node is None:
+        return bad_path(path) or no_node(path)
+    if not path:
+        return Refusal(ErrorCode.BAD_ARGUMENTS, "an empty path")  # it would find the root
+    refusal = check_acl(path, node.acl, Permission.WRITE, asker.identities) or wrong_version(
+        path, node.version, request.version
+    )
+    if refusal:
+        return refusal
+    txn = SetDataTxn(path, request.data, wrap_int(node.version + 1))
+    draft(overlay, header, txn)
+    return Prepared(txn, StatReply(get_node(overlay, path).stat))
+
+
+def prepare_create(overlay: Overlay, asker: Asker, header: TxnHeader, request: CreateRequest) -> Prepared | Refusal:
+    path = request.path
+    if request.flags not in CreateFlag.__members__.values():
+        return Refusal(ErrorCode.BAD_ARGUMENTS, f"{request.flags} is no way to create {path}")
+    flag = CreateFlag(request.flags)
+    if flag in (CreateFlag.PERSISTENT_TTL, CreateFlag.PERSISTENT_SEQUENTIAL_TTL):
+        return Refusal(ErrorCode.UNIMPLEMENTED, f"znodes with a time to live are not enabled: {path}")
+    if "/" not in path or "\0" in path:
+        return Refusal(ErrorCode.BAD_ARGUMENTS, f"{path!r} has no place in the tree")
+    acl = fix_acl(path, request.acl, asker.identities)
+    if isinstance(acl, Refusal):
+        return acl
+    parent_path = parent_of(path)
+    parent = overlay.find(parent_path)
+    if parent is None:
+        return no_node(parent_path)
+    refusal = check_acl(parent_path, parent.acl, Permission.CREATE, asker.identities)
+    if refusal:
+        return refusal
+    if flag in (CreateFlag.PERSISTENT_SEQUENTIAL, CreateFlag.EPHEMERAL_SEQUENTIAL):
+        path += f"{parent.creates:010d}"
+    refusal = bad_path(path)
+    if refusal:
+        return refusal
+    if overlay.find(path) is not None:
+        return Refusal(ErrorCode.NODE_EXISTS, f"{path} exists")
+    if parent.owner:
+        return Refusal(ErrorCode.NO_CHILDREN_FOR_EPHEMERALS, f"{parent_path} is ephemeral and can have no children")
+    return create(overlay, header, request._replace(path=path, acl=acl), parent)
+
+
+def create(overlay: Overlay, header: TxnHeader, request: CreateRequest, parent: Node) -> Prepared:
+    """Draft a create that has passed its checks; `request` has the final path and ACL."""
+    path, creates = request.path, wrap_int(parent.creates + 1)
+    txn: Txn
+    if header.type == OpCode.CREATE_CONTAINER:
+        txn = CreateContainerTxn(path, request.data, request.acl, creates)
+    else:
+        is_ephemeral = request.flags in (CreateFlag.EPHEMERAL, CreateFlag.EPHEMERAL_SEQUENTIAL)
+        txn = CreateTxn(path, request.data, request.acl, is_ephemeral, creates)
+    draft(overlay, header, txn)
+    if header.type == OpCode.CREATE:
+        return Prepared(txn, PathOnly(path))
+    return Prepared(txn, PathStatReply(path, get_node(overlay, path).stat))
+
+
+def prepare_delete(overlay: Overlay, asker: Asker, header: TxnHeader, request: PathVersion) -> Prepared | Refusal:
+    path = request.path
+    if "/" not in path or "\0" in path or path in SPECIAL:
+        return Refusal(ErrorCode.BAD_ARGUMENTS, f"{path!r} cannot be deleted")
+    parent_path = parent_of(path)
+    parent = overlay.find(parent_path)
+    if parent is None:
+        return no_node(parent_path)
+    refusal = check_acl(parent_path, parent.acl, Permission.DELETE, asker.identities)
+    if refusal:
+        return refusal
+    node = overlay.find(path)
+    if node is None:
+        return no_node(path)
+    refusal = wrong_version(path, node.version, request.version)
+    if refusal:
+        return refusal
+    if node.child_count:
+        return Refusal(ErrorCode.NOT_EMPTY, f"{path} has {node.child_count} children")
+    txn = DeleteTxn(path)
+    draft(overlay, header, txn)
+    return Prepared(txn, None)
+
+
+def prepare_set_acl(overlay: Overlay, asker: Asker, header: TxnHeader, request: SetAclRequest) -> Prepared | Refusal:
+    path = request.path
+    refusal = bad_path(path)
+    if refusal:
+        return refusal
+    acl = fix_acl(path, request.acl, asker.identities)
+    if isinstance(acl, Refusal):
+        return acl
+    node = overlay.find(path)
+    if node is None:
+        return no_node(path)
+    refusal = check_acl(path, node.acl, Permission.ADMIN, asker.identities) or wrong_version(
+        path, node.aversion, request.version
+    )
+    if refusal:
+        return refusal
+    txn = SetAclTxn(path, acl, wrap_int(node.aversion + 1))
+    draft(overlay, header, txn)
+    return Prepared(txn, StatReply(get_node(overlay, path).stat))
+
+
+def prepare_check(overlay: Overlay, asker: Asker, request: PathVersion) -> Prepared | Refusal:
+    path = request.path
+    refusal = bad_path(path)
+    if refusal:
+        return refusal
+    node = overlay.find(path)
+    if node is None:
+        return no_node(path)
+    refusal = check_acl(path, node.acl, Permission.READ, asker.identities) or wrong_version(path, node.version, request.version)
+    return refusal or Prepared(CheckVersionTxn(path, wrap_int(node.version + 1)), None)
+
+
+def get_node(overlay: Overlay, path: str) -> Node:
+    """Return the znode that will be at `path`.
+
+    Raises
+    ------
+    PeerError
+        If there will be none: whoever calls this has just drafted it.
+    """
+    node = overlay.find(path)
+    if node is None:
+        raise PeerError(f"{path} is gone from its own transaction")
+    return node

@@ -1,0 +1,106 @@
+"""One client's socket: bytes in, frames to the machine; and when to read from it and when to cut it off."""
+
+import asyncio
+from typing import Protocol, cast
+
+from muskox.errors import PeerError
+from muskox.keeper.machine.events import ConnectionLost, ConnectionOpened, Event, FramesArrived, OutputDrained
+from muskox.keeper.wire.frames import FrameSplitter
+
+OUTPUT_BYTES_HIGH = 1 << 20  # with more than this under way to a client, nothing is read from it
+OUTPUT_BYTES_MAX = 16 << 20  # one that reads nothing and is sent even more, by its watches, is cut off
+WORD_BYTES = 4
+
+
+class Hub(Protocol):
+    """Whom a client's socket reports to."""
+
+    def handle(self, event: Event) -> None: ...
+    def joined(self, client: "ClientSocket") -> int: ...
+    def left(self, client: "ClientSocket") -> None: ...
+    def find_answer(self, word: str) -> bytes | None: ...
+
+
+class ClientSocket(asyncio.Protocol):
+    """The socket of one client, known to the machine by `number`."""
+
+    def __init__(self, hub: Hub, frame_bytes_max: int) -> None:
+        self.hub = hub
+        self.splitter = FrameSplitter(frame_bytes_max)
+        self.head: bytes | None = b""  # the first bytes, until it is known whether they are a four-letter word
+        self.number = 0
+        self.address = ""
+        self.is_choked = False  # it does not read what it is sent
+        self.is_paused = False  # the machine wants nothing more of it for now
+        self.owes_drained = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=OUTPUT_BYTES_HIGH)
+        self.address = str((transport.get_extra_info("peername") or ("",))[0])
+        self.number = self.hub.joined(self)
+        self.hub.handle(ConnectionOpened(self.number, self.address))
+
+    def data_received(self, data: bytes) -> None:
+        if self.head is not None:
+            data = self.head + data
+            if len(data) < WORD_BYTES:
+                self.head = data
+                return
+            self.head = None
+            answer = self.hub.find_answer(data[:WORD_BYTES].decode("ascii", "replace"))
+            if answer is not None:
+                self.transport.write(answer)
+                self.close()
+                return
+        try:
+            frames = self.splitter.feed(data)
+        except PeerError:
+            self.close()
+            return
+        if frames:
+            self.hub.handle(FramesArrived(self.number, frames))
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio calls it so
+        self.hub.left(self)
+        self.hub.handle(ConnectionLost(self.number))
+
+    def pause_writing(self) -> None:
+        self.is_choked = True
+        self.regulate()
+
+    def resume_writing(self) -> None:
+        self.is_choked = False
+        self.regulate()
+        if self.owes_drained:
+            self.owes_drained = False
+            self.hub.handle(OutputDrained(self.number))
+
+    def send(self, data: bytes) -> None:
+        self.transport.write(data)
+        if self.is_choked and self.transport.get_write_buffer_size() > OUTPUT_BYTES_MAX:
+            self.transport.abort()
+
+    def pause(self, is_paused: bool) -> None:
+        self.is_paused = is_paused
+        self.regulate()
+
+    def regulate(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self.is_paused or self.is_choked:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def await_drain(self) -> bool:
+        """Return whether the output has left already; if not, OutputDrained follows."""
+        self.owes_drained = self.is_choked
+        return not self.is_choked
+
+    def close(self) -> None:
+        """Send what is under way, then close."""
+        self.transport.close()

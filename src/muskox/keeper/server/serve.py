@@ -1,0 +1,129 @@
+"""Serve in the foreground, from lock to stop."""
+
+import asyncio
+import errno
+import os
+import signal
+from threading import Thread
+
+from muskox.errors import MuskoxError, Unavailable
+from muskox.keeper.disk.lock import lock_folder
+from muskox.keeper.disk.recovery import recover
+from muskox.keeper.machine.events import TransactionsSynced
+from muskox.keeper.server.client import ClientSocket
+from muskox.keeper.server.options import Options
+from muskox.keeper.server.shell import Shell, say
+from muskox.keeper.wire.frames import FRAME_BYTES_MAX
+
+LIFELINE = "MUSKOX_LIFELINE_FD"  # a pipe from whoever started this; at its end this server ends too
+READY = "MUSKOX_READY_FD"  # a pipe to whoever started this; it gets the port, in decimal, once clients are served
+BACKLOG = 1024
+FAREWELL_SECONDS_MAX = 1.0  # how long a stop waits for last replies to leave
+
+
+def serve(options: Options) -> int:
+    """Serve until SIGTERM, SIGINT or the end of the lifeline; return the exit status, with the reason on stderr.
+
+    Parameters
+    ----------
+    options : how to serve
+
+    Returns
+    -------
+    int : 0 after a stop that was asked for, 1 if the server could not start or go on
+    """
+    try:
+        import uvloop
+
+        lock = lock_folder(options.data_dir)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(options))
+        os.close(lock)
+    except MuskoxError as error:
+        say(str(error))
+        return 1
+    except OSError as error:
+        say(f"the disk refuses: {error}; nothing after the last acknowledgement was promised")
+        return 1
+    return 0
+
+
+async def run(options: Options) -> None:
+    """Recover, serve, stop.
+
+    Raises
+    ------
+    Unavailable
+        If the port is in use.
+    Corrupt
+        If the files are damaged.
+    OSError
+        If the disk fails.
+    """
+    loop = asyncio.get_running_loop()
+    recovered = recover(options.data_dir)
+    for note in recovered.notes:
+        say(note)
+    shell = Shell(options, recovered, loop)
+    server = await listen(options, shell)
+    port = server.sockets[0].getsockname()[1]
+    shell.start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, shell.stop)
+    hold_lifeline(loop, shell)
+    say(f"serving on {options.host}:{port}, data in {options.data_dir}")
+    tell_ready(port)
+    error = await shell.stopping
+    server.close()
+    if error is not None:
+        raise error
+    await say_goodbye(shell)
+
+
+async def listen(options: Options, shell: Shell) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(
+            lambda: ClientSocket(shell, FRAME_BYTES_MAX), options.host, options.client_port, backlog=BACKLOG
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Unavailable(
+                f"port {options.client_port} of {options.host} is in use; take another with --client-port"
+            ) from error
+        raise Unavailable(f"cannot listen at {options.host}:{options.client_port}: {error.strerror}") from error
+
+
+def hold_lifeline(loop: asyncio.AbstractEventLoop, shell: Shell) -> None:
+    """End with the process that started this one, if it gave a lifeline."""
+    if LIFELINE not in os.environ:
+        return
+    handle = int(os.environ[LIFELINE])
+
+    def wait() -> None:
+        while os.read(handle, 1):
+            pass
+        loop.call_soon_threadsafe(shell.stop)
+
+    Thread(target=wait, name="keeper-lifeline", daemon=True).start()
+
+
+def tell_ready(port: int) -> None:
+    if READY in os.environ:
+        handle = int(os.environ[READY])
+        os.write(handle, f"{port}\n".encode())
+        os.close(handle)
+
+
+async def say_goodbye(shell: Shell) -> None:
+    """Make durable and answer what was under way, then close."""
+    await asyncio.to_thread(shell.writer.stop)
+    shell.handle(TransactionsSynced(shell.machine.zxid))
+    for socket in list(shell.sockets.values()):
+        socket.close()
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + FAREWELL_SECONDS_MAX
+    while shell.sockets and loop.time() < deadline:
+        await asyncio.sleep(0.01)
+    for socket in list(shell.sockets.values()):
+        socket.transport.abort()

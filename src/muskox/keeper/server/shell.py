@@ -1,0 +1,205 @@
+"""The shell: it takes events to the machine and does what the machine orders.
+
+It owns the sockets, the clock, the log's thread and the snapshots. It decides nothing that a client could see.
+"""
+
+import asyncio
+import gc
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from threading import Thread
+from typing import assert_never
+
+from muskox.keeper.disk.log import TransactionLog
+from muskox.keeper.disk.names import folder_of
+from muskox.keeper.disk.purge import purge
+from muskox.keeper.disk.recovery import Recovered
+from muskox.keeper.disk.snapshot import write_snapshot
+from muskox.keeper.machine.database import Image
+from muskox.keeper.machine.events import (
+    Action,
+    AppendTransactions,
+    AwaitDrain,
+    CloseConnection,
+    Event,
+    FramesArrived,
+    Instant,
+    OutputDrained,
+    PauseReading,
+    ResumeReading,
+    Send,
+    TimePassed,
+    TransactionsSynced,
+)
+from muskox.keeper.machine.machine import Machine, Settings
+from muskox.keeper.server.client import ClientSocket
+from muskox.keeper.server.options import Options
+from muskox.keeper.server.words import Figures, answer, is_word
+from muskox.keeper.server.writer import LogWriter
+
+GREETING_SECONDS_MAX = 10.0  # Apache's patience with a connection that opens no session
+SESSION_ID_SHIFT = 16  # milliseconds in the upper bits, a counter below: ids of two starts never meet
+SESSION_ID_MASK = (1 << 55) - 1
+
+
+class Shell:
+    """One running server, inside one event loop."""
+
+    def __init__(self, options: Options, recovered: Recovered, loop: asyncio.AbstractEventLoop) -> None:
+        self.options = options
+        self.loop = loop
+        self.folder = folder_of(options.data_dir)
+        self.stopping = loop.create_future()  # set to None for a stop, or to what failed
+        settings = Settings(options.timeout_ms_min, options.timeout_ms_max, options.bucket_ms)
+        session_id_first = (time.time_ns() // 1_000_000 << SESSION_ID_SHIFT) & SESSION_ID_MASK
+        self.machine = Machine(recovered.database, settings, session_id_first, self.now())
+        self.writer = LogWriter(TransactionLog(self.folder), self.synced, self.failed)
+        self.sockets: dict[int, ClientSocket] = {}
+        self.greeting: dict[int, float] = {}  # connections that have sent nothing whole yet, and until when they may
+        self.number_last = 0
+        self.received = 0
+        self.sent = 0
+        self.transactions_since_snapshot = recovered.transactions
+        self.snapshot: Thread | None = None
+        gc.freeze()  # the recovered tree has no cycles; looking through it again and again costs whole seconds
+
+    def start(self) -> None:
+        self.writer.start()
+        self.tick()
+
+    def now(self) -> Instant:
+        return Instant(time.time_ns() // 1_000_000, int(self.loop.time() * 1000))
+
+    # Events
+
+    def handle(self, event: Event) -> None:
+        if type(event) is FramesArrived:
+            self.received += len(event.frames)
+            self.greeting.pop(event.connection, None)
+        self.perform(self.machine.handle(event, self.now()))
+
+    def joined(self, client: ClientSocket) -> int:
+        self.number_last += 1
+        self.sockets[self.number_last] = client
+        self.greeting[self.number_last] = self.loop.time() + GREETING_SECONDS_MAX
+        return self.number_last
+
+    def left(self, client: ClientSocket) -> None:
+        self.sockets.pop(client.number, None)
+        self.greeting.pop(client.number, None)
+
+    def synced(self, zxid: int) -> None:
+        """Take note, from the log's thread, that transactions are on disk."""
+        self.loop.call_soon_threadsafe(self.handle_synced, zxid)
+
+    def handle_synced(self, zxid: int) -> None:
+        self.handle(TransactionsSynced(zxid))
+        if self.transactions_since_snapshot >= self.options.snap_count and self.snapshot is None:
+            self.begin_snapshot()
+
+    def failed(self, error: OSError) -> None:
+        """Stop, from the log's thread: what cannot be made durable cannot be acknowledged."""
+        self.loop.call_soon_threadsafe(self.stop, error)
+
+    def stop(self, error: OSError | None = None) -> None:
+        if not self.stopping.done():
+            self.stopping.set_result(error)
+
+    def tick(self) -> None:
+        self.handle(TimePassed())
+        deadline = self.loop.time()
+        for number in [number for number, until in self.greeting.items() if until <= deadline]:
+            self.sockets[number].close()
+        self.loop.call_later(self.options.bucket_ms / 1000, self.tick)
+
+    # Actions
+
+    def perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send(number, data):
+                    socket = self.sockets.get(number)
+                    if socket is not None:
+                        self.sent += 1
+                        socket.send(data)
+                case AppendTransactions(entries=entries):
+                    self.transactions_since_snapshot += len(entries)
+                    self.writer.append(action)
+                case AwaitDrain(number):
+                    socket = self.sockets.get(number)
+                    if socket is not None and socket.await_drain():
+                        self.loop.call_soon(self.handle, OutputDrained(number))
+                case PauseReading(number) | ResumeReading(number):
+                    socket = self.sockets.get(number)
+                    if socket is not None:
+                        socket.pause(isinstance(action, PauseReading))
+                case CloseConnection(number):
+                    socket = self.sockets.get(number)
+                    if socket is not None:
+                        socket.close()
+                case _:
+                    assert_never(action)
+
+    # Snapshots
+
+    def begin_snapshot(self) -> None:
+        """Write what the tree is now in a thread, while serving goes on."""
+        self.transactions_since_snapshot = 0
+        self.writer.roll()
+        self.snapshot = Thread(target=self.write_snapshot, args=(self.machine.image(),), name="keeper-snapshot", daemon=True)
+        self.snapshot.start()
+
+    def write_snapshot(self, image: Image) -> None:
+        try:
+            write_snapshot(self.folder, image)
+            purge(self.folder)
+        except OSError as error:
+            # The log holds everything; the next snapshot will be tried at its time.
+            say(f"no snapshot at zxid {image.zxid:#x}: {error}")
+        self.snapshot = None
+
+    # Four-letter words
+
+    def find_answer(self, word: str) -> bytes | None:
+        """Return what is said to a four-letter word, None if it is none."""
+        if not is_word(word):
+            return None
+        return answer(word, self.options.four_letter_words, self.figures()).encode()
+
+    def figures(self) -> Figures:
+        machine = self.machine
+        return Figures(
+            clients=[f"{socket.address}[{number}]" for number, socket in self.sockets.items()],
+            received=self.received,
+            sent=self.sent,
+            outstanding=len(machine.in_flight),
+            zxid=machine.database.zxid,
+            nodes=len(machine.database.tree.nodes),
+            watches=sum(len(paths) for paths in machine.watches.by_connection.values()),
+            ephemerals=sum(len(paths) for paths in machine.database.overlay.ephemerals.values()),
+            sessions=len(machine.database.timeouts_ms),
+            environment=environment(self.options.data_dir),
+        )
+
+
+def environment(data_dir: Path) -> dict[str, str]:
+    """Return what `envi` tells, under the names of Apache's where there are any."""
+    return {
+        "host.name": platform.node(),
+        "os.name": platform.system(),
+        "os.arch": platform.machine(),
+        "os.version": platform.release(),
+        "user.dir": str(Path.cwd()),
+        "python.version": platform.python_version(),
+        "data.dir": str(data_dir),
+        "pid": str(os.getpid()),
+    }
+
+
+def say(sentence: str) -> None:
+    """Tell whoever runs this server."""
+    sys.stderr.write(f"muskox keeper: {sentence}\n")
+    sys.stderr.flush()

@@ -1,0 +1,78 @@
+"""The log's thread: whatever has been ordered since the last sync goes to disk in one write and one sync.
+
+That is group commit: the more is going on, the more shares a sync. The event loop never waits for the disk.
+"""
+
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import NamedTuple
+
+from muskox.keeper.disk.log import TransactionLog
+from muskox.keeper.machine.events import AppendTransactions
+
+
+class Roll(NamedTuple):
+    """Begin a new file with the next transaction."""
+
+
+class Stop(NamedTuple):
+    pass
+
+
+class LogWriter:
+    """Write transactions in their order; tell `synced` the last zxid on disk, or `failed` why there will be no more.
+
+    Both are called in the writer's thread.
+    """
+
+    def __init__(self, log: TransactionLog, synced: Callable[[int], None], failed: Callable[[OSError], None]) -> None:
+        self.log = log
+        self.synced = synced
+        self.failed = failed
+        # Bounded by the clients: none is read from while too much of what it asked for waits.
+        self.queue: SimpleQueue[AppendTransactions | Roll | Stop] = SimpleQueue()
+        self.thread = Thread(target=self.run, name="keeper-log", daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def append(self, order: AppendTransactions) -> None:
+        self.queue.put(order)
+
+    def roll(self) -> None:
+        self.queue.put(Roll())
+
+    def stop(self) -> None:
+        """Write what is ordered, then end."""
+        self.queue.put(Stop())
+        self.thread.join()
+        self.log.roll()
+
+    def run(self) -> None:
+        order = self.queue.get()
+        while not isinstance(order, Stop):
+            if isinstance(order, Roll):
+                self.log.roll()
+                order = self.queue.get()
+                continue
+            entries, zxid_last = list(order.entries), order.zxid_last
+            following = self.take()
+            while isinstance(following, AppendTransactions):
+                entries += following.entries
+                zxid_last = following.zxid_last
+                following = self.take()
+            try:
+                self.log.append(order.zxid_first, entries)
+            except OSError as error:
+                self.failed(error)
+                return
+            self.synced(zxid_last)
+            order = following if following is not None else self.queue.get()
+
+    def take(self) -> AppendTransactions | Roll | Stop | None:
+        """Return what is ordered already, or None."""
+        try:
+            return self.queue.get_nowait()
+        except Empty:
+            return None

@@ -1,0 +1,88 @@
+"""The numbers of the protocol: what is asked, what went wrong, which watch fired."""
+
+from enum import IntEnum
+
+
+class OpCode(IntEnum):
+    """What a request asks for, and what a transaction in the log did."""
+
+    ERROR = -1
+    CREATE_SESSION = -10
+    CLOSE_SESSION = -11
+    NOTIFICATION = 0
+    CREATE = 1
+    DELETE = 2
+    EXISTS = 3
+    GET_DATA = 4
+    SET_DATA = 5
+    GET_ACL = 6
+    SET_ACL = 7
+    GET_CHILDREN = 8
+    SYNC = 9
+    PING = 11
+    GET_CHILDREN2 = 12
+    CHECK = 13
+    MULTI = 14
+    CREATE2 = 15
+    CREATE_CONTAINER = 19
+    CREATE_TTL = 21
+    AUTH = 100
+    SET_WATCHES = 101
+
+
+class ErrorCode(IntEnum):
+    """What a reply says went wrong, in Apache's numbers."""
+
+    OK = 0
+    RUNTIME_INCONSISTENCY = -2
+    MARSHALLING = -5
+    UNIMPLEMENTED = -6
+    BAD_ARGUMENTS = -8
+    NO_NODE = -101
+    NO_AUTH = -102
+    BAD_VERSION = -103
+    NO_CHILDREN_FOR_EPHEMERALS = -108
+    NODE_EXISTS = -110
+    NOT_EMPTY = -111
+    SESSION_EXPIRED = -112
+    INVALID_ACL = -114
+    AUTH_FAILED = -115
+
+
+class EventType(IntEnum):
+    """What happened to a watched znode."""
+
+    NONE = -1
+    CREATED = 1
+    DELETED = 2
+    DATA_CHANGED = 3
+    CHILDREN_CHANGED = 4
+
+
+STATE_CONNECTED = 3  # the only KeeperState that a server puts into a watch event
+
+XID_NOTIFICATION = -1
+XID_PING = -2
+
+
+class Permission(IntEnum):
+    """One bit each in the permissions of an ACL."""
+
+    READ = 1
+    WRITE = 2
+    CREATE = 4
+    DELETE = 8
+    ADMIN = 16
+    ALL = 31
+
+
+class CreateFlag(IntEnum):
+    """How a create request wants its znode."""
+
+    PERSISTENT = 0
+    EPHEMERAL = 1
+    PERSISTENT_SEQUENTIAL = 2
+    EPHEMERAL_SEQUENTIAL = 3
+    CONTAINER = 4
+    PERSISTENT_TTL = 5
+    PERSISTENT_SEQUENTIAL_TTL = 6

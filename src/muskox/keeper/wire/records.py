@@ -1,0 +1,169 @@
+"""Every record that clients and server exchange, declared once; the names are those of Apache's ``zookeeper.jute``."""
+
+from typing import Annotated, NamedTuple
+
+from muskox.keeper.wire.jute import Bool, Buffer, Int, Long, Text, TextOrNull, codec, vector
+
+
+class Id(NamedTuple):
+    scheme: TextOrNull
+    id: TextOrNull
+
+
+class Acl(NamedTuple):
+    perms: Int
+    id: Id
+
+
+AclList = tuple[Acl, ...]
+Acls = Annotated[AclList | None, vector(Acl)]
+Texts = Annotated[tuple[str, ...] | None, vector(Text)]
+
+
+class Stat(NamedTuple):
+    czxid: Long
+    mzxid: Long
+    ctime: Long
+    mtime: Long
+    version: Int
+    cversion: Int
+    aversion: Int
+    ephemeral_owner: Long
+    data_length: Int
+    num_children: Int
+    pzxid: Long
+
+
+class ConnectRequest(NamedTuple):
+    protocol_version: Int
+    last_zxid_seen: Long
+    timeout_ms: Int
+    session_id: Long
+    password: Buffer
+
+
+class ConnectResponse(NamedTuple):
+    protocol_version: Int
+    timeout_ms: Int
+    session_id: Long
+    password: Buffer
+
+
+class RequestHeader(NamedTuple):
+    xid: Int
+    type: Int
+
+
+class ReplyHeader(NamedTuple):
+    xid: Int
+    zxid: Long
+    err: Int
+
+
+class AuthPacket(NamedTuple):
+    type: Int
+    scheme: TextOrNull
+    auth: Buffer
+
+
+class PathWatch(NamedTuple):
+    """The body of exists, getData, getChildren and getChildren2."""
+
+    path: Text
+    watch: Bool
+
+
+class PathOnly(NamedTuple):
+    """The body of sync and getACL, and the reply to sync and create."""
+
+    path: TextOrNull
+
+
+class SetDataRequest(NamedTuple):
+    path: Text
+    data: Buffer
+    version: Int
+
+
+class CreateRequest(NamedTuple):
+    path: Text
+    data: Buffer
+    acl: Acls
+    flags: Int
+
+
+class CreateTtlRequest(NamedTuple):
+    path: Text
+    data: Buffer
+    acl: Acls
+    flags: Int
+    ttl_ms: Long
+
+
+class PathVersion(NamedTuple):
+    """The body of delete and check."""
+
+    path: Text
+    version: Int
+
+
+class SetAclRequest(NamedTuple):
+    path: Text
+    acl: Acls
+    version: Int
+
+
+class SetWatchesRequest(NamedTuple):
+    relative_zxid: Long
+    data_watches: Texts
+    exist_watches: Texts
+    child_watches: Texts
+
+
+class MultiHeader(NamedTuple):
+    type: Int
+    done: Bool
+    err: Int
+
+
+class WatcherEvent(NamedTuple):
+    type: Int
+    state: Int
+    path: Text
+
+
+class StatReply(NamedTuple):
+    stat: Stat
+
+
+class PathStatReply(NamedTuple):
+    path: Text
+    stat: Stat
+
+
+class DataReply(NamedTuple):
+    data: Buffer
+    stat: Stat
+
+
+class ChildrenReply(NamedTuple):
+    children: Texts
+
+
+class ChildrenStatReply(NamedTuple):
+    children: Texts
+    stat: Stat
+
+
+class AclReply(NamedTuple):
+    acl: Acls
+    stat: Stat
+
+
+class ErrorReply(NamedTuple):
+    err: Int
+
+
+CONNECT_REQUEST = codec(ConnectRequest)
+REQUEST_HEADER = codec(RequestHeader)
+REPLY_HEADER = codec(ReplyHeader)
