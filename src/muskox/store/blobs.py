@@ -118,12 +118,8 @@ class BlobStore:
                 writer.write(chunk)
             return writer.commit()
 
-    def touch(self, digest: str) -> None:
-        """Renew the blob's time: who removes blobs spares what was wanted since they looked."""
-        os.utime(self.path(digest))
-
     def delete(self, digest: str, unless_newer_than_ns: int | None = None) -> bool:
-        """Delete the blob, unless it was written or touched after that time (`time.time_ns`); return whether it is gone."""
+        """Delete the blob, unless it was written after that time (`time.time_ns`); return whether it is gone."""
         path = self.path(digest)
         try:
             if unless_newer_than_ns is not None and path.stat().st_mtime_ns > unless_newer_than_ns:
@@ -184,6 +180,7 @@ class BlobWriter:
             sync_folder(path.parent)
         except OSError as error:
             raise refused_write(error, self._store.folder) from error
+        remember_checked(path)  # its bytes were digested on their way in
         return digest
 
     def __enter__(self) -> Self:
@@ -204,6 +201,43 @@ def file_digest(path: Path) -> str:
                     with view[start : start + CHUNK_BYTES] as chunk:
                         sha.update(chunk)
     return sha.hexdigest()
+
+
+CHECKED_MAX = 100_000  # files that one process remembers to have checked
+_checked: dict[tuple[str, int, int, int], None] = {}
+
+
+def check_once(path: Path) -> None:
+    """Compare the blob file with its name, once a process as long as nobody has written to it.
+
+    Raises
+    ------
+    Corrupt
+        If they differ.
+    Unavailable
+        If the file is not there.
+    """
+    try:
+        key = _identity(path)
+        if key in _checked:
+            return
+        found = file_digest(path)
+    except FileNotFoundError as error:
+        raise Unavailable(f"blob file {path} is not there") from error
+    if found != path.name:
+        raise Corrupt(f"blob file {path} has other bytes than were written: take another replica")
+    remember_checked(path, key)
+
+
+def remember_checked(path: Path, key: tuple[str, int, int, int] | None = None) -> None:
+    while len(_checked) >= CHECKED_MAX:
+        _checked.pop(next(iter(_checked)), None)
+    _checked[key or _identity(path)] = None
+
+
+def _identity(path: Path) -> tuple[str, int, int, int]:
+    stat = path.stat()
+    return str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def chunks_of(data: memoryview) -> Iterator[memoryview]:

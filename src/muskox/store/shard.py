@@ -22,7 +22,7 @@ import pyarrow as pa
 from muskox.errors import Corrupt, Unavailable
 from muskox.program import BLOCK_ROWS, Block, Shard
 from muskox.records import canonical_json
-from muskox.store.blobs import file_digest, refused_write
+from muskox.store.blobs import check_once, file_digest, refused_write
 from muskox.store.schema import columns_of
 
 
@@ -179,24 +179,3 @@ def open_shard(path: Path, index: int) -> Shard:
     check_once(path)
     reader = open_file(path)
     return Shard(index, rows_of(reader), lambda: (Block(batch) for batch in read_blocks(reader)))
-
-
-CHECKED_MAX = 100_000  # files that one process remembers to have checked
-_checked: dict[tuple[str, int, int, int], None] = {}
-
-
-def check_once(path: Path) -> None:
-    """Compare the blob file with its name, once a process as long as nobody has written to it."""
-    try:
-        stat = path.stat()
-        key = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        if key in _checked:
-            return
-        found = file_digest(path)
-    except FileNotFoundError as error:
-        raise Unavailable(f"shard file {path} is not there") from error
-    if found != path.name:
-        raise Corrupt(f"shard file {path} has other bytes than were written: take another replica")
-    while len(_checked) >= CHECKED_MAX:
-        _checked.pop(next(iter(_checked)), None)
-    _checked[key] = None

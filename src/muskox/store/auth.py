@@ -1,0 +1,77 @@
+"""Who may talk to a node's store: both ends prove that they know the plane's key, and neither ever sends it.
+
+The handshake, inside Flight's own: the client sends a nonce; the server answers with its nonce and HMAC(key, "server", both
+nonces); the client checks that and sends HMAC(key, "client", both nonces); the server checks that and hands out a token for
+the connection's calls. A token is a nonce signed with a key that the server process drew at its start, so that the server
+keeps no list of them and a restarted server refuses old ones.
+"""
+
+import hmac
+import secrets
+from typing import Any
+
+from pyarrow import flight
+
+NONCE_BYTES = 32
+PROOF_BYTES = 32
+GREETING = b"muskox-flight-1"  # the protocol's name and version
+
+
+class WrongSecret(Exception):
+    """The other end does not know our key."""
+
+
+def prove(key: bytes, role: bytes, client_nonce: bytes, server_nonce: bytes) -> bytes:
+    """Return the proof that `role` (b"server" or b"client") knows `key`, for this one handshake."""
+    return hmac.digest(key, GREETING + b"\0" + role + b"\0" + client_nonce + server_nonce, "sha256")
+
+
+class ServerHandshake(flight.ServerAuthHandler):  # type: ignore[misc]
+    """The server's half."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__()
+        self._key = key
+        self._token_key = secrets.token_bytes(32)
+
+    def authenticate(self, outgoing: Any, incoming: Any) -> None:
+        hello = bytes(incoming.read())
+        if len(hello) != len(GREETING) + NONCE_BYTES or not hello.startswith(GREETING):
+            raise flight.FlightUnauthenticatedError("this is no muskox client")
+        client_nonce, server_nonce = hello[len(GREETING) :], secrets.token_bytes(NONCE_BYTES)
+        outgoing.write(server_nonce + prove(self._key, b"server", client_nonce, server_nonce))
+        if not hmac.compare_digest(bytes(incoming.read()), prove(self._key, b"client", client_nonce, server_nonce)):
+            raise flight.FlightUnauthenticatedError("wrong secret")
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        outgoing.write(nonce + self._sign(nonce))
+
+    def is_valid(self, token: bytes) -> bytes:
+        nonce, signature = bytes(token[:NONCE_BYTES]), bytes(token[NONCE_BYTES:])
+        if not hmac.compare_digest(signature, self._sign(nonce)):
+            raise flight.FlightUnauthenticatedError("prove that you know the cluster's secret first")
+        return b"member"
+
+    def _sign(self, nonce: bytes) -> bytes:
+        return hmac.digest(self._token_key, nonce, "sha256")
+
+
+class ClientHandshake(flight.ClientAuthHandler):  # type: ignore[misc]
+    """The client's half; raises WrongSecret if the server does not know the key."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__()
+        self._key = key
+        self._token = b""
+
+    def authenticate(self, outgoing: Any, incoming: Any) -> None:
+        client_nonce = secrets.token_bytes(NONCE_BYTES)
+        outgoing.write(GREETING + client_nonce)
+        answer = bytes(incoming.read())
+        server_nonce, proof = answer[:NONCE_BYTES], answer[NONCE_BYTES:]
+        if not hmac.compare_digest(proof, prove(self._key, b"server", client_nonce, server_nonce)):
+            raise WrongSecret
+        outgoing.write(prove(self._key, b"client", client_nonce, server_nonce))
+        self._token = bytes(incoming.read())
+
+    def get_token(self) -> bytes:
+        return self._token

@@ -1,0 +1,321 @@
+"""Talking to the stores of nodes: blobs, shards, actions, streams, with fall-over from one replica to the next.
+
+It owns connections (one per address, proved once), deadlines, and going on at another replica from the same batch. It knows
+addresses and digests, not datasets or node names; addresses may come from a generator that looks for more as they fail. gRPC
+starts with the first call, so a process may fork before.
+"""
+
+import hashlib
+import mmap
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import pyarrow as pa
+from pyarrow import flight
+
+from muskox.errors import CallerError, Corrupt, Unavailable
+from muskox.store.auth import ClientHandshake, WrongSecret
+from muskox.store.blobs import BlobStore, chunks_of, file_digest
+from muskox.store.messages import (
+    ACTION_BYTES_MAX,
+    BYTES_PER_S_MIN,
+    CALL_TIMEOUT_S,
+    CHUNK_SCHEMA,
+    CONNECT_TIMEOUT_S,
+    LAST,
+    BlobTicket,
+    Clock,
+    Digests,
+    Health,
+    ShardTicket,
+    StreamTicket,
+    Ticket,
+    Tls,
+    Upload,
+    faults_raised,
+    is_loopback,
+)
+
+T = TypeVar("T")
+
+# Without a pool of its own a channel to a restarted node waits out gRPC's back-off for that address, up to two minutes.
+CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
+
+
+class StoreClient:
+    """Connections to nodes' stores, safe to use from several threads.
+
+    key : of the Flight plane, `derive(secret, Plane.FLIGHT)`
+    tls : needed for addresses that are not loopback
+    """
+
+    def __init__(self, key: bytes, tls: Tls | None = None) -> None:
+        self._key = key
+        self._tls = tls
+        self._connections: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        with self._lock:
+            connections, self._connections = self._connections, {}
+        for connection in connections.values():
+            connection.close()
+
+    def __enter__(self) -> "StoreClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- blobs ------------------------------------------------------------------------------------------------------------
+
+    def put_blob(self, address: str, data: bytes | Path, digest: str | None = None) -> str:
+        """Store a blob, or a file's bytes, on the node at `address`; return its digest once it is durable there.
+
+        Raises
+        ------
+        Unavailable
+            If the node does not answer or its disk is full.
+        Corrupt
+            If `digest` is given and is not that of the bytes.
+        """
+        if isinstance(data, Path):
+            digest = digest or file_digest(data)
+            with _mapped(data) as view:
+                self._upload(address, view, digest)
+        else:
+            digest = digest or hashlib.sha256(data).hexdigest()
+            self._upload(address, memoryview(data), digest)
+        return digest
+
+    def _upload(self, address: str, data: memoryview, digest: str) -> None:
+        descriptor = flight.FlightDescriptor.for_command(msgspec.json.encode(Upload(digest=digest)))
+        options = flight.FlightCallOptions(timeout=CALL_TIMEOUT_S + len(data) / BYTES_PER_S_MIN)
+
+        def send(connection: Any) -> None:
+            writer, _ = connection.do_put(descriptor, CHUNK_SCHEMA, options=options)
+            with writer:
+                for chunk in chunks_of(data):
+                    writer.write_batch(_as_batch(chunk))
+                writer.done_writing()
+
+        self._call(address, send)
+
+    def get_blob(self, addresses: Iterable[str], digest: str) -> bytes:
+        """Return a blob's bytes, checked, from the first of `addresses` that can give them.
+
+        Raises
+        ------
+        Unavailable
+            If none can; the message says why for each.
+        """
+
+        def read(address: str) -> bytes:
+            data = b"".join(self._chunks(address, digest))
+            if hashlib.sha256(data).hexdigest() != digest:
+                raise Corrupt(f"blob {digest} came from {address} with other bytes")
+            return data
+
+        return first_that_can(addresses, f"blob {digest}", read)
+
+    def fetch_blob(self, addresses: Iterable[str], digest: str, blobs: BlobStore) -> Path:
+        """Bring a blob into `blobs`, unless it is there, and return its path; raises as :meth:`get_blob` does."""
+
+        def fetch(address: str) -> Path:
+            with blobs.writer() as writer:
+                for chunk in self._chunks(address, digest):
+                    writer.write(chunk)
+                writer.commit(digest)
+            return blobs.path(digest)
+
+        return blobs.path(digest) if blobs.has(digest) else first_that_can(addresses, f"blob {digest}", fetch)
+
+    def _chunks(self, address: str, digest: str) -> Iterator[memoryview]:
+        offset = 0
+        while True:
+            is_last = True
+            for batch, mark in self._piece(address, BlobTicket(digest=digest, offset=offset)):
+                data = memoryview(batch.column(0)[0].as_buffer())
+                offset += len(data)
+                is_last = mark == LAST
+                yield data
+            if is_last:
+                return
+
+    # -- shards -----------------------------------------------------------------------------------------------------------
+
+    def read_shard(self, addresses: Iterable[str], digest: str, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """Yield a shard's record batches in order; if a node fails, go on with the same batch from the next of `addresses`.
+
+        Raises
+        ------
+        Unavailable
+            If no address is left; the message says why for each.
+        CallerError
+            If there is no such column.
+        """
+        names = None if columns is None else list(columns)
+        failures: list[str] = []
+        first = 0
+        for address in addresses:
+            try:
+                is_last = False
+                while not is_last:
+                    is_last = True
+                    for batch, mark in self._piece(address, ShardTicket(digest=digest, columns=names, first=first)):
+                        first += 1
+                        is_last = mark == LAST
+                        yield batch
+                return
+            except (Unavailable, Corrupt) as error:
+                failures.append(str(error))
+        raise _nobody(f"shard {digest}", failures)
+
+    # -- actions and streams ----------------------------------------------------------------------------------------------
+
+    def action(self, address: str, name: str, body: bytes = b"", timeout_s: float = CALL_TIMEOUT_S) -> bytes:
+        """Return the answer of the node's action `name`.
+
+        Raises
+        ------
+        Unavailable
+            If the node does not answer within `timeout_s` seconds.
+        CallerError
+            If it has no such action, or the action says so.
+        """
+        options = flight.FlightCallOptions(timeout=timeout_s)
+
+        def act(connection: Any) -> bytes:
+            results = [result.body.to_pybytes() for result in connection.do_action(flight.Action(name, body), options)]
+            if len(results) != 1 or len(results[0]) > ACTION_BYTES_MAX:
+                raise Unavailable(f"the node at {address} gave {len(results)} answers to {name!r}")
+            return bytes(results[0])
+
+        return self._call(address, act)
+
+    def stream(self, address: str, name: str, argument: bytes = b"") -> Iterator[Any]:
+        """Yield the record batches of the node's stream `name` until it ends; no deadline. Raises as :meth:`action` does."""
+        for batch, _ in self._piece(address, StreamTicket(name=name, argument=argument), timeout_s=None):
+            yield batch
+
+    def delete(self, address: str, digests: Sequence[str], unless_newer_than_ns: int) -> None:
+        """Delete blobs from the node, but those that were written since its clock showed that time."""
+        body = msgspec.json.encode(Digests(digests=list(digests), unless_newer_than_ns=unless_newer_than_ns))
+        self.action(address, "delete", body)
+
+    def verify(self, address: str, digest: str, timeout_s: float = CALL_TIMEOUT_S) -> str:
+        """Let the node read a blob again; return "good", "corrupt" or "missing"."""
+        body = msgspec.json.encode(Digests(digests=[digest]))
+        return msgspec.json.decode(self.action(address, "verify", body, timeout_s), type=Health).state
+
+    def clock_ns(self, address: str) -> int:
+        return msgspec.json.decode(self.action(address, "clock"), type=Clock).now_ns
+
+    # -- connections ------------------------------------------------------------------------------------------------------
+
+    def _piece(self, address: str, ticket: Ticket, timeout_s: float | None = CALL_TIMEOUT_S) -> Iterator[tuple[Any, bytes]]:
+        """Yield the (record batch, metadata) of one DoGet."""
+        options = flight.FlightCallOptions(timeout=timeout_s) if timeout_s is not None else flight.FlightCallOptions()
+        sealed = flight.Ticket(msgspec.json.encode(ticket))
+
+        def begin(connection: Any) -> tuple[Any, Any]:
+            reader = connection.do_get(sealed, options)
+            return reader, _next_chunk(reader)  # an error of the call shows with the first message
+
+        reader, chunk = self._call(address, begin)
+        try:
+            while chunk is not None:
+                yield chunk.data, b"" if chunk.app_metadata is None else chunk.app_metadata.to_pybytes()
+                with self._guarded(address):
+                    chunk = _next_chunk(reader)
+        finally:
+            if chunk is not None:
+                reader.cancel()
+
+    def _call(self, address: str, call: Callable[[Any], T]) -> T:
+        """Call with the connection to `address`; once more with a new one if the node has forgotten us since it restarted."""
+        for _ in range(2):
+            with self._guarded(address):
+                connection = self._connection(address)
+                try:
+                    return call(connection)
+                except flight.FlightUnauthenticatedError:
+                    self._forget(address)
+        raise Unavailable(f"the node at {address} takes our proof and then refuses our calls")
+
+    @contextmanager
+    def _guarded(self, address: str) -> Iterator[None]:
+        try:
+            with faults_raised(address):
+                yield
+        except Unavailable:
+            self._forget(address)
+            raise
+
+    def _connection(self, address: str) -> Any:
+        with self._lock:
+            if address in self._connections:
+                return self._connections[address]
+        connection = self._connect(address)
+        with self._lock:
+            return self._connections.setdefault(address, connection)
+
+    def _connect(self, address: str) -> Any:
+        if self._tls is None and not is_loopback(address.rpartition(":")[0]):
+            raise CallerError(f"the node at {address} is on another machine: to talk to it give the authority's certificate")
+        if self._tls is None:
+            connection = flight.FlightClient(f"grpc://{address}", generic_options=CHANNEL_OPTIONS)
+        else:
+            authority = self._tls.authority.read_bytes()
+            connection = flight.FlightClient(f"grpc+tls://{address}", authority, generic_options=CHANNEL_OPTIONS)
+        try:
+            connection.authenticate(ClientHandshake(self._key), flight.FlightCallOptions(timeout=CONNECT_TIMEOUT_S))
+        except (WrongSecret, flight.FlightUnauthenticatedError) as error:
+            raise CallerError(f"the node at {address} belongs to a cluster with another secret: use its secret file") from error
+        return connection
+
+    def _forget(self, address: str) -> None:
+        with self._lock:
+            self._connections.pop(address, None)
+
+
+def first_that_can(addresses: Iterable[str], what: str, read: Callable[[str], T]) -> T:
+    """Return `read` of the first address for which it neither is unavailable nor finds corruption."""
+    failures: list[str] = []
+    for address in addresses:
+        try:
+            return read(address)
+        except (Unavailable, Corrupt) as error:
+            failures.append(str(error))
+    raise _nobody(what, failures)
+
+
+def _nobody(what: str, failures: Sequence[str]) -> Unavailable:
+    return Unavailable(f"no node can give {what}: {'; '.join(failures) or 'none that should hold it is live'}")
+
+
+def _next_chunk(reader: Any) -> Any:
+    try:
+        return reader.read_chunk()
+    except StopIteration:
+        return None
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[memoryview]:
+    if path.stat().st_size == 0:
+        yield memoryview(b"")
+        return
+    with path.open("rb") as file:
+        # Not closed by hand: Arrow's batches look into the mapping until gRPC has sent them.
+        yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _as_batch(chunk: memoryview) -> Any:
+    offsets = pa.py_buffer(b"".join(edge.to_bytes(8, "little") for edge in (0, len(chunk))))
+    column = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(chunk)])
+    return pa.RecordBatch.from_arrays([column], schema=CHUNK_SCHEMA)

@@ -1,0 +1,137 @@
+"""What client and server of a node's store say to each other: tickets, actions, errors, limits; both sides side by side.
+
+Every transfer is cut into pieces with a deadline of their own, so that a peer that stops without breaking its connection is
+noticed, and a reader goes on from the same place at another replica. An error travels as its kind and sentence.
+"""
+
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+from pyarrow import flight
+
+from muskox.errors import CallerError, Corrupt, MuskoxError, PeerError, Unavailable
+
+PIECE_BYTES = 64 << 20  # after so much a server ends a piece; the client asks for the next
+CHUNK_BYTES_MAX = 8 << 20  # of a blob on its way in, in one message
+ACTION_BYTES_MAX = 16 << 20  # of an action's body and of its answer
+CONNECT_TIMEOUT_S = 5.0  # a handshake
+CALL_TIMEOUT_S = 30.0  # an action, or a piece: 64 MB at 2 MB a second
+BYTES_PER_S_MIN = 2 << 20  # a peer that takes an upload more slowly than this is given up
+LAST = b"last"  # metadata of a transfer's last message
+
+CHUNK_SCHEMA = pa.schema([pa.field("chunk", pa.large_binary())])
+
+
+class BlobTicket(msgspec.Struct, frozen=True, kw_only=True, tag="blob"):
+    """Ask for a piece of a blob from byte `offset` on: chunks of bytes."""
+
+    digest: str
+    offset: int = 0
+
+
+class ShardTicket(msgspec.Struct, frozen=True, kw_only=True, tag="shard"):
+    """Ask for a piece of a shard from record batch `first` on; no `columns` means all."""
+
+    digest: str
+    columns: list[str] | None = None
+    first: int = 0
+
+
+class StreamTicket(msgspec.Struct, frozen=True, kw_only=True, tag="stream"):
+    """Ask for what the node's own stream `name` tells."""
+
+    name: str
+    argument: bytes = b""
+
+
+Ticket = BlobTicket | ShardTicket | StreamTicket
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """The descriptor of a blob on its way in."""
+
+    digest: str
+
+
+class Digests(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of the actions "delete" and "verify" (one digest), and answer of "delete": what is gone."""
+
+    digests: list[str]
+    unless_newer_than_ns: int | None = None
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of "verify": whether the blob is "good", "corrupt" or "missing"."""
+
+    state: str
+
+
+class Clock(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of "clock": the node's time, which its blobs' times are compared with."""
+
+    now_ns: int
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """An error on the wire."""
+
+    kind: str
+    message: str
+
+
+KINDS: dict[str, type[MuskoxError]] = {kind.__name__: kind for kind in (CallerError, PeerError, Corrupt, Unavailable)}
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files for connections beyond loopback: a node's certificate and key, and the authority that clients trust."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches `host`."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@contextmanager
+def faults_told() -> Iterator[None]:
+    """On the server: let our errors leave as a Fault that the client raises again."""
+    try:
+        yield
+    except (CallerError, PeerError, Corrupt, Unavailable) as error:
+        fault = Fault(kind=type(error).__name__, message=str(error))
+        raise flight.FlightServerError(fault.message, extra_info=msgspec.json.encode(fault)) from error
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        fault = Fault(kind="PeerError", message=f"no message of this version of muskox: {error}")
+        raise flight.FlightServerError(fault.message, extra_info=msgspec.json.encode(fault)) from error
+
+
+@contextmanager
+def faults_raised(address: str) -> Iterator[None]:
+    """On the client: raise the server's Fault again, and Unavailable for whatever breaks the connection to `address`."""
+    try:
+        yield
+    except flight.FlightUnauthenticatedError:
+        raise
+    except (flight.FlightError, pa.ArrowException, OSError) as error:
+        raise _meaning(error, address) from error
+
+
+def _meaning(error: Exception, address: str) -> MuskoxError:
+    try:
+        fault = msgspec.json.decode(getattr(error, "extra_info", b""), type=Fault)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        reason = str(error).split(". ", maxsplit=1)[0].split("\n", maxsplit=1)[0]
+        return Unavailable(f"the node at {address} does not answer: {reason}")
+    return KINDS.get(fault.kind, Unavailable)(fault.message)

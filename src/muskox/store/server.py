@@ -1,0 +1,277 @@
+"""A node's store on the network: an Arrow Flight service over its blobs.
+
+It owns upload (acknowledged after fsync), download, reading shards, and the store's own actions; what else a node has to tell
+or to do is plugged in as streams and actions. It must never know datasets: it serves blobs by digest. It runs on Flight's own
+threads; garbage on the port concerns its sender alone.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from pyarrow import flight
+
+from muskox.errors import CallerError, Corrupt, PeerError, Unavailable
+from muskox.store.auth import ServerHandshake
+from muskox.store.blobs import CHUNK_BYTES, BlobStore, check_once
+from muskox.store.messages import (
+    ACTION_BYTES_MAX,
+    CHUNK_BYTES_MAX,
+    CHUNK_SCHEMA,
+    LAST,
+    PIECE_BYTES,
+    BlobTicket,
+    Clock,
+    Digests,
+    Health,
+    ShardTicket,
+    StreamTicket,
+    Ticket,
+    Tls,
+    Upload,
+    faults_told,
+    is_loopback,
+)
+from muskox.store.shard import open_file, read_blocks
+
+STOP_TIMEOUT_S = 5.0  # what calls under way get to end
+
+Call = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What a node tells for as long as somebody listens.
+
+    schema : pyarrow.Schema of the batches
+    open : takes the listener's argument, returns an iterator of pyarrow.RecordBatch. It should yield at least every few seconds
+        (a batch without rows will do), because only then is a listener that left, or a server that stops, noticed.
+    """
+
+    schema: Any
+    open: Callable[[bytes], Iterator[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plugins:
+    """What a node adds to its store's service: actions by name, streams by name."""
+
+    actions: Mapping[str, Call] = field(default_factory=dict)
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+
+
+class StoreServer:
+    """The service of one node. `address` is known after :meth:`start`.
+
+    Parameters
+    ----------
+    blobs : what it serves
+    key : of the Flight plane, `derive(secret, Plane.FLIGHT)`
+    host, port : where it listens; port 0 takes any free one
+    tls : needed for any host that is not loopback
+    plugins : the node's own actions and streams
+    """
+
+    def __init__(
+        self,
+        blobs: BlobStore,
+        *,
+        key: bytes,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: Tls | None = None,
+        plugins: Plugins | None = None,
+    ) -> None:
+        if tls is None and not is_loopback(host):
+            raise CallerError(
+                f"{host} can be reached from other machines: to listen there give a certificate, key and authority"
+            )
+        self._blobs = blobs
+        self._key = key
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._plugins = plugins or Plugins()
+        self._service: _Service | None = None
+
+    @property
+    def address(self) -> str:
+        """The service's host:port."""
+        assert self._service is not None, "started"
+        return f"{self._host}:{self._service.port}"
+
+    def start(self) -> "StoreServer":
+        """Listen and serve on Flight's threads.
+
+        Raises
+        ------
+        CallerError
+            If the port is in use or the host is not this machine's.
+        """
+        if self._port:
+            check_free(self._host, self._port)
+        certificates = [] if self._tls is None else [(self._tls.certificate.read_bytes(), self._tls.key.read_bytes())]
+        scheme = "grpc" if self._tls is None else "grpc+tls"
+        try:
+            self._service = _Service(
+                self._blobs,
+                self._plugins,
+                f"{scheme}://{self._host}:{self._port}",
+                auth_handler=ServerHandshake(self._key),
+                tls_certificates=certificates,
+            )
+        except (pa.ArrowException, OSError) as error:
+            raise CallerError(f"cannot listen on {self._host}:{self._port}: {error}") from error
+        return self
+
+    def stop(self) -> None:
+        """Stop serving; calls under way get STOP_TIMEOUT_S to end."""
+        if self._service is None:
+            return
+        self._service.stopping.set()
+        thread = threading.Thread(target=self._service.shutdown, name="store-stop", daemon=True)
+        thread.start()
+        thread.join(STOP_TIMEOUT_S)
+
+    def __enter__(self) -> "StoreServer":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def check_free(host: str, port: int) -> None:
+    """Raise CallerError if somebody listens there: gRPC shares ports silently (SO_REUSEPORT)."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except OSError as error:
+            raise CallerError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+
+
+class _Service(flight.FlightServerBase):  # type: ignore[misc]
+    """Flight's callbacks, each on a thread of gRPC's."""
+
+    def __init__(self, blobs: BlobStore, plugins: Plugins, location: str, **options: Any) -> None:
+        self._blobs = blobs
+        self._plugins = plugins
+        self.stopping = threading.Event()
+        own: dict[str, Call] = {"delete": self._delete, "verify": self._verify, "clock": self._clock}
+        assert not own.keys() & plugins.actions.keys(), "the store's own actions keep their names"
+        self._actions = {**plugins.actions, **own}
+        super().__init__(location, **options)
+
+    def do_action(self, _context: Any, action: Any) -> Iterator[bytes]:
+        with faults_told():
+            body = action.body.to_pybytes()
+            if action.type not in self._actions:
+                raise CallerError(f"a node has no action {action.type!r}")
+            if len(body) > ACTION_BYTES_MAX:
+                raise CallerError(f"an action takes at most {ACTION_BYTES_MAX} bytes, not {len(body)}")
+            return iter([self._actions[action.type](body)])
+
+    def do_put(self, _context: Any, descriptor: Any, reader: Any, _writer: Any) -> None:
+        with faults_told():
+            upload = msgspec.json.decode(descriptor.command or b"", type=Upload)
+            self._blobs.path(upload.digest)  # refuses what is no digest before anything is written
+            with self._blobs.writer() as blob:
+                for chunk in reader:
+                    for value in chunk.data.column(0):
+                        data = value.as_buffer()
+                        if data is None or data.size > CHUNK_BYTES_MAX:
+                            raise PeerError(f"a blob comes in chunks of at most {CHUNK_BYTES_MAX} bytes")
+                        blob.write(memoryview(data))
+                blob.commit(upload.digest)
+
+    def do_get(self, _context: Any, ticket: Any) -> Any:
+        with faults_told():
+            asked = msgspec.json.decode(ticket.ticket, type=Ticket)
+            match asked:
+                case BlobTicket():
+                    return self._send_blob(asked)
+                case ShardTicket():
+                    return self._send_shard(asked)
+                case StreamTicket():
+                    return self._send_stream(asked)
+
+    def _send_blob(self, ticket: BlobTicket) -> Any:
+        path = self._blobs.path(ticket.digest)
+        check_once(path)
+        size = path.stat().st_size
+        end = min(size, ticket.offset + PIECE_BYTES)
+
+        def chunks() -> Iterator[tuple[Any, bytes]]:
+            with path.open("rb") as file:
+                file.seek(ticket.offset)
+                at = ticket.offset
+                while at < end:
+                    data = file.read(min(CHUNK_BYTES, end - at))
+                    at += len(data)
+                    yield pa.record_batch([pa.array([data], pa.large_binary())], schema=CHUNK_SCHEMA), _mark(at == size)
+
+        return flight.GeneratorStream(CHUNK_SCHEMA, chunks())
+
+    def _send_shard(self, ticket: ShardTicket) -> Any:
+        path = self._blobs.path(ticket.digest)
+        check_once(path)
+        reader = open_file(path)
+        names = reader.schema.names if ticket.columns is None else ticket.columns
+        unknown = [name for name in names if name not in reader.schema.names]
+        if unknown:
+            raise CallerError(f"no column {unknown[0]!r}: this shard has {', '.join(reader.schema.names)}")
+        schema = pa.schema([reader.schema.field(name) for name in names])
+
+        def batches() -> Iterator[tuple[Any, bytes]]:
+            sent = 0
+            for index, batch in enumerate(read_blocks(reader, ticket.first), start=ticket.first):
+                part = batch.select(names)
+                sent += part.nbytes
+                yield part, _mark(index == reader.num_record_batches - 1)
+                if sent >= PIECE_BYTES:
+                    return
+
+        return flight.GeneratorStream(schema, batches())
+
+    def _send_stream(self, ticket: StreamTicket) -> Any:
+        stream = self._plugins.streams.get(ticket.name)
+        if stream is None:
+            raise CallerError(f"a node has no stream {ticket.name!r}")
+        return flight.GeneratorStream(stream.schema, self._until_stopped(stream.open(ticket.argument)))
+
+    def _until_stopped(self, batches: Iterator[Any]) -> Iterator[Any]:
+        while not self.stopping.is_set():
+            with faults_told():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    def _delete(self, body: bytes) -> bytes:
+        wanted = msgspec.json.decode(body, type=Digests)
+        gone = [digest for digest in wanted.digests if self._blobs.delete(digest, wanted.unless_newer_than_ns)]
+        return msgspec.json.encode(Digests(digests=gone))
+
+    def _verify(self, body: bytes) -> bytes:
+        (digest,) = msgspec.json.decode(body, type=Digests).digests
+        try:
+            self._blobs.check(digest)
+            state = "good"
+        except Corrupt:
+            state = "corrupt"
+        except Unavailable:
+            state = "missing"
+        return msgspec.json.encode(Health(state=state))
+
+    def _clock(self, _: bytes) -> bytes:
+        return msgspec.json.encode(Clock(now_ns=time.time_ns()))
+
+
+def _mark(is_last: bool) -> bytes:
+    return LAST if is_last else b"more"
