@@ -128,6 +128,16 @@ class Reports(Protocol):
 
 
 @runtime_checkable
+class Publishes(Protocol):
+    """A program whose result also shows outside the cluster: files that a manifest is to name, say.
+
+    Called with the result before it is committed, on one worker; after a death perhaps again, on another.
+    """
+
+    def publish(self, result: Record) -> None: ...
+
+
+@runtime_checkable
 class Portable(Protocol):
     """A built-in program: found again by its class's name and rebuilt from its parameters."""
 

@@ -8,6 +8,7 @@ from muskox.coordination.leadership import Candidacy
 from muskox.coordination.members import live_members, register
 from muskox.coordination.recipes import Lock, Semaphore, barrier, queue
 from muskox.coordination.session import (
+    CHROOT,
     SESSION_TIMEOUT_S,
     Address,
     Check,
@@ -22,6 +23,7 @@ from muskox.coordination.session import (
 )
 
 __all__ = [
+    "CHROOT",
     "SESSION_TIMEOUT_S",
     "SETTINGS",
     "Address",

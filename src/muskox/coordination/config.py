@@ -20,7 +20,7 @@ class Setting:
 
 SETTINGS = {
     "checkpoint_interval_s": Setting(5.0, 0.1, 3600.0, "seconds between two checkpoints of a running job"),
-    "round_deadline_s": Setting(30.0, 1.0, 86400.0, "seconds without a word from a worker until it is reported as stuck"),
+    "silence_s": Setting(10.0, 1.0, 3600.0, "seconds without a word from a worker until its peers report it"),
     "progress_interval_s": Setting(1.0, 0.1, 60.0, "least seconds between two writes of a job's progress to ZooKeeper"),
     "replicas": Setting(2, 1, 10, "copies of each shard, model and checkpoint, if there are so many nodes"),
 }

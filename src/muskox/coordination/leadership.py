@@ -38,7 +38,7 @@ class Candidacy:
         before = predecessor(self._session.children(layout.CANDIDATES), mine)
         if before is not None:
             self.fence = self._leading_as = None
-            if self._session.kazoo.exists(f"{layout.CANDIDATES}/{before}", watch=lambda _: notify()) is None:
+            if self._session.version(f"{layout.CANDIDATES}/{before}", notify) is None:
                 return self.look(notify)
             return None
         if self._leading_as != mine:
@@ -60,7 +60,7 @@ class Candidacy:
             made = self._session.create(layout.candidate_prefix(self._incarnation), ephemeral=True, sequence=True)
             assert made is not None, "a sequential create never meets an existing znode"
             mine = made.rpartition("/")[2]
-        self._session.kazoo.exists(f"{layout.CANDIDATES}/{mine}", watch=lambda _: notify())
+        self._session.version(f"{layout.CANDIDATES}/{mine}", notify)
         return mine
 
     def _take_fence(self) -> int:

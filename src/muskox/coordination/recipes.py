@@ -92,7 +92,7 @@ class Semaphore(_Fenced):
         super().__init__(session, KazooSemaphore(session.kazoo, self._path, max_leases=leases), name)
 
     def _contender(self) -> str:
-        return f"{self._path}/{self._recipe._session_path.rpartition('/')[2]}"
+        return str(self._recipe.create_path)
 
 
 def barrier(session: Session, name: str, parties: int | None = None) -> Barrier | DoubleBarrier:

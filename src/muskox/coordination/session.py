@@ -14,7 +14,6 @@ from typing import Any, Self
 import msgspec
 from kazoo.client import KazooClient, KazooState
 from kazoo.exceptions import (
-    AuthFailedError,
     BadVersionError,
     ConnectionClosedError,
     ConnectionLoss,
@@ -26,7 +25,6 @@ from kazoo.exceptions import (
     RolledBackError,
     SessionExpiredError,
 )
-from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.retry import KazooRetry, RetryFailedError
 from kazoo.security import make_digest_acl
 
@@ -41,7 +39,7 @@ CONNECT_TIMEOUT_S = 15.0
 RECONNECT_DELAY_S_MAX = 0.5  # a death costs at most this much on top of noticing it
 UNCERTAIN = (ConnectionLoss, ConnectionClosedError, OperationTimeoutError, SessionExpiredError, RetryFailedError)
 
-Notify = Callable[[], None]
+Notify = Callable[[Any], None]  # takes kazoo's event, or anything; pass the same function each time: kazoo keeps a set
 
 logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # it logs every refused connection as an error; we report state instead
 
@@ -134,19 +132,26 @@ class Session:
         CallerError
             If the secret does not open what lies there.
         """
-        try:
-            self._client.start(timeout=timeout_s)
-        except (KazooTimeoutError, AuthFailedError) as error:
+        self._client.start_async().wait(timeout_s)
+        if not self._client.connected:
             self.close()
-            raise Unavailable(f"no ZooKeeper answers at {self.address} within {timeout_s:g} s: is the cluster up?") from error
+            raise Unavailable(f"no ZooKeeper answers at {self.address} within {timeout_s:g} s: is the cluster up?")
         try:
-            self._client.ensure_path("/")
-            for path in layout.ROOTS:
-                self._client.ensure_path(path)
+            self._make_roots()
         except NoAuthError as error:
             self.close()
             raise self._wrong_secret() from error
         return self
+
+    def _make_roots(self) -> None:
+        """Make what is missing of the layout, and read one znode of it: existence alone proves no right to it."""
+        client = self._client
+        client.chroot = ""
+        client.ensure_path(self.address.chroot)
+        client.chroot = self.address.chroot
+        for path in layout.ROOTS:
+            client.ensure_path(path)
+        client.get(layout.CONFIG)
 
     def _wrong_secret(self) -> CallerError:
         return CallerError(f"the secret does not open the cluster at {self.address}: use the secret file of that cluster")
@@ -189,11 +194,10 @@ class Session:
 
     def find(self, path: str, kind: type[layout.Payload], notify: Notify | None = None) -> tuple[layout.Payload, int] | None:
         """Return the record at `path` and its version, or None; `notify` is called once when that changes."""
-        watch = _watcher(notify)
         try:
-            data, stat = self._call(self._client.get, path, watch)
+            data, stat = self._call(self._client.get, path, notify)
         except NoNodeError:
-            if watch is None or self._call(self._client.exists, path, watch) is None:
+            if notify is None or self._call(self._client.exists, path, notify) is None:
                 return None
             return self.find(path, kind, notify)  # it came between the two calls
         if not data:
@@ -210,15 +214,15 @@ class Session:
     def children(self, path: str, notify: Notify | None = None) -> list[str]:
         """Return the sorted names of the children; none where `path` is missing."""
         try:
-            return sorted(self._call(self._client.get_children, path, _watcher(notify)))
+            return sorted(self._call(self._client.get_children, path, notify))
         except NoNodeError:
-            if notify is not None and self._call(self._client.exists, path, _watcher(notify)) is not None:
+            if notify is not None and self._call(self._client.exists, path, notify) is not None:
                 return self.children(path, notify)
             return []
 
-    def version(self, path: str) -> int | None:
-        """Return the data version of the znode at `path`, or None."""
-        stat = self._call(self._client.exists, path)
+    def version(self, path: str, notify: Notify | None = None) -> int | None:
+        """Return the data version of the znode at `path`, or None; `notify` is called once when it changes, comes or goes."""
+        stat = self._call(self._client.exists, path, notify)
         return None if stat is None else int(stat.version)
 
     def owner(self, path: str) -> int | None:
@@ -320,13 +324,3 @@ class Session:
             raise
         except KazooException as error:
             raise Unavailable(f"ZooKeeper at {self.address} cannot be reached: {type(error).__name__}") from error
-
-
-def _watcher(notify: Notify | None) -> Callable[[Any], None] | None:
-    if notify is None:
-        return None
-
-    def fired(_: Any) -> None:
-        notify()
-
-    return fired

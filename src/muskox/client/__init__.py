@@ -1,0 +1,8 @@
+"""What a Python program uses: connect to a cluster or start a local one, and run programs of one's own. The front door."""
+
+from muskox.client.cluster import Cluster, connect
+from muskox.client.folder import LocalFolder, default_folder
+from muskox.client.launcher import Ended, down, local, up
+from muskox.client.rounds import rounds
+
+__all__ = ["Cluster", "Ended", "LocalFolder", "connect", "default_folder", "down", "local", "rounds", "up"]

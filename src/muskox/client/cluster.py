@@ -1,0 +1,255 @@
+"""Cluster: what a Python program holds of a running cluster. Put data, train, evaluate, predict, look, coordinate.
+
+It owns one ZooKeeper session and one Flight client. Nothing here decides anything: what is submitted goes on without it.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from muskox import runtime
+from muskox.client import views
+from muskox.client.folder import LocalFolder, default_folder
+from muskox.coordination import (
+    Lock,
+    Plane,
+    Semaphore,
+    Session,
+    barrier,
+    derive,
+    layout,
+    queue,
+    read_cluster,
+    read_config,
+    read_secret,
+    write_setting,
+)
+from muskox.engines import ClusterDataset, Nodes
+from muskox.errors import CallerError
+from muskox.evaluate import EvaluateProgram
+from muskox.learn import LogisticRegression, load_model
+from muskox.program import RoundReport, RunOptions
+from muskox.records import Record
+from muskox.serve import PredictProgram, get_model, list_models, read_model
+from muskox.store import PutOptions, StoreClient, list_datasets, open_dataset, put_dataset, remove_dataset
+
+if TYPE_CHECKING:
+    from kazoo.recipe.barrier import Barrier, DoubleBarrier
+    from kazoo.recipe.queue import LockingQueue
+
+OnRound = Callable[[RoundReport], None]
+
+
+def connect(
+    url: str | None = None,
+    *,
+    secret_file: str | Path | None = None,
+    dir: str | Path | None = None,  # noqa: A002
+) -> "Cluster":
+    """Connect to a running cluster.
+
+    Parameters
+    ----------
+    url : ``zk://host:port[,host:port...]/chroot``; None takes MUSKOX_ZK, else the cluster of `dir`
+    secret_file : the cluster's secret; None takes MUSKOX_SECRET_FILE, else the one in `dir`
+    dir : the folder of `muskox up`; None takes MUSKOX_DIR, else ~/.muskox
+
+    Raises
+    ------
+    CallerError
+        If there is no such cluster, or the secret is not its own.
+    Unavailable
+        If its ZooKeeper does not answer.
+    """
+    import os
+
+    folder = LocalFolder(Path(dir) if dir is not None else default_folder())
+    url = url or (None if dir is not None else os.environ.get("MUSKOX_ZK")) or folder.get().url
+    file = secret_file or (None if dir is not None else os.environ.get("MUSKOX_SECRET_FILE")) or folder.secret_file
+    cluster = Cluster(url, read_secret(Path(file)), folder=folder)
+    try:
+        read_cluster(cluster.session)
+    except CallerError:
+        cluster.close()
+        raise
+    return cluster
+
+
+class Cluster:
+    """A connection to a cluster; make one with :func:`muskox.connect` or :func:`muskox.local`."""
+
+    def __init__(self, url: str, secret: bytes, *, folder: LocalFolder | None = None) -> None:
+        self.session = Session(url, secret).connect()
+        self.client = StoreClient(derive(secret, Plane.FLIGHT), None)
+        self.secret = secret
+        self.folder = folder
+        self._engine = Nodes(self.session, self.client)
+
+    @property
+    def url(self) -> str:
+        return str(self.session.address)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection; jobs go on."""
+        self.client.close()
+        self.session.close()
+
+    # -- datasets --
+
+    def put(self, name: str, data: Any, **options: Any) -> ClusterDataset:
+        """Store files, a table or a frame as a new version of dataset `name`.
+
+        Parameters
+        ----------
+        data : a path or several (CSV, Parquet), a pyarrow Table or a pandas DataFrame
+        options : shards, by, replicas, overwrite, append, types, progress: see :class:`muskox.store.PutOptions`
+
+        Raises
+        ------
+        CallerError
+            If the data breaks a rule (the message names file and line), or the name is taken.
+        """
+        version = put_dataset(self.session, self.client, name, data, PutOptions(**options))
+        return self.dataset(f"{name}@{version}")
+
+    def dataset(self, name: str) -> ClusterDataset:
+        """Return the latest version of a dataset, or with "name@2" that one."""
+        return ClusterDataset(open_dataset(self.session, self.client, name), self._engine)
+
+    def datasets(self) -> list[dict[str, Any]]:
+        return [views.dataset(info) for info in list_datasets(self.session)]
+
+    def describe_dataset(self, name: str) -> dict[str, Any]:
+        """Return what :meth:`datasets` tells of it, and its columns and where each shard lies."""
+        opened = open_dataset(self.session, self.client, name)
+        info = next(info for info in list_datasets(self.session) if info.name == opened.name)
+        placement = [
+            {"shard": index, "rows": shard.rows, "bytes": shard.bytes, "nodes": list(shard.nodes)}
+            for index, shard in enumerate(opened.shards)
+        ]
+        return {**views.dataset(info), "columns": dict(opened.manifest.columns), "placement": placement}
+
+    def remove_dataset(self, name: str) -> None:
+        remove_dataset(self.session, self.client, name)
+
+    # -- jobs --
+
+    def submit(
+        self,
+        estimator: LogisticRegression,
+        dataset: str | ClusterDataset,
+        target: str,
+        *,
+        name: str,
+        workers: int | None = None,
+        features: list[str] | None = None,
+    ) -> str:
+        """Submit the training of `estimator` and return the job's id; the model will be called `name`."""
+        opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
+        options = RunOptions(workers=workers, name=name, lineage={"estimator": type(estimator).__name__, "target": target})
+        spec = self._engine.spec(estimator.program(target, features), opened, options)
+        return runtime.submit(self.session, self.client, spec)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return every job, newest first."""
+        found = [self.job(job_id) for job_id in self.session.children(layout.JOBS)]
+        return sorted(found, key=lambda job: (-int(job["submitted_ms"]), job["id"]))
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return where the job stands and who works for it; CallerError if there is none."""
+        return views.job(self.session, job_id)
+
+    def follow(self, job_id: str) -> Iterator[RoundReport]:
+        """Yield the job's rounds as they finish, until it is final."""
+        return runtime.follow(self.session, self.client, job_id)
+
+    def wait(self, job_id: str) -> dict[str, Any]:
+        """Wait until the job is final and return it."""
+        runtime.job_state(self.session, job_id)
+        runtime.wait(self.session, job_id)
+        return self.job(job_id)
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel the job; return whether it was not over already."""
+        return runtime.cancel(self.session, job_id)
+
+    # -- models --
+
+    def models(self) -> list[dict[str, Any]]:
+        return [views.model(name, record) for name, record in list_models(self.session)]
+
+    def model_info(self, name: str) -> dict[str, Any]:
+        return views.model(name, get_model(self.session, name))
+
+    def model_record(self, name: str) -> Record:
+        """Return the model as a record, its digest checked."""
+        return read_model(self.session, self.client, name)
+
+    def model(self, name: str) -> LogisticRegression:
+        """Return the model as a fitted estimator."""
+        return load_model(self.model_record(name))
+
+    def _record(self, model: "str | LogisticRegression") -> Record:
+        return self.model_record(model) if isinstance(model, str) else model.model_record_
+
+    def evaluate(
+        self,
+        model: "str | LogisticRegression",
+        dataset: str | ClusterDataset,
+        *,
+        target: str | None = None,
+        workers: int | None = None,
+    ) -> dict[str, Any]:
+        """Score a dataset in parallel: AUC, log loss, accuracy, confusion matrix, exact over all shards."""
+        opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
+        record = self._record(model)
+        program = EvaluateProgram(record, target or str(record["target"]))
+        result = opened.run(program, RunOptions(workers=workers)).result
+        return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in result.items()}
+
+    def predict(
+        self,
+        model: "str | LogisticRegression",
+        dataset: str | ClusterDataset,
+        output: str | Path,
+        *,
+        workers: int | None = None,
+        on_round: OnRound | None = None,
+    ) -> dict[str, Any]:
+        """Predict a dataset in parallel into Parquet files under `output`, a folder that every node reaches."""
+        opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
+        program = PredictProgram(self._record(model), str(Path(output).absolute()))
+        return opened.run(program, RunOptions(workers=workers, on_round=on_round)).result
+
+    # -- the cluster itself --
+
+    def status(self) -> dict[str, Any]:
+        """Return ZooKeeper's address, the keeper's pid, the live nodes, and the jobs that are not over."""
+        keeper = None if self.folder is None else self.folder.keeper_pid()
+        return views.status(self.session, keeper)
+
+    def config(self) -> dict[str, float]:
+        return read_config(self.session).as_dict()
+
+    def set_config(self, name: str, value: Any) -> None:
+        write_setting(self.session, name, value)
+
+    def lock(self, name: str) -> Lock:
+        """Return a fair lock with a fence number; see :class:`muskox.coordination.Lock`."""
+        return Lock(self.session, name)
+
+    def semaphore(self, name: str, leases: int) -> Semaphore:
+        return Semaphore(self.session, name, leases)
+
+    def barrier(self, name: str, parties: int | None = None) -> "Barrier | DoubleBarrier":
+        return barrier(self.session, name, parties)
+
+    def queue(self, name: str) -> "LockingQueue":
+        return queue(self.session, name)

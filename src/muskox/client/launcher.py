@@ -1,0 +1,256 @@
+"""Starting and ending the processes of a local cluster: the keeper and the nodes, each a real process.
+
+`up` runs them in the background and is idempotent: it starts what is missing, on the same data. `local` ties them to this
+Python process by a pipe: when it ends, however it ends, they do.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from muskox.client.cluster import Cluster
+from muskox.client.folder import LocalCluster, LocalFolder
+from muskox.coordination import CHROOT, Session, live_members, make_secret, parse_url
+from muskox.errors import CallerError, Unavailable
+from muskox.runtime import KeeperCommand, ensure_keeper
+
+NODES_MAX = 64  # on one machine: each is a process, and so is each of its workers
+START_S_MAX = 60.0  # for all nodes to be members
+STOP_S_MAX = 15.0  # for a process to end by itself, before it is killed
+KEEPER_SESSION_TIMEOUT_S = 2.0  # our keeper allows less than Apache's default of two ticks: deaths show sooner
+APACHE_SESSION_TIMEOUT_S = 4.0
+LIFELINE = "MUSKOX_LIFELINE_FD"
+
+OnStep = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A process that `down` ended."""
+
+    name: str
+    pid: int
+
+
+def up(
+    folder: Path,
+    nodes: int = 3,
+    zk: str | None = None,
+    *,
+    on_step: OnStep | None = None,
+    lifeline: int | None = None,
+    session_timeout_s: float | None = None,
+) -> Cluster:
+    """Start a cluster of `nodes` nodes in `folder`, or what is missing of the one there, and connect to it.
+
+    Parameters
+    ----------
+    zk : ``zk://host:port[,...]/chroot`` of an Apache ZooKeeper; None starts our own keeper
+    on_step : told each thing that is started
+    lifeline : a descriptor at whose end of file the processes end
+
+    Raises
+    ------
+    CallerError
+        If the folder holds a cluster on another ZooKeeper.
+    Unavailable
+        If a process does not come up; its log says why.
+    """
+    tell = on_step or (lambda _: None)
+    home = LocalFolder(folder)
+    cluster = _found(home, nodes, zk, session_timeout_s)
+    with _environment(lifeline):
+        if cluster.has_keeper and home.keeper_pid() is None:
+            tell("keeper")
+            _start_keeper(home)
+        processes = {}
+        for name in cluster.nodes:
+            if home.node_pid(name) is None:
+                tell(name)
+                processes[name] = _start_node(home, cluster, name, lifeline)
+    connected = Cluster(cluster.url, make_secret(home.secret_file), folder=home)
+    try:
+        _await_members(connected.session, home, cluster.nodes, processes)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+@contextlib.contextmanager
+def local(
+    nodes: int = 3,
+    *,
+    dir: str | Path | None = None,  # noqa: A002
+    zk: str | None = None,
+    session_timeout_s: float | None = None,
+) -> Iterator[Cluster]:
+    """A cluster that ends with this block, or with this Python process however that ends.
+
+    Parameters
+    ----------
+    nodes : how many node processes
+    dir : where its data lies; None takes a temporary folder that goes with it
+    zk : an Apache ZooKeeper to use in place of our own keeper
+
+    Examples
+    --------
+    >>> import muskox as mx
+    >>> with mx.local(nodes=3) as cluster:  # doctest: +SKIP
+    ...     flights = cluster.put("flights", "flights.csv", shards=12, by="hash:tailnum")
+    """
+    with contextlib.ExitStack() as stack:
+        if dir is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="muskox-", ignore_cleanup_errors=True)))
+        else:
+            folder = Path(dir)
+        ours, theirs = _lifeline()
+        stack.callback(os.close, theirs)
+        stack.callback(down, folder)
+        stack.callback(os.close, ours)
+        cluster = up(folder, nodes, zk, lifeline=theirs, session_timeout_s=session_timeout_s)
+        stack.callback(cluster.close)
+        yield cluster
+
+
+def down(folder: Path) -> list[Ended]:
+    """End the nodes and the keeper of `folder`; return those that lived."""
+    home = LocalFolder(folder)
+    cluster = home.find()
+    ended: list[Ended] = []
+    if cluster is None:
+        return ended
+    found = [(name, home.node_pid(name)) for name in cluster.nodes]
+    living = [Ended(name, pid) for name, pid in found if pid is not None]
+    _end(living)
+    keeper = home.keeper_pid()  # after the nodes: they would start it again
+    if keeper is not None:
+        _end([Ended("keeper", keeper)])
+        living.append(Ended("keeper", keeper))
+    return living
+
+
+def _end(processes: list[Ended]) -> None:
+    """Ask them to end, and kill those that have not within `STOP_S_MAX` seconds."""
+    handles = {}
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            handles[os.pidfd_open(process.pid)] = process
+            os.kill(process.pid, signal.SIGTERM)
+    for handle, process in handles.items():
+        if not select.select([handle], [], [], STOP_S_MAX)[0]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+            select.select([handle], [], [], STOP_S_MAX)
+        os.close(handle)
+
+
+def _lifeline() -> tuple[int, int]:
+    """Return (our end, theirs) of a pipe on which nothing is ever written: it ends when we do."""
+    theirs, ours = os.pipe()
+    return ours, theirs
+
+
+@contextlib.contextmanager
+def _environment(lifeline: int | None) -> Iterator[None]:
+    """Let what is started inside know its lifeline; a background cluster must not inherit ours."""
+    before = os.environ.pop(LIFELINE, None)
+    if lifeline is not None:
+        os.environ[LIFELINE] = str(lifeline)
+    try:
+        yield
+    finally:
+        os.environ.pop(LIFELINE, None)
+        if before is not None:
+            os.environ[LIFELINE] = before
+
+
+def _found(home: LocalFolder, nodes: int, zk: str | None, session_timeout_s: float | None) -> LocalCluster:
+    """Return the folder's cluster, founded if new; nodes beyond those there are added."""
+    if not 1 <= nodes <= NODES_MAX:
+        raise CallerError(f"a local cluster has 1 to {NODES_MAX} nodes, not {nodes}")
+    home.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_secret(home.secret_file)
+    before = home.find()
+    if before is not None:
+        if zk is not None and str(parse_url(zk)) != before.url:
+            raise CallerError(f"the cluster in {home.path} is at {before.url}, not {zk}: choose another --dir")
+        url, has_keeper, timeout_s = before.url, before.has_keeper, before.session_timeout_s
+        nodes = max(nodes, len(before.nodes))
+    else:
+        has_keeper = zk is None
+        url = str(parse_url(zk)) if zk else _write_keeper_file(home)
+        timeout_s = KEEPER_SESSION_TIMEOUT_S if has_keeper else APACHE_SESSION_TIMEOUT_S
+    names = [f"node-{number}" for number in range(1, nodes + 1)]
+    cluster = LocalCluster(url=url, nodes=names, has_keeper=has_keeper, session_timeout_s=session_timeout_s or timeout_s)
+    home.keep(cluster)
+    return cluster
+
+
+def _write_keeper_file(home: LocalFolder) -> str:
+    """Say how the keeper of this folder is started, on a port that is free now and its own from now on; return its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    data_dir = home.path / "keeper"
+    command = [sys.executable, "-m", "muskox.keeper", "--data-dir", str(data_dir), "--client-port", str(port)]
+    command += ["--min-session-timeout-ms", "1000", "--tick-ms", "500", "--max-session-timeout-ms", "60000"]
+    KeeperCommand(command, str(data_dir), "127.0.0.1", port, str(home.log_file("keeper"))).write(home.keeper_file)
+    return f"zk://127.0.0.1:{port}{CHROOT}"
+
+
+def _start_keeper(home: LocalFolder) -> None:
+    keeper = KeeperCommand.read(home.keeper_file)
+    if not ensure_keeper(keeper):
+        raise Unavailable(f"the keeper did not start: {last_line(Path(keeper.log_file))}")
+
+
+def _start_node(home: LocalFolder, cluster: LocalCluster, name: str, lifeline: int | None) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "muskox", "node", "--zk", cluster.url, "--secret-file", str(home.secret_file)]
+    command += ["--name", name, "--dir", str(home.node(name)), "--session-timeout", str(cluster.session_timeout_s)]
+    if cluster.has_keeper:
+        command += ["--keeper-file", str(home.keeper_file)]
+    with home.log_file(name).open("ab") as file:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            pass_fds=[] if lifeline is None else [lifeline],
+        )
+
+
+def _await_members(
+    session: Session, home: LocalFolder, names: list[str], processes: dict[str, "subprocess.Popen[bytes]"]
+) -> None:
+    """Wait until every node is a member; a process that ends instead is an error with its last word."""
+    changed = threading.Event()
+
+    def look(_: object) -> None:
+        changed.set()
+
+    waited_s = 0.0
+    while missing := sorted(set(names) - set(live_members(session, look))):
+        for name, process in processes.items():
+            if process.poll() is not None:
+                raise Unavailable(f"node {name} did not start: {last_line(home.log_file(name))}")
+        if waited_s > START_S_MAX:
+            raise Unavailable(f"{', '.join(missing)} did not join within {START_S_MAX:g} s: see {home.logs}")
+        changed.wait(0.2)
+        waited_s += 0.2
+        changed.clear()
+
+
+def last_line(path: Path) -> str:
+    """Return the last line of a log, for an error that explains itself."""
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1] if lines else f"{path} is empty"

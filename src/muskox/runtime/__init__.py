@@ -1,0 +1,53 @@
+"""Our own engine's machinery: nodes, jobs, generations, workers, the collective, checkpoints. The front door.
+
+Names are imported when first used: a forkserver that imports a worker must not start gRPC.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from muskox.runtime.agent import Node, NodeOptions, hold_lifeline
+    from muskox.runtime.guard import KeeperCommand, ensure_keeper, is_serving, try_lock
+    from muskox.runtime.jobs import JobSpec, cancel, follow, job_state, program_record, result, run, submit, wait
+    from muskox.runtime.pins import pin_environment
+    from muskox.runtime.replicas import addresses_of, put_replicated
+
+_HOMES = {
+    "agent": ("Node", "NodeOptions", "hold_lifeline"),
+    "guard": ("KeeperCommand", "ensure_keeper", "is_serving", "try_lock"),
+    "jobs": ("JobSpec", "cancel", "follow", "job_state", "program_record", "result", "run", "submit", "wait"),
+    "pins": ("pin_environment",),
+    "replicas": ("addresses_of", "put_replicated"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "JobSpec",
+    "KeeperCommand",
+    "Node",
+    "NodeOptions",
+    "addresses_of",
+    "cancel",
+    "ensure_keeper",
+    "follow",
+    "hold_lifeline",
+    "is_serving",
+    "job_state",
+    "pin_environment",
+    "program_record",
+    "put_replicated",
+    "result",
+    "run",
+    "submit",
+    "try_lock",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,250 @@
+"""The node: one process on one machine that keeps blobs, runs workers for its jobs, and stands for coordinator.
+
+It owns the node's folder (locked), its one ZooKeeper session and its Flight service. Everything it does follows from what is
+written in ZooKeeper: a watch only makes it look again.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import queue
+import signal
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from muskox.coordination import (
+    Candidacy,
+    Config,
+    Plane,
+    Session,
+    derive,
+    found_cluster,
+    layout,
+    read_config,
+    register,
+)
+from muskox.errors import CallerError, MuskoxError
+from muskox.program import Manifest
+from muskox.runtime.coordinator import Coordinator
+from muskox.runtime.fingerprint import numeric_fingerprint
+from muskox.runtime.guard import KeeperGuard
+from muskox.runtime.job_agent import JobAgent, NodeContext
+from muskox.runtime.pool import start_forkserver
+from muskox.runtime.progress import ProgressLog, stream_schema
+from muskox.store import BlobStore, ShardEntry, StoreClient, StoreServer, StreamSource, TlsFiles, open_dataset
+
+log = logging.getLogger(__name__)
+
+RESYNC_S = 10.0  # between looks when no watch fires
+RETRY_S = 0.3  # after an error
+
+
+class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to run one node.
+
+    advertise : host:port under which others reach this node's Flight service, where that differs from what it listens on
+    keeper_file : how to start the embedded keeper again if it dies; "" where somebody else looks after ZooKeeper
+    """
+
+    url: str
+    secret: bytes
+    name: str
+    folder: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    advertise: str = ""
+    cores: int = 1
+    session_timeout_s: float = 4.0
+    keeper_file: str = ""
+    tls: TlsFiles | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this folder is: kept in it for ever. The lock is held as long as the process lives."""
+
+    name: str
+    folder_id: str
+    lock: int
+
+
+def take_folder(folder: Path, name: str) -> Identity:
+    """Lock the node's folder and return who it is.
+
+    Raises
+    ------
+    CallerError
+        If another process runs this node, or the folder belongs to a node of another name.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise CallerError(f"a node runs in {folder} already: stop it, or choose another --dir") from error
+    os.ftruncate(lock, 0)
+    os.write(lock, f"{os.getpid()}\n".encode())
+    path = folder / "node.json"
+    if not path.exists():
+        draft = folder / "node.json.new"
+        draft.write_text(json.dumps({"name": name, "folder_id": uuid.uuid4().hex}))
+        draft.replace(path)
+    kept = json.loads(path.read_text())
+    if name and kept["name"] != name:
+        raise CallerError(f"{folder} belongs to node {kept['name']!r}, not {name!r}: choose another --dir")
+    return Identity(kept["name"], kept["folder_id"], lock)
+
+
+class Node:
+    """See the head of this file. :meth:`run` returns when the process is told to stop."""
+
+    def __init__(self, options: NodeOptions) -> None:
+        self._options = options
+        self._identity = take_folder(options.folder, layout.check_name("node", options.name))
+        forkserver = start_forkserver()  # before any thread, gRPC or socket
+        self._events: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._agents: dict[str, JobAgent] = {}
+        self._config = Config(layout.ConfigRecord())
+        self._fingerprint = numeric_fingerprint()
+        incarnation = uuid.uuid4().hex
+        self._session = Session(options.url, options.secret, timeout_s=options.session_timeout_s)
+        if options.keeper_file:
+            self._guard = KeeperGuard(Path(options.keeper_file))
+            self._session.on_state(self._guard.on_state)
+            self._guard.start()
+        self._session.connect(timeout_s=60.0)
+        found_cluster(self._session)
+        flight_key = derive(options.secret, Plane.FLIGHT)
+        client = StoreClient(flight_key, options.tls)
+        blobs = BlobStore(options.folder)
+        progress = ProgressLog()
+        self._server = StoreServer(
+            blobs,
+            key=flight_key,
+            host=options.host,
+            port=options.port,
+            tls=options.tls,
+            streams={"progress": StreamSource(stream_schema(), progress.stream)},
+        )
+        self._server.start()
+        tls = options.tls
+        self._context = NodeContext(
+            name=self._identity.name,
+            incarnation=incarnation,
+            host=options.host,
+            tls=[] if tls is None else [str(tls.certificate), str(tls.key), str(tls.authority)],
+            collective_key=derive(options.secret, Plane.COLLECTIVE),
+            session=self._session,
+            client=client,
+            blobs=blobs,
+            cache=BlobStore(options.folder / "cache"),
+            forkserver=forkserver,
+            progress=progress,
+            config=lambda: self._config,
+        )
+        candidacy = Candidacy(self._session, self._identity.name, incarnation)
+        self._coordinator = Coordinator(self._session, candidacy, self._replicas)
+        self._session.on_state(self._on_state)
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        signal.signal(signal.SIGTERM, lambda *_: self._events.put("stop"))
+        signal.signal(signal.SIGINT, lambda *_: self._events.put("stop"))
+        self._reconcile()
+        self._coordinator.start()
+        log.info("node %s serves at %s", self._identity.name, self._server.address)
+        wait_s = RESYNC_S
+        while True:
+            try:
+                if self._events.get(timeout=wait_s) == "stop":
+                    break
+            except queue.Empty:
+                pass
+            wait_s = self._look()
+        self._stop()
+
+    def _look(self) -> float:
+        try:
+            if self._session.is_connected:
+                self._reconcile()
+        except MuskoxError as error:
+            log.warning("node: %s", error)
+            return RETRY_S
+        except Exception:  # bulkhead: the node goes on serving its blobs whatever one look met
+            log.exception("node")
+        return RESYNC_S
+
+    def look(self, _: Any = None) -> None:
+        self._events.put("look")
+
+    def _on_state(self, state: str) -> None:
+        log.info("ZooKeeper session: %s", state)
+        self.look()
+        self._coordinator.look()
+
+    def _reconcile(self) -> None:
+        """Be a member, know the settings, and run an agent for each assigned job."""
+        register(self._session, self._member())
+        self._configure(read_config(self._session, self.look))
+        found = self._session.find(layout.assignment(self._identity.name), layout.AssignmentRecord, self.look)
+        wanted = {} if found is None else found[0].jobs
+        for job_id in [job_id for job_id in self._agents if job_id not in wanted]:
+            self._agents.pop(job_id).want(0)
+        for job_id, workers in wanted.items():
+            if job_id not in self._agents:
+                self._agents[job_id] = JobAgent(self._context, job_id, self._describe)
+                self._agents[job_id].start()
+            self._agents[job_id].want(workers)
+
+    def _configure(self, config: Config) -> None:
+        if config.as_dict() != self._config.as_dict():
+            self._config = config
+            for agent in self._agents.values():
+                agent.configure()
+
+    def _member(self) -> layout.MemberRecord:
+        return layout.MemberRecord(
+            name=self._identity.name,
+            folder_id=self._identity.folder_id,
+            incarnation=self._context.incarnation,
+            address=self._options.advertise or self._server.address,
+            pid=os.getpid(),
+            cores=self._options.cores,
+            fingerprint=self._fingerprint,
+        )
+
+    def _describe(self, dataset: str) -> tuple[Manifest, list[ShardEntry]]:
+        opened = open_dataset(self._session, self._context.client, dataset)
+        return opened.manifest, opened.shards
+
+    def _replicas(self, dataset: str) -> Sequence[Sequence[str]]:
+        return [shard.nodes for shard in self._describe(dataset)[1]]
+
+    def _stop(self) -> None:
+        for agent in self._agents.values():
+            agent.want(0)
+        for agent in self._agents.values():
+            agent.join(timeout=5.0)
+        self._session.close()
+        self._server.stop()
+
+
+def hold_lifeline() -> None:
+    """End this process when the one that started it does, if it asked for that through MUSKOX_LIFELINE_FD."""
+    descriptor = os.environ.get("MUSKOX_LIFELINE_FD")
+    if descriptor is None:
+        return
+
+    def wait() -> None:
+        while os.read(int(descriptor), 1):
+            continue
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()

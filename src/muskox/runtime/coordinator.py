@@ -1,0 +1,167 @@
+"""The coordinator: the elected node's loop that sees, plans and has its orders committed under its fence.
+
+Every node runs this thread; it acts only while its candidacy leads, and decides nothing while its session is suspended. All
+state is in ZooKeeper, so a new coordinator needs nothing from the one before it.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, assert_never
+
+from muskox.coordination import Candidacy, Check, Create, Operation, Refused, Session, Set, layout, live_members
+from muskox.errors import MuskoxError
+from muskox.runtime.plan import Abort, Assign, Explain, Form, JobView, Order, Picture, plan
+
+log = logging.getLogger(__name__)
+
+RESYNC_S = 10.0  # between looks when no watch fires: nothing depends on it but our own bugs
+PATIENCE_S = 1.5  # newcomers wait so long for each other
+RETRY_S = 0.3  # after an error
+
+Replicas = Callable[[str], Sequence[Sequence[str]]]
+
+
+class Coordinator(threading.Thread):
+    """See the head of this file. `replicas` tells which nodes hold each shard of a dataset "name@version"."""
+
+    def __init__(self, session: Session, candidacy: Candidacy, replicas: Replicas) -> None:
+        super().__init__(name="coordinator", daemon=True)
+        self._session = session
+        self._candidacy = candidacy
+        self._replicas = replicas
+        self._changed = threading.Event()
+        self._final: set[str] = set()
+        self._known_replicas: dict[str, Sequence[Sequence[str]]] = {}
+        self._since: dict[str, tuple[object, float]] = {}
+
+    def look(self, _: Any = None) -> None:
+        """Look again: a watch fired, or the connection changed."""
+        self._changed.set()
+
+    def run(self) -> None:
+        wait_s = 0.0
+        while True:
+            self._changed.wait(wait_s)
+            self._changed.clear()
+            try:
+                wait_s = self._act() if self._session.is_connected else RESYNC_S
+            except MuskoxError as error:
+                log.warning("coordinator: %s", error)
+                wait_s = RETRY_S
+            except Exception:  # bulkhead: one job's broken record must not leave the cluster without a coordinator
+                log.exception("coordinator")
+                wait_s = RESYNC_S
+
+    def _act(self) -> float:
+        """See, plan, order; return how long to wait if nothing changes."""
+        fence = self._candidacy.look(self.look)
+        if fence is None:
+            self._final.clear()
+            return RESYNC_S
+        picture = self._see(fence)
+        orders = plan(picture)
+        for order in orders:
+            log.info("coordinator %d: %s", fence, order)
+            self._perform(order, fence)
+        if orders:
+            return 0.0
+        return PATIENCE_S if any(job.is_patient for job in picture.jobs) else RESYNC_S
+
+    # -- seeing --
+
+    def _see(self, fence: int) -> Picture:
+        members = live_members(self._session, self.look)
+        assignments = {}
+        for node in self._session.children(layout.ASSIGNMENTS):
+            found = self._session.find(layout.assignment(node), layout.AssignmentRecord)
+            assignments[node] = {} if found is None else found[0].jobs
+        jobs = []
+        for job_id in self._session.children(layout.JOBS, self.look):
+            if job_id not in self._final:
+                view = self._see_job(job_id, fence)
+                if view is None:
+                    self._final.add(job_id)
+                else:
+                    jobs.append(view)
+        return Picture(members, assignments, jobs)
+
+    def _see_job(self, job_id: str, fence: int) -> JobView | None:
+        """Return the job as it stands, admitted first if it is new; None if it is final."""
+        record, _ = self._session.get(layout.job(job_id), layout.JobRecord, f"job {job_id}")
+        state = self._session.find(layout.job_state(job_id), layout.JobState, self.look)
+        if state is None:
+            self._admit(job_id, fence)
+            return self._see_job(job_id, fence)
+        if state[0].phase.is_final:
+            self._since.pop(job_id, None)
+            return None
+        found = self._session.find(layout.generation(job_id), layout.GenerationRecord)
+        workers = {}
+        for name in self._session.children(layout.workers(job_id), self.look):
+            worker = self._session.find(layout.worker(job_id, name), layout.WorkerRecord)
+            if worker is not None:
+                workers[name] = worker[0]
+        suspects = self._session.children(layout.suspects(job_id), self.look)
+        if record.dataset not in self._known_replicas:
+            self._known_replicas[record.dataset] = self._replicas(record.dataset)
+        return JobView(
+            id=job_id,
+            phase=state[0].phase,
+            fingerprint=record.fingerprint,
+            workers_max=record.workers,
+            submitted_ms=record.submitted_ms,
+            replicas=self._known_replicas[record.dataset],
+            generation=layout.GenerationRecord(number=0) if found is None else found[0],
+            workers=workers,
+            suspects=suspects,
+            reason=state[0].reason,
+            is_patient=self._is_patient(job_id, (sorted(workers), suspects)),
+        )
+
+    def _is_patient(self, job_id: str, seen: object) -> bool:
+        """Return whether the job's workers changed less than `PATIENCE_S` ago."""
+        now = time.monotonic()
+        before = self._since.get(job_id)
+        if before is None or before[0] != seen:
+            self._since[job_id] = before = (seen, now)
+        return now - before[1] < PATIENCE_S
+
+    # -- ordering --
+
+    def _admit(self, job_id: str, fence: int) -> None:
+        self._commit(
+            fence,
+            Create(layout.job_state(job_id), layout.JobState(phase=layout.JobPhase.WAITING)),
+            Create(layout.generation(job_id), layout.GenerationRecord(number=0)),
+            Create(layout.workers(job_id)),
+            Create(layout.suspects(job_id)),
+        )
+
+    def _perform(self, order: Order, fence: int) -> None:
+        match order:
+            case Assign(node, jobs):
+                path, record = layout.assignment(node), layout.AssignmentRecord(jobs=dict(jobs))
+                exists = self._session.version(path) is not None
+                self._commit(fence, Set(path, record) if exists else Create(path, record))
+            case Form(job_id, generation):
+                form = Set(layout.generation(job_id), generation, generation.number - 1)
+                self._commit(fence, form, self._state(job_id, layout.JobPhase.RUNNING, generation.reason))
+            case Explain(job_id, reason):
+                self._commit(fence, self._state(job_id, layout.JobPhase.WAITING, reason))
+            case Abort(job_id, reason):
+                self._commit(fence, self._state(job_id, layout.JobPhase.FAILED, reason))
+            case _:
+                assert_never(order)
+
+    def _state(self, job_id: str, phase: layout.JobPhase, reason: str) -> Set:
+        path = layout.job_state(job_id)
+        state, version = self._session.get(path, layout.JobState, f"state of job {job_id}")
+        if state.phase.is_final:
+            raise Refused(f"job {job_id} is {state.phase} already")
+        return Set(path, layout.JobState(phase=phase, reason=reason), version)
+
+    def _commit(self, fence: int, *operations: Operation) -> None:
+        # A lost reply needs no reading back here: the next look sees whether the order went through.
+        self._session.commit([Check(layout.FENCE, fence), *operations], lambda: True)

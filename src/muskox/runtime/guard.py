@@ -1,0 +1,125 @@
+"""Watching over the embedded keeper of a local cluster: whichever node takes the file lock starts it again when it is dead.
+
+The keeper itself holds a lock on its data directory as long as it lives; a lock that can be taken is the proof of its death.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.1  # between looks, only while the session is broken
+START_S_MAX = 15.0  # for a keeper to serve; after that somebody else may try
+PORT_S = 1.0  # for a connection to it
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperCommand:
+    """How to start the keeper of this folder; written by whoever founded the cluster."""
+
+    command: list[str]
+    data_dir: str
+    host: str
+    port: int
+    log_file: str
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "KeeperCommand":
+        return cls(**json.loads(path.read_text()))
+
+    @property
+    def lock_file(self) -> Path:
+        return Path(self.data_dir) / "keeper.lock"
+
+
+@contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold the lock of `path` inside, if it is free; yields whether it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def is_serving(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), PORT_S):
+            return True
+    except OSError:
+        return False
+
+
+def ensure_keeper(keeper: KeeperCommand) -> bool:
+    """Start the keeper if it is dead and nobody else is starting it; return whether one serves."""
+    with try_lock(Path(keeper.data_dir) / "guard.lock") as is_ours:
+        if not is_ours:
+            return False
+        with try_lock(keeper.lock_file) as is_dead:
+            pass
+        if not is_dead:
+            return is_serving(keeper.host, keeper.port)
+        log.warning("the keeper of %s is dead: starting it again", keeper.data_dir)
+        return _start(keeper)
+
+
+def _start(keeper: KeeperCommand) -> bool:
+    lifeline = os.environ.get("MUSKOX_LIFELINE_FD")
+    with Path(keeper.log_file).open("ab") as file:
+        process = subprocess.Popen(
+            keeper.command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            pass_fds=[int(lifeline)] if lifeline else [],
+        )
+    deadline = time.monotonic() + START_S_MAX
+    while time.monotonic() < deadline and process.poll() is None:
+        if is_serving(keeper.host, keeper.port):
+            return True
+        time.sleep(LOOK_S)
+    return False
+
+
+class KeeperGuard(threading.Thread):
+    """Looks after the keeper while the session is not connected."""
+
+    def __init__(self, keeper_file: Path) -> None:
+        super().__init__(name="keeper guard", daemon=True)
+        self._keeper = KeeperCommand.read(keeper_file)
+        self._broken = threading.Event()
+
+    def on_state(self, state: str) -> None:
+        if state == "CONNECTED":
+            self._broken.clear()
+        else:
+            self._broken.set()
+
+    def run(self) -> None:
+        while True:
+            self._broken.wait()
+            try:
+                ensure_keeper(self._keeper)
+            except OSError as error:
+                log.warning("the keeper cannot be started: %s", error)
+            time.sleep(LOOK_S)

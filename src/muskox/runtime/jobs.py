@@ -1,0 +1,224 @@
+"""Jobs as a client sees them: submit, follow, wait, cancel, list. A submitted job needs no client.
+
+Submitting writes the program's blob, then one znode. The job's id is chosen here, so a lost reply is no riddle: if the znode is
+there, it is ours.
+"""
+
+import json
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from muskox.coordination import Refused, Session, Set, layout, live_members, read_config
+from muskox.errors import CallerError, Unavailable
+from muskox.program import Portable, Program, RoundReport, reference
+from muskox.records import Record, pack, unpack
+from muskox.runtime.replicas import addresses_of, put_replicated
+from muskox.store import StoreClient
+
+LOOK_S = 1.0  # a waiter looks at least so often, whatever watches do
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What to submit: see layout.JobRecord for the fields."""
+
+    kind: str
+    program: Record
+    dataset: str
+    workers: int = 0
+    model: str = ""
+    rounds_max: int = 1_000_000
+    lineage: dict[str, Any] | None = None
+
+
+def program_record(program: Program) -> Record:
+    """Return `program` as it travels: by name if it is muskox's own, else its code."""
+    if isinstance(program, Portable) and type(program).__module__.startswith("muskox."):
+        return reference(program)
+    import sys
+
+    import numpy as np
+
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return {"code": np.frombuffer(_code(program), np.uint8), "python": version}
+
+
+def _code(program: Program) -> bytes:
+    """Return `program` pickled with the code of the user's own modules, which the nodes have not."""
+    import sys
+    from sysconfig import get_path
+
+    import cloudpickle
+
+    installed = (get_path("stdlib"), get_path("purelib"), get_path("platlib"))
+    functions = [getattr(program, name, None) for name in getattr(program, "__slots__", ())]
+    names = {getattr(function, "__module__", None) for function in functions} - {None, "__main__"}
+    modules = [sys.modules[name] for name in sorted(map(str, names)) if name in sys.modules]
+    own = [module for module in modules if not str(getattr(module, "__file__", installed[0])).startswith(installed)]
+    for module in own:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return bytes(cloudpickle.dumps(program))
+    finally:
+        for module in own:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def submit(session: Session, client: StoreClient, spec: JobSpec) -> str:
+    """Submit a job and return its id; from then on it goes on without this client.
+
+    Raises
+    ------
+    Unavailable
+        If the cluster has no live node.
+    """
+    members = live_members(session)
+    if not members:
+        raise Unavailable(f"the cluster at {session.address} has no live node: start one with `muskox up` or `muskox node`")
+    replicas = int(read_config(session)["replicas"])
+    blob, nodes = put_replicated(session, client, pack(spec.program), replicas)
+    job_id = f"{spec.kind}-{secrets.token_hex(4)}"
+    record = layout.JobRecord(
+        kind=spec.kind,
+        program=blob,
+        program_nodes=nodes,
+        dataset=spec.dataset,
+        workers=spec.workers,
+        model=spec.model and layout.check_name("model", spec.model),
+        fingerprint=usual_fingerprint(members),
+        rounds_max=spec.rounds_max,
+        lineage=spec.lineage or {},
+        submitted_ms=time.time_ns() // 1_000_000,
+    )
+    session.create(layout.job(job_id), record)
+    return job_id
+
+
+def usual_fingerprint(members: dict[str, layout.MemberRecord]) -> str:
+    """Return the numeric fingerprint that most nodes have; of equally many the first by text."""
+    counts = Counter(member.fingerprint for member in members.values())
+    return min(counts, key=lambda fingerprint: (-counts[fingerprint], fingerprint))
+
+
+def job_state(session: Session, job_id: str) -> layout.JobState:
+    """Return where the job stands; CallerError if there is no such job."""
+    found = session.find(layout.job_state(job_id), layout.JobState)
+    if found is None:
+        session.get(layout.job(job_id), layout.JobRecord, f"job {job_id!r}; `muskox jobs` lists them")
+        return layout.JobState(phase=layout.JobPhase.WAITING, reason="no coordinator has seen it yet")
+    return found[0]
+
+
+def wait(session: Session, job_id: str) -> layout.JobState:
+    """Wait until the job is final and return its state."""
+    changed = threading.Event()
+
+    def look(_: Any) -> None:
+        changed.set()
+
+    while True:
+        found = session.find(layout.job_state(job_id), layout.JobState, look)
+        if found is not None and found[0].phase.is_final:
+            return found[0]
+        changed.wait(LOOK_S)
+        changed.clear()
+
+
+def cancel(session: Session, job_id: str) -> bool:
+    """Cancel the job; return whether it was not final already."""
+    cancelled = layout.JobState(phase=layout.JobPhase.CANCELLED, finished_ms=time.time_ns() // 1_000_000)
+    while not job_state(session, job_id).phase.is_final:
+        found = session.find(layout.job_state(job_id), layout.JobState)
+        try:
+            if found is None:
+                if session.create(layout.job_state(job_id), cancelled) is not None:
+                    return True
+            else:
+                session.commit([Set(layout.job_state(job_id), cancelled, found[1])], lambda: True)
+                return True
+        except Refused:
+            continue
+    return False
+
+
+def result(session: Session, client: StoreClient, job_id: str, state: layout.JobState) -> Record:
+    """Return the result of a finished job.
+
+    Raises
+    ------
+    CallerError
+        If it failed or was cancelled; the message is the job's own reason.
+    """
+    match state.phase:
+        case layout.JobPhase.FAILED:
+            raise CallerError(state.reason)
+        case layout.JobPhase.CANCELLED:
+            raise CallerError(f"job {job_id} was cancelled")
+        case layout.JobPhase.DONE:
+            return unpack(client.get_blob(addresses_of(session, state.result_nodes), state.result_blob))
+        case _:
+            raise CallerError(f"job {job_id} is {state.phase}: it has no result yet")
+
+
+def follow(session: Session, client: StoreClient, job_id: str) -> Iterator[RoundReport]:
+    """Yield the job's rounds as they finish, each once and in order, until it is final.
+
+    Streams from the node of the generation's root and moves with it; rounds told by a node that died may be missing.
+    """
+    seen = 0
+    while not job_state(session, job_id).phase.is_final:
+        for report in _from_root(session, client, job_id, seen):
+            if report.round > seen:
+                seen = report.round
+                yield report
+    for report in _from_root(session, client, job_id, seen):
+        if report.round > seen:
+            seen = report.round
+            yield report
+
+
+def _from_root(session: Session, client: StoreClient, job_id: str, after: int) -> Iterator[RoundReport]:
+    """Yield what the present root's node tells, until the root moves, the job is final or the node is gone."""
+    changed = threading.Event()
+
+    def look(_: Any) -> None:
+        changed.set()
+
+    found = session.find(layout.generation(job_id), layout.GenerationRecord, look)
+    state = session.find(layout.job_state(job_id), layout.JobState, look)
+    if found is None or not found[0].members:
+        changed.wait(LOOK_S)
+        return
+    address = addresses_of(session, [found[0].members[0].node])
+    if not address:
+        changed.wait(LOOK_S)
+        return
+    is_final = state is not None and state[0].phase.is_final
+    argument = json.dumps({"job": job_id, "after": after}).encode()
+    try:
+        for batch in client.stream(address[0], "progress", argument):
+            yield from (_report(row) for row in batch.to_pylist())
+            if changed.is_set() or (is_final and batch.num_rows == 0):
+                return
+    except Unavailable:
+        changed.wait(LOOK_S)
+
+
+def _report(row: dict[str, Any]) -> RoundReport:
+    return RoundReport(row["round"], json.loads(row["metrics"]), row["generation"])
+
+
+def run(
+    session: Session, client: StoreClient, spec: JobSpec, on_round: Callable[[RoundReport], None] | None
+) -> tuple[str, layout.JobState]:
+    """Submit, follow and wait; return the job's id and its final state. An interrupt leaves the job running."""
+    job_id = submit(session, client, spec)
+    if on_round is not None:
+        for report in follow(session, client, job_id):
+            on_round(report)
+    return job_id, wait(session, job_id)

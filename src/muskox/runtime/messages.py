@@ -1,0 +1,240 @@
+"""What is said between workers (the collective) and between a worker and its node (the pipe).
+
+Both sides of each conversation stand next to each other. A frame is a 4-byte big-endian length, a 4-byte length of the head,
+the head (one of the records here, msgpack) and a body of raw bytes (a packed record, or nothing). Bounds are checked before
+anything is read into memory.
+"""
+
+import struct
+from typing import Any
+
+import msgspec
+
+from muskox.errors import PeerError
+
+FRAME_BYTES_MAX = 1 << 31  # a state or a total of 2 GiB: beyond any model here, and small enough to refuse garbage
+HEAD_BYTES_MAX = 1 << 24  # the paths of 100,000 shard files fit
+LENGTHS = struct.Struct(">II")
+
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """The head of a frame."""
+
+
+# -- between workers of one job: members speak to the root, the root to all --
+
+
+class Hello(Message, frozen=True):
+    """Member to root, first in a generation: what I hold. `round` is -1 for nothing; `is_done` if it is the result."""
+
+    generation: int
+    round: int
+    digest: str
+    is_done: bool
+
+
+class Fetch(Message, frozen=True):
+    """Root to the member that holds the furthest state: send it."""
+
+    generation: int
+
+
+class State(Message, frozen=True):
+    """Member to root: the state, in the body."""
+
+    generation: int
+    round: int
+    digest: str
+    is_done: bool
+
+
+class Begin(Message, frozen=True):
+    """Root to member: go on from here; the body is the state, or empty where the member holds it already."""
+
+    generation: int
+    round: int
+    digest: str
+    is_done: bool
+
+
+class Partial(Message, frozen=True):
+    """Member to root: my subtrees of this round. `digest` is that of the state they were computed from.
+
+    nodes : (level, index) of each subtree, in the order in which the body holds them
+    sizes : bytes of each
+    """
+
+    generation: int
+    round: int
+    digest: str
+    nodes: list[tuple[int, int]]
+    sizes: list[int]
+
+
+class Total(Message, frozen=True):
+    """Root to all: the sum over all shards, in the body."""
+
+    generation: int
+    round: int
+
+
+class Beat(Message, frozen=True):
+    """Either way, about once a second: I am alive, whatever I compute."""
+
+
+Collective = Hello | Fetch | State | Begin | Partial | Total | Beat
+
+
+# -- from a node to its worker --
+
+
+class Setup(Message, frozen=True):
+    """The worker's first frame; the body is the program (a packed record).
+
+    key : of the collective plane, hexadecimal
+    columns, shard_rows : the dataset's manifest
+    tls : paths of certificate, key and authority (PEM), or nothing on loopback
+    """
+
+    job: str
+    worker: str
+    host: str
+    key: str
+    columns: dict[str, str]
+    shard_rows: list[int]
+    rounds_max: int
+    tls: list[str] = []
+
+
+class Settings(Message, frozen=True):
+    """The live settings that concern a worker; follows Setup, and comes again when they change."""
+
+    silence_s: float
+    checkpoint_interval_s: float
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One worker of a generation as its peers need to know it."""
+
+    worker: str
+    address: str
+    shards: str
+
+
+class Formed(Message, frozen=True):
+    """A generation that this worker belongs to, in rank order, and the files of the shards it owns."""
+
+    number: int
+    members: list[Member]
+    files: dict[int, str]
+
+
+class Restore(Message, frozen=True):
+    """The state to begin from, in the body: the last checkpoint; empty if there is none. Answers `Wanted`."""
+
+    round: int
+    digest: str
+
+
+class Stop(Message, frozen=True):
+    """End."""
+
+
+FromNode = Setup | Settings | Formed | Restore | Stop
+
+
+# -- from a worker to its node --
+
+
+class Listening(Message, frozen=True):
+    """The collective listens here."""
+
+    address: str
+    pid: int
+
+
+class Wanted(Message, frozen=True):
+    """No reachable worker holds a state: which checkpoint is there?"""
+
+    generation: int
+
+
+class Suspected(Message, frozen=True):
+    """This peer broke its connection, fell silent, or holds another state."""
+
+    worker: str
+    reason: str
+
+
+class Told(Message, frozen=True):
+    """A finished round, told by the root."""
+
+    generation: int
+    round: int
+    metrics: dict[str, float]
+
+
+class Checkpointed(Message, frozen=True):
+    """The state after `round` rounds, in the body: keep it."""
+
+    generation: int
+    round: int
+    digest: str
+
+
+class Finished(Message, frozen=True):
+    """The job's result, in the body, told by the root."""
+
+    generation: int
+    rounds: int
+    digest: str
+
+
+class Failed(Message, frozen=True):
+    """The program refused: the job cannot finish, and this sentence says why."""
+
+    generation: int
+    reason: str
+
+
+FromWorker = Listening | Wanted | Suspected | Told | Checkpointed | Finished | Failed
+
+_COLLECTIVE = msgspec.msgpack.Decoder(Collective)
+_FROM_NODE = msgspec.msgpack.Decoder(FromNode)
+_FROM_WORKER = msgspec.msgpack.Decoder(FromWorker)
+
+
+def frame(head: Message, body: bytes = b"") -> bytes:
+    """Return the frame of `head` and `body`."""
+    encoded = msgspec.msgpack.encode(head)
+    return LENGTHS.pack(4 + len(encoded) + len(body), len(encoded)) + encoded + body
+
+
+def check_lengths(prefix: bytes) -> tuple[int, int]:
+    """Return (head bytes, body bytes) of the frame that begins with these 8 bytes; PeerError if out of bounds."""
+    total, head = LENGTHS.unpack(prefix)
+    if not 4 + head <= total <= FRAME_BYTES_MAX or head > HEAD_BYTES_MAX:
+        raise PeerError(f"a frame of {total} bytes with a head of {head} is out of bounds")
+    return head, total - 4 - head
+
+
+def decode_collective(head: bytes) -> Collective:
+    message: Collective = _decode(_COLLECTIVE, head)
+    return message
+
+
+def decode_from_node(head: bytes) -> FromNode:
+    message: FromNode = _decode(_FROM_NODE, head)
+    return message
+
+
+def decode_from_worker(head: bytes) -> FromWorker:
+    message: FromWorker = _decode(_FROM_WORKER, head)
+    return message
+
+
+def _decode(decoder: "msgspec.msgpack.Decoder[Any]", head: bytes) -> Any:
+    try:
+        return decoder.decode(head)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise PeerError(f"{len(head)} bytes are no message: {error}") from error

@@ -1,0 +1,188 @@
+"""What the coordinator decides: which node runs workers for which job, and who makes up a generation. Pure.
+
+:func:`plan` is level-triggered: it compares what there is with what there should be and returns the orders that bring
+it nearer.
+The same picture gives the same orders; lost, doubled or late news do no harm. Each decision carries its reason.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from muskox.coordination import layout
+from muskox.coordination.layout import GenerationMember, GenerationRecord, JobPhase, MemberRecord, WorkerRecord
+
+RUNS_PER_WORKER = 4  # aligned runs of shards a worker gets at least, where there are enough: load balance against messages
+DEATHS_MAX = 200  # of one job's workers: a program that kills every worker must not go on for ever
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """What is known of one job that is not final.
+
+    replicas : for each shard the names of the nodes that hold it
+    is_patient : the job's workers changed a moment ago: newcomers may wait for each other, so that they join at once
+    """
+
+    id: str
+    phase: JobPhase
+    fingerprint: str
+    workers_max: int
+    submitted_ms: int
+    replicas: Sequence[Sequence[str]]
+    generation: GenerationRecord
+    workers: Mapping[str, WorkerRecord]
+    suspects: Sequence[str]
+    reason: str = ""
+    is_patient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Everything that a decision stands on."""
+
+    members: Mapping[str, MemberRecord]
+    assignments: Mapping[str, Mapping[str, int]]
+    jobs: Sequence[JobView]
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Have `node` run so many workers for each of these jobs."""
+
+    node: str
+    jobs: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Make this the job's generation; the job runs."""
+
+    job: str
+    generation: GenerationRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Explain:
+    """The job waits, and this is why."""
+
+    job: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """The job cannot go on."""
+
+    job: str
+    reason: str
+
+
+Order = Assign | Form | Explain | Abort
+
+
+def plan(picture: Picture) -> list[Order]:
+    """Return the orders that bring the cluster nearer to what its jobs ask for; none if all is well."""
+    wanted: dict[str, dict[str, int]] = {}
+    orders: list[Order] = []
+    for job in sorted(picture.jobs, key=lambda view: (view.submitted_ms, view.id)):
+        staff = staffing(job, picture.members)
+        for node, count in staff.items():
+            wanted.setdefault(node, {})[job.id] = count
+        orders.extend(_lead(job, staff, picture.members))
+    known = sorted({*picture.assignments, *wanted})
+    assigns = [
+        Assign(node, wanted.get(node, {})) for node in known if wanted.get(node, {}) != picture.assignments.get(node, {})
+    ]
+    return [*assigns, *orders]
+
+
+def staffing(job: JobView, members: Mapping[str, MemberRecord]) -> dict[str, int]:
+    """Return how many workers each node shall run for `job`: one a node, or `workers_max` spread evenly by name.
+
+    Never more workers than shards, and only on nodes that compute the job's bits.
+    """
+    nodes = sorted(name for name, member in members.items() if member.fingerprint == job.fingerprint)
+    if not nodes:
+        return {}
+    count = min(job.workers_max or len(nodes), max(len(job.replicas), 1))
+    local = {name: sum(name in holders for holders in job.replicas) for name in nodes}
+    nodes.sort(key=lambda name: (-local[name], name))
+    share, rest = divmod(count, len(nodes))
+    staff = {name: share + (position < rest) for position, name in enumerate(nodes)}
+    return {name: workers for name, workers in sorted(staff.items()) if workers}
+
+
+def _lead(job: JobView, staff: Mapping[str, int], members: Mapping[str, MemberRecord]) -> list[Order]:
+    """Return what to do about the job's generation."""
+    if len(job.suspects) > DEATHS_MAX:
+        return [Abort(job.id, f"its workers died {len(job.suspects)} times; see `muskox logs`")]
+    if not staff:
+        have = ", ".join(sorted({member.fingerprint for member in members.values()})) or "none"
+        reason = f"no node computes with the numeric fingerprint {job.fingerprint}; those here: {have}"
+        return [] if reason == job.reason else [Explain(job.id, reason)]
+    live = {name: worker for name, worker in job.workers.items() if name not in job.suspects}
+    current = [member.worker for member in job.generation.members]
+    stayed = [name for name in current if name in live]
+    joined = [name for name in sorted(live) if name not in current and live[name].node in staff]
+    lost = [name for name in current if name not in live]
+    if job.is_patient and len(stayed) + len(joined) < sum(staff.values()):
+        joined = []
+    ranked = [*stayed, *joined]
+    if not ranked or not (lost or joined):
+        return []
+    return [Form(job.id, form_generation(job, ranked, _reason(lost, joined, job.suspects)))]
+
+
+def _reason(lost: Sequence[str], joined: Sequence[str], suspects: Sequence[str]) -> str:
+    parts = [f"{name} {'was reported' if name in suspects else 'is gone'}" for name in lost]
+    parts += [f"{name} joined" for name in joined]
+    return ", ".join(parts)
+
+
+def form_generation(job: JobView, workers: Sequence[str], reason: str) -> GenerationRecord:
+    """Return the next generation of `job`, made of `workers` in rank order."""
+    before = {shard: member.worker for member in job.generation.members for shard in layout.parse_runs(member.shards)}
+    nodes = {name: job.workers[name].node for name in workers}
+    shares = share(job.replicas, nodes, before)
+    members = [
+        GenerationMember(
+            worker=name,
+            node=job.workers[name].node,
+            address=job.workers[name].address,
+            pid=job.workers[name].pid,
+            shards=layout.format_runs(shares[name]),
+        )
+        for name in workers
+    ]
+    return GenerationRecord(number=job.generation.number + 1, members=members, reason=reason)
+
+
+def share(replicas: Sequence[Sequence[str]], workers: Mapping[str, str], before: Mapping[int, str]) -> dict[str, list[int]]:
+    """Return which shards each worker (name -> node) owns: whole aligned runs, evenly many, near their bytes.
+
+    A run goes to the worker that had it, else to one whose node holds a replica, else to whoever has least; never beyond an
+    even share, so that one more worker takes its part at once.
+    """
+    count = len(replicas)
+    level = 0
+    while count >> (level + 1) >= RUNS_PER_WORKER * len(workers):
+        level += 1
+    runs = [list(range(first, min(first + (1 << level), count))) for first in range(0, count, 1 << level)]
+    most = -(-len(runs) // len(workers))
+    owned: dict[str, list[int]] = {name: [] for name in workers}
+    taken = dict.fromkeys(workers, 0)
+    homeless: list[list[int]] = []
+    for run in runs:
+        owner = before.get(run[0])
+        if owner in taken and taken[owner] < most:
+            owned[owner].extend(run)
+            taken[owner] += 1
+        else:
+            homeless.append(run)
+    for run in homeless:
+        free = [name for name in workers if taken[name] < most]
+        near = [name for name in free if workers[name] in replicas[run[0]]]
+        owner = min(near or free, key=lambda name: (taken[name], name))
+        owned[owner].extend(run)
+        taken[owner] += 1
+    return owned

@@ -1,0 +1,96 @@
+"""Worker processes as their node sees them: started from a forkserver, spoken to over one socket pair each.
+
+The forkserver is started before any gRPC and before any thread of the node, with the pins set, and has NumPy and pyarrow
+loaded: a worker then costs a fork. Workers are ended by closing the pair; one that does not listen is killed.
+"""
+
+import multiprocessing
+import multiprocessing.forkserver
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
+
+from muskox.errors import PeerError
+from muskox.runtime.messages import LENGTHS, FromWorker, Message, Stop, check_lengths, decode_from_worker, frame
+from muskox.runtime.pins import pin_environment
+from muskox.runtime.worker import worker_main
+
+OnMessage = Callable[["WorkerProcess", FromWorker, bytes], None]
+OnGone = Callable[["WorkerProcess"], None]
+
+
+def start_forkserver() -> ForkServerContext:
+    """Start the process that workers are forked from; call before threads, gRPC and sockets exist."""
+    pin_environment()
+    main = sys.modules["__main__"]
+    main.__spec__ = None  # a worker needs nothing of our main module, and importing it again would cost its start
+    if hasattr(main, "__file__"):
+        del main.__file__
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["muskox.runtime.worker", "muskox.learn", "muskox.evaluate"])
+    multiprocessing.forkserver.ensure_running()
+    return context
+
+
+class WorkerProcess:
+    """One worker. `on_message` and `on_gone` are called on this worker's own reading thread."""
+
+    def __init__(self, context: ForkServerContext, name: str, on_message: OnMessage, on_gone: OnGone) -> None:
+        self.name = name
+        self.address = ""  # where its collective listens, once it has said so
+        self._on_message = on_message
+        self._on_gone = on_gone
+        self._lock = threading.Lock()
+        self._pipe, theirs = socket.socketpair()
+        with theirs:
+            self._process = context.Process(target=worker_main, args=(theirs,), name=name, daemon=True)
+            self._process.start()
+        threading.Thread(target=self._read, name=f"pipe of {name}", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
+
+    def send(self, head: Message, body: bytes = b"") -> None:
+        """Send a frame; a worker that is gone shows at its reading thread."""
+        try:
+            with self._lock:
+                self._pipe.sendall(frame(head, body))
+        except OSError:
+            return
+
+    def stop(self) -> None:
+        """Ask it to end, and close the pipe: it ends by itself even while it computes."""
+        self.send(Stop())
+        self._shutdown()
+
+    def kill(self) -> None:
+        """End it now; for one that was put out."""
+        self._process.kill()
+        self._shutdown()
+
+    def _shutdown(self) -> None:
+        try:
+            self._pipe.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
+
+    def _read(self) -> None:
+        try:
+            with self._pipe, self._pipe.makefile("rb") as file:
+                while True:
+                    head_bytes, body_bytes = check_lengths(_exactly(file.read(LENGTHS.size), LENGTHS.size))
+                    head = decode_from_worker(_exactly(file.read(head_bytes), head_bytes))
+                    self._on_message(self, head, _exactly(file.read(body_bytes), body_bytes))
+        except (OSError, PeerError):
+            self._process.kill()
+        finally:
+            self._on_gone(self)
+
+
+def _exactly(data: bytes, count: int) -> bytes:
+    if len(data) != count:
+        raise PeerError("the worker ended")
+    return data
