@@ -4,14 +4,68 @@ Kill any process at any moment and the job still finishes with the same model, t
 first used, so that ``import muskox`` and ``muskox --help`` stay fast.
 """
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from muskox.program import set_in_process
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from muskox.program import ArrayPartition, Runs
+    from muskox.client import Cluster, connect, local, rounds
+    from muskox.digest import digest
+    from muskox.errors import CallerError, Corrupt, MuskoxError, PeerError, Unavailable
+    from muskox.keeper import Keeper
+    from muskox.learn import Encoder, LogisticRegression, distributed_gradient_descent
+    from muskox.program import ArrayPartition, Block, Done, Manifest, RoundReport, Runs, Shard
+    from muskox.serve import distributed_parallel_inference
+    from muskox.store import hash_partition
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "client": ("Cluster", "connect", "local", "rounds"),
+    "digest": ("digest",),
+    "errors": ("CallerError", "Corrupt", "MuskoxError", "PeerError", "Unavailable"),
+    "keeper": ("Keeper",),
+    "learn": ("Encoder", "LogisticRegression", "distributed_gradient_descent"),
+    "program": ("Block", "Done", "Manifest", "RoundReport", "Shard"),
+    "serve": ("distributed_parallel_inference",),
+    "store": ("hash_partition",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Block",
+    "CallerError",
+    "Cluster",
+    "Corrupt",
+    "Done",
+    "Encoder",
+    "Keeper",
+    "LogisticRegression",
+    "Manifest",
+    "MuskoxError",
+    "PeerError",
+    "RoundReport",
+    "Shard",
+    "Unavailable",
+    "connect",
+    "digest",
+    "distributed_gradient_descent",
+    "distributed_parallel_inference",
+    "hash_partition",
+    "local",
+    "rounds",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"muskox.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def _in_process(table: "pa.Table", partition: "ArrayPartition") -> "Runs":

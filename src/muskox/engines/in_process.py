@@ -4,10 +4,8 @@ It is the plainest of the engines and the measure of the others: same program, s
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,6 +25,22 @@ from muskox.program import (
     Shard,
 )
 from muskox.records import Record
+from muskox.store import cut
+
+STORED = {
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "string": pa.string(),
+    "timestamp": pa.timestamp("us"),
+}
+KINDS = (
+    ("int", (pa.types.is_integer,)),
+    ("float", (pa.types.is_floating, pa.types.is_null)),
+    ("bool", (pa.types.is_boolean,)),
+    ("string", (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)),
+    ("timestamp", (pa.types.is_timestamp, pa.types.is_date)),
+)
 
 
 class InProcess:
@@ -63,7 +77,7 @@ class TableDataset:
 
     def __init__(self, table: Any, partition: ArrayPartition) -> None:
         self.table = normal(table)
-        pieces = cut(self.table, partition)
+        pieces = cut(self.table, partition.shards, partition.by)
         self.shards = [Shard(index, piece.num_rows, opener(piece)) for index, piece in enumerate(pieces)]
         columns = {field.name: kind_of(field.name, field.type) for field in self.table.schema}
         self._manifest = Manifest(columns, tuple(shard.rows for shard in self.shards))
@@ -97,34 +111,6 @@ def one_array(column: Any) -> Any:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def cut(table: Any, partition: ArrayPartition) -> list[Any]:
-    """Return the rows of each shard, in the order of the file.
-
-    Raises
-    ------
-    CallerError
-        If the partition is neither "rows" nor "hash:COLUMN" of a column that is there, or has no shards.
-    """
-    shards, rows = partition.shards, table.num_rows
-    if shards < 1:
-        raise CallerError(f"shards={shards!r}: it must be a whole number, 1 or above")
-    if partition.by == "rows":
-        bounds = [index * rows // shards for index in range(shards + 1)]
-        return [table.slice(first, end - first) for first, end in pairwise(bounds)]
-    kind, _, name = partition.by.partition(":")
-    if kind != "hash" or not name:
-        raise CallerError(f'by={partition.by!r}: it is "rows" or "hash:COLUMN"')
-    if name not in table.schema.names:
-        raise CallerError(f"no column {name!r} to partition by: this table has {', '.join(table.schema.names)}")
-    from muskox.store import assign_shards
-
-    owners = assign_shards(table.column(name), shards)
-    order = np.argsort(owners, kind="stable")
-    ends = np.cumsum(np.bincount(owners, minlength=shards))
-    sorted_rows = table.take(pa.array(order))
-    return [sorted_rows.slice(first, end - first) for first, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)]
-
-
 def normal(table: Any) -> Any:
     """Return the table with every column in the type that a dataset stores: int64, float64, bool, string or timestamp.
 
@@ -145,28 +131,16 @@ def normal(table: Any) -> Any:
 def stored(name: str, column: Any) -> Any:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_null(column.type):
-        return column.cast(pa.float64())
     kind = kind_of(name, column.type)
-    if kind == "timestamp":
-        return column
     try:
-        return pc.cast(column, {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "string": pa.string()}[kind])
+        return pc.cast(column, STORED[kind])
     except pa.ArrowInvalid as error:
         raise CallerError(f"column {name!r} does not fit {kind}: {error}") from error
 
 
 def kind_of(name: str, type_: Any) -> str:
-    """Return the type of a column by the name that manifests use."""
-    kinds = (
-        ("int", pa.types.is_integer),
-        ("float", pa.types.is_floating),
-        ("bool", pa.types.is_boolean),
-        ("timestamp", pa.types.is_temporal),
-    )
-    for kind, belongs in kinds:
-        if belongs(type_):
+    """Return the type of a column by the name that manifests use; a column without any value is float."""
+    for kind, belongs in KINDS:
+        if any(test(type_) for test in belongs):
             return kind
-    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
-        return "string"
     raise CallerError(f"column {name!r} is {type_}: a dataset holds int, float, bool, string and timestamp columns")

@@ -1,0 +1,75 @@
+"""The determinism contract: one digest whatever BLAS, threads and CPU features a process is given.
+
+Each case is a child process, because these settings count only before NumPy is imported. The data are made without
+transcendental functions, for those of NumPy differ by CPU.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+from numpy._core import _multiarray_umath as umath
+
+PINS = ("OPENBLAS_", "OMP_", "NPY_", "MKL_")
+DISPATCHED = list(umath.__cpu_dispatch__)  # of this NumPy on this architecture: what can be switched off
+PROGRAM = """
+import hashlib
+import numpy as np, pyarrow as pa
+from muskox.digest import digest
+from muskox.evaluate import EvaluateProgram
+from muskox.learn import LogisticRegression, distributed_gradient_descent
+from muskox.program import ArrayPartition, RunOptions, in_process
+
+rng = np.random.Generator(np.random.Philox(7))
+rows = 20_000
+x = rng.random((5, rows)) * [[1.0], [10.0], [1e4], [1e-3], [3.0]] - 0.4
+x[1, ::7] = np.nan
+city = [None if i % 11 == 0 else ("a", "bb", "ccc", "é", "")[i * i % 5] for i in range(rows)]
+month = rng.integers(1, 13, rows)
+late = x[0] + 0.1 * (month % 3) + 0.3 * rng.random(rows) > 0.5
+columns = {f"x{i}": pa.array(x[i], from_pandas=True) for i in range(5)}
+table = pa.table({**columns, "city": city, "month": month, "late": late})
+digests = []
+for parameters in ({}, {"solver": "gd", "max_rounds": 15}, {"standardise": False}, {"categorical": ("month",), "C": 0.1}):
+    for shards in (1, 5):
+        model = LogisticRegression(**parameters).fit(table, target="late", shards=shards)
+        digests.append(model.digest_)
+evaluation = in_process(table, ArrayPartition(3)).run(EvaluateProgram(model.model_record_, "late"), RunOptions())
+digests.append(digest(evaluation.result))
+weights = distributed_gradient_descent(x[[0, 4]].T, x[0] - x[4], 3, 0.2)
+arrays = {"p": model.predict_proba(table), "X": model.encoder_.transform(table), "w": weights}
+print(digest({**arrays, "digests": digests}))
+"""
+
+
+def run(settings: Mapping[str, str]) -> str:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(PINS)}
+    child = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env={**clean, **settings}, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert child.returncode == 0, child.stderr
+    return child.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def unpinned() -> str:
+    return run({})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"OPENBLAS_CORETYPE": "Haswell"},
+        {"OPENBLAS_CORETYPE": "SkylakeX"},
+        {"OPENBLAS_CORETYPE": "Prescott"},
+        {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"},
+        *({"NPY_DISABLE_CPU_FEATURES": " ".join(DISPATCHED[first:])} for first in range(len(DISPATCHED))),
+    ],
+    ids=lambda settings: ",".join(f"{name}={value}" for name, value in settings.items()),
+)
+def test_one_digest_whatever_the_process_is_given(settings: dict[str, str], unpinned: str) -> None:
+    assert len(unpinned) == 64
+    assert run(settings) == unpinned
