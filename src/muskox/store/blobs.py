@@ -7,13 +7,14 @@ know what a blob means.
 
 import errno
 import hashlib
+import io
 import mmap
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from muskox.errors import CallerError, Corrupt, Unavailable
 
@@ -97,7 +98,10 @@ class BlobStore:
 
     def writer(self) -> "BlobWriter":
         """Return a writer for one blob whose digest is known at its end. Use as a context manager."""
-        return BlobWriter(self, self._arriving / uuid.uuid4().hex)
+        try:
+            return BlobWriter(self, self._arriving / uuid.uuid4().hex)
+        except OSError as error:
+            raise refused_write(error, self.folder) from error
 
     def put_bytes(self, data: bytes) -> str:
         """Store `data` durably and return its digest.
@@ -144,15 +148,13 @@ class BlobWriter:
         self._path = path
         self._sha = hashlib.sha256()
         self.bytes = 0
-        self._file = path.open("wb", buffering=0)
+        self._file = io.FileIO(path, "wb")
 
     def write(self, data: bytes | memoryview) -> None:
         self._sha.update(data)
-        view = memoryview(data)
-        self.bytes += view.nbytes
+        self.bytes += len(data)
         try:
-            while view.nbytes:
-                view = view[self._file.write(view) :]
+            write_all(self._file, data)
         except OSError as error:
             raise refused_write(error, self._store.folder) from error
 
@@ -238,6 +240,13 @@ def remember_checked(path: Path, key: tuple[str, int, int, int] | None = None) -
 def _identity(path: Path) -> tuple[str, int, int, int]:
     stat = path.stat()
     return str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def write_all(file: io.FileIO, data: Any) -> None:
+    """Write all of `data` to an unbuffered file: nothing is left in a buffer that a full disk would refuse at close."""
+    view = memoryview(data)
+    while view.nbytes:
+        view = view[file.write(view) :]
 
 
 def chunks_of(data: memoryview) -> Iterator[memoryview]:

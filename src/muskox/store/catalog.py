@@ -100,12 +100,12 @@ def remove_dataset(session: Session, client: StoreClient, name: str) -> None:
     if session.children(layout.UPLOADS):
         return
     try:
-        used = _digests(_blobs_by_node(client, directory, _all_versions(session)))
+        used = _blobs_by_node(client, directory, _all_versions(session))
     except (Unavailable, Corrupt):
         return  # a manifest that nobody can read now may name any of them
     live = directory.live()
     for node, digests in blobs.items():
-        doomed = sorted(digests - used)
+        doomed = sorted(digests - used.get(node, set()))
         if doomed and node in live and node in clocks:
             _ask({node: live[node]}, partial(client.delete, digests=doomed, unless_newer_than_ns=clocks[node]))
 
@@ -142,10 +142,6 @@ def _blobs_by_node(client: StoreClient, directory: Directory, infos: Iterable[Da
             for node in shard.nodes:
                 blobs.setdefault(node, set()).add(shard.file_digest)
     return blobs
-
-
-def _digests(blobs: dict[str, set[str]]) -> set[str]:
-    return {digest for held in blobs.values() for digest in held}
 
 
 def _ask(addresses: dict[str, str], call: Callable[[str], T]) -> dict[str, T]:

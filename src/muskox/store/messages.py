@@ -132,6 +132,11 @@ def _meaning(error: Exception, address: str) -> MuskoxError:
     try:
         fault = msgspec.json.decode(getattr(error, "extra_info", b""), type=Fault)
     except (msgspec.DecodeError, msgspec.ValidationError):
-        reason = str(error).split(". ", maxsplit=1)[0].split("\n", maxsplit=1)[0]
-        return Unavailable(f"the node at {address} does not answer: {reason}")
+        return Unavailable(f"the node at {address} does not answer: {_first_sentence(str(error))}")
     return KINDS.get(fault.kind, Unavailable)(fault.message)
+
+
+def _first_sentence(text: str) -> str:
+    """Return what gRPC says happened, without where in its source it says so."""
+    text = text.split("\n", maxsplit=1)[0].split(". gRPC client debug context", maxsplit=1)[0]
+    return text.rpartition("last error: ")[2].rpartition("with message: ")[2].strip(". ")

@@ -86,11 +86,12 @@ def put_dataset(session: Session, client: StoreClient, name: str, data: Any, opt
     plan = _plan(session, client, name, options)
     source = open_source(data, {**(plan.base.types if plan.base else {}), **(options.types or {})})
     plan.check_source(source)
-    with _lease(session, name) as upload, tempfile.TemporaryDirectory(prefix="muskox-put-", dir=options.folder) as folder:
+    with _lease(session, name) as upload, _temporary(options.folder) as folder:
         uploader = Uploader(Directory(session), client, plan.replicas)
-        with Spill(Path(folder) / "spill", arrow_schema(source.columns), plan.shards) as spill:
+        stores = _Stores(session, client, uploader, uploader.place(plan.shards), folder)
+        with Spill(folder / "spill", arrow_schema(source.columns), plan.shards) as spill:
             _read(source, plan, spill, options)
-            entries = _store(plan, spill, _Stores(session, client, uploader, Path(folder)), options)
+            entries = _store(plan, spill, stores, options)
         return _commit(session, plan, upload, uploader, _manifest(plan, source, entries))
 
 
@@ -153,6 +154,16 @@ def _lease(session: Session, name: str) -> Iterator[str]:
         session.delete(layout.upload(upload))
 
 
+@contextmanager
+def _temporary(parent: Path | None) -> Iterator[Path]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="muskox-put-", dir=parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise CallerError(f"cannot write temporary files to {parent or tempfile.gettempdir()}: {error.strerror}") from error
+    with folder as path:
+        yield Path(path)
+
+
 def _read(source: Source, plan: _Plan, spill: Spill, options: PutOptions) -> None:
     rule = plan.check_source(source)
     done = 0
@@ -178,12 +189,12 @@ class _Stores:
     session: Session
     client: StoreClient
     uploader: Uploader
+    placement: list[list[str]]
     folder: Path
 
 
 def _store(plan: _Plan, spill: Spill, stores: _Stores, options: PutOptions) -> list[ShardEntry]:
     """Write each shard and upload it while the next ones are written; at most UPLOADS_MAX wait."""
-    placement = stores.uploader.place(plan.shards)
     entries: dict[int, ShardEntry] = {}
     under_way: dict[int, Future[ShardEntry]] = {}
     directory = Directory(stores.session)
@@ -196,7 +207,7 @@ def _store(plan: _Plan, spill: Spill, stores: _Stores, options: PutOptions) -> l
                     continue
                 before = () if old is None else stores.client.read_shard(directory.candidates(old.nodes), old.file_digest)
                 file = write_shard(stores.folder / f"shard-{shard}", spill.schema, chain(before, spill.batches(shard)))
-                under_way[shard] = pool.submit(_upload, stores.uploader, shard, file, placement[shard])
+                under_way[shard] = pool.submit(_upload, stores.uploader, shard, file, stores.placement[shard])
                 while len(under_way) >= UPLOADS_MAX:
                     first = next(iter(under_way))
                     entries[first] = under_way.pop(first).result()
@@ -261,6 +272,8 @@ def _commit(session: Session, plan: _Plan, upload: str, uploader: Uploader, mani
     try:
         session.commit([Delete(layout.upload(upload), 0), *pointer], was_done)
     except Refused as error:
+        if was_done():  # the lost reply was on its way when we looked
+            return plan.number
         lost = session.version(layout.upload(upload)) is None
         why = "the session to ZooKeeper was lost" if lost else f"somebody else changed dataset {plan.name!r}"
         raise Unavailable(f"{why} while this put ran, so nothing was written: put again") from error

@@ -36,7 +36,7 @@ def apply_types(columns: Columns, given: Mapping[str, str]) -> Columns:
     """Return `columns` with the types of `given` in place of their own; CallerError if one names no column."""
     for column in given:
         if column not in columns:
-            raise CallerError(f"a type is given for column {column!r}, but the columns are {', '.join(columns)}")
+            raise CallerError(f"there is no column {column!r}, of which a type is given: the columns are {', '.join(columns)}")
     return {name: given.get(name, kind) for name, kind in columns.items()}
 
 

@@ -4,6 +4,7 @@ Rows are gathered, sorted by shard and appended to one file, a run of rows of on
 in memory. (Rejected: a file a shard. 100,000 shards are more than the files that a process may open.)
 """
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from muskox.store.blobs import refused_write
+from muskox.store.blobs import refused_write, write_all
 from muskox.store.partition import Indexes, group
 
 SPILL_BYTES = 64 << 20  # of rows, gathered before they are sorted and written
@@ -29,7 +30,7 @@ class Spill:
         self._assigned: list[Indexes] = []
         self._bytes = 0
         self._end = 0
-        self._file = path.open("wb")
+        self._file = io.FileIO(path, "wb")
 
     def __enter__(self) -> Self:
         return self
@@ -67,8 +68,8 @@ class Spill:
                 if first < end:
                     run = rows.slice(first, end - first).serialize()
                     runs.append((self._end, run.size))
-                    self._end += self._file.write(run)
-            self._file.flush()
+                    write_all(self._file, run)
+                    self._end += run.size
         except OSError as error:
             raise refused_write(error, self._path.parent) from error
 
