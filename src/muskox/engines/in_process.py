@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from muskox import tree
 from muskox.errors import CallerError
@@ -25,22 +24,7 @@ from muskox.program import (
     Shard,
 )
 from muskox.records import Record
-from muskox.store import cut
-
-STORED = {
-    "int": pa.int64(),
-    "float": pa.float64(),
-    "bool": pa.bool_(),
-    "string": pa.string(),
-    "timestamp": pa.timestamp("us"),
-}
-KINDS = (
-    ("int", (pa.types.is_integer,)),
-    ("float", (pa.types.is_floating, pa.types.is_null)),
-    ("bool", (pa.types.is_boolean,)),
-    ("string", (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)),
-    ("timestamp", (pa.types.is_timestamp, pa.types.is_date)),
-)
+from muskox.store import columns_of, conform_table, cut
 
 
 class InProcess:
@@ -76,10 +60,10 @@ class TableDataset:
     """A table in memory as a dataset: satisfies :class:`muskox.program.Runs`."""
 
     def __init__(self, table: Any, partition: ArrayPartition) -> None:
-        self.table = normal(table)
+        self.table = conform_table(table)
         pieces = cut(self.table, partition.shards, partition.by)
         self.shards = [Shard(index, piece.num_rows, opener(piece)) for index, piece in enumerate(pieces)]
-        columns = {field.name: kind_of(field.name, field.type) for field in self.table.schema}
+        columns = columns_of(self.table.schema, "the table")
         self._manifest = Manifest(columns, tuple(shard.rows for shard in self.shards))
 
     @property
@@ -109,38 +93,3 @@ def opener(piece: Any) -> Any:
 
 def one_array(column: Any) -> Any:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def normal(table: Any) -> Any:
-    """Return the table with every column in the type that a dataset stores: int64, float64, bool, string or timestamp.
-
-    Raises
-    ------
-    CallerError
-        If a column has another type, a name is there twice, or there is no column.
-    """
-    names = table.schema.names
-    if not names:
-        raise CallerError("a table without columns is no dataset")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise CallerError(f"column {twice[0]!r} is there twice: rename one")
-    return pa.table({field.name: stored(field.name, table.column(field.name)) for field in table.schema})
-
-
-def stored(name: str, column: Any) -> Any:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    kind = kind_of(name, column.type)
-    try:
-        return pc.cast(column, STORED[kind])
-    except pa.ArrowInvalid as error:
-        raise CallerError(f"column {name!r} does not fit {kind}: {error}") from error
-
-
-def kind_of(name: str, type_: Any) -> str:
-    """Return the type of a column by the name that manifests use; a column without any value is float."""
-    for kind, belongs in KINDS:
-        if any(test(type_) for test in belongs):
-            return kind
-    raise CallerError(f"column {name!r} is {type_}: a dataset holds int, float, bool, string and timestamp columns")
