@@ -1,0 +1,25 @@
+"""What the keeper's tests share: a running keeper, and the folder of the tests' own modules on the path."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from muskox.keeper import Keeper  # the path comes first
+
+
+@pytest.fixture(scope="session")
+def shared_keeper() -> Iterator[Keeper]:
+    """One keeper for all tests that leave it alive."""
+    with Keeper(four_letter_words="all", min_session_timeout_ms=500) as keeper:
+        yield keeper
+
+
+@pytest.fixture
+def own_keeper() -> Iterator[Keeper]:
+    """A keeper for one test, which may kill it."""
+    with Keeper(four_letter_words="all", min_session_timeout_ms=500) as keeper:
+        yield keeper

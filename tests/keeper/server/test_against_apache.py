@@ -1,0 +1,392 @@
+"""The keeper beside Apache ZooKeeper: the same requests, the same answers; and each goes on from the other's files."""
+
+from collections.abc import Iterator
+from struct import unpack_from
+from typing import Any
+
+import pytest
+from apache import REASON, Apache, is_installed
+from raw import OPEN, RawClient, Reply
+
+from muskox.keeper import Keeper
+from muskox.keeper.wire.jute import LENGTH, codec, encode
+from muskox.keeper.wire.multi import DONE
+from muskox.keeper.wire.opcodes import OpCode
+from muskox.keeper.wire.records import (
+    Acl,
+    AclReply,
+    AuthPacket,
+    ChildrenReply,
+    ChildrenStatReply,
+    CreateRequest,
+    CreateTtlRequest,
+    DataReply,
+    Id,
+    MultiHeader,
+    PathOnly,
+    PathStatReply,
+    PathVersion,
+    PathWatch,
+    SetAclRequest,
+    SetDataRequest,
+    SetWatchesRequest,
+    StatReply,
+    WatcherEvent,
+)
+
+pytestmark = pytest.mark.skipif(not is_installed(), reason=REASON)
+
+USER = Acl(31, Id("digest", "u:Jq7wMyA/w2Vd5WIDAKdu4OIIFEQ="))
+READER = Acl(1, Id("world", "anyone"))
+Step = tuple[int, int, Any]  # which client, which operation, its record or body
+
+
+def create(
+    path: str, data: bytes | None = b"", flags: int = 0, acl: Any = OPEN, kind: int = OpCode.CREATE, who: int = 0
+) -> Step:
+    return who, kind, CreateRequest(path, data, acl, flags)
+
+
+def create2(path: str, data: bytes | None = b"", flags: int = 0) -> Step:
+    return create(path, data, flags, kind=OpCode.CREATE2)
+
+
+def delete(path: str, version: int = -1, who: int = 0) -> Step:
+    return who, OpCode.DELETE, PathVersion(path, version)
+
+
+def set_data(path: str, data: bytes | None, version: int = -1, who: int = 0) -> Step:
+    return who, OpCode.SET_DATA, SetDataRequest(path, data, version)
+
+
+def look(kind: int, path: str, watch: bool = False, who: int = 0) -> Step:
+    return who, kind, PathWatch(path, watch)
+
+
+def get_acl(path: str, who: int = 0) -> Step:
+    return who, OpCode.GET_ACL, PathOnly(path)
+
+
+def set_acl(path: str, acl: Any, version: int = -1, who: int = 0) -> Step:
+    return who, OpCode.SET_ACL, SetAclRequest(path, acl, version)
+
+
+def auth(scheme: str, proof: bytes | None, who: int = 0) -> Step:
+    return who, OpCode.AUTH, AuthPacket(0, scheme, proof)
+
+
+def multi(*parts: tuple[int, Any], who: int = 0) -> Step:
+    body = b"".join(encode(MultiHeader(kind, False, -1)) + encode(record) for kind, record in parts)
+    return who, OpCode.MULTI, body + DONE
+
+
+EXISTS, GET, CHILDREN, CHILDREN2 = OpCode.EXISTS, OpCode.GET_DATA, OpCode.GET_CHILDREN, OpCode.GET_CHILDREN2
+
+SCRIPTS: dict[str, list[Step]] = {
+    "a new tree": [
+        *(
+            look(kind, path)
+            for path in ("/", "", "/zookeeper", "/zookeeper/config", "/no")
+            for kind in (EXISTS, GET, CHILDREN2)
+        ),
+        *(get_acl(path) for path in ("/", "/zookeeper/config", "/no")),
+    ],
+    "create": [
+        create("/a", b"1"),
+        create("/a", b"1"),
+        create("/n", None),
+        create2("/b", b"2"),
+        create("/b/c/d"),
+        create("/a/x"),
+        create2("/a/y", None),
+        *(look(kind, path) for path in ("/a", "/n", "/b", "/") for kind in (EXISTS, GET, CHILDREN2)),
+    ],
+    "paths": [
+        create(path, flags=flags)
+        for path in (
+            "",
+            "/",
+            "a",
+            "/a/",
+            "//",
+            "//a",
+            "/a//b",
+            "/.",
+            "/..",
+            "/a/.",
+            "/x/../y",
+            "/...",
+            "/.a",
+            "/nul\0",
+            "/tab\t",
+        )
+        for flags in (0, 2)
+    ]
+    + [create(path) for path in ("/é", "/\u2028", "/\u007f", "/\ue000", "/\ufff0", "/\U0001f600", "/z z", "/zookeeper/mine")]
+    + [delete(path) for path in ("", "/", "a", "/a/", "//a", "/zookeeper", "/zookeeper/quota", "/nul\0", "/no")]
+    + [set_data(path, b"") for path in ("", "/", "a", "/a/", "//", "/no")]
+    + [look(kind, path) for path in ("a", "/a/", "//", "/nul\0") for kind in (EXISTS, GET, CHILDREN)]
+    + [(0, OpCode.CHECK, PathVersion(path, 0)) for path in ("a", "/no", "")],
+    "sequences count creates": [
+        create("/q"),
+        create("/q/s-", flags=2),
+        create("/q/plain"),
+        create("/q/s-", flags=3),
+        delete("/q/plain"),
+        create2("/q/s-", flags=2),
+        create("/q/", flags=2),
+        look(EXISTS, "/q"),
+        look(CHILDREN, "/q"),
+    ],
+    "flags": [create(f"/f{flags}", flags=flags) for flags in (-1, 4, 5, 6, 7, 99)]
+    + [
+        create("/container", flags=4, kind=OpCode.CREATE_CONTAINER),
+        look(EXISTS, "/container"),
+        create("/container/child"),
+        (0, OpCode.CREATE_TTL, CreateTtlRequest("/ttl", b"", OPEN, 5, 1000)),
+        look(EXISTS, "/ttl"),
+    ],
+    "ephemerals": [
+        create("/e", b"e", flags=1),
+        create("/e/child"),
+        create("/e", flags=1, who=1),
+        create("/e2", flags=3, who=1),
+        look(EXISTS, "/e", watch=True, who=1),
+        look(CHILDREN, "/", watch=True, who=1),
+        (0, OpCode.CLOSE_SESSION, b""),
+        look(EXISTS, "/e", who=1),
+        look(EXISTS, "/", who=1),
+        (1, OpCode.PING, b""),
+    ],
+    "versions": [
+        create("/v"),
+        set_data("/v", b"1", 0),
+        set_data("/v", b"2", 0),
+        set_data("/v", None, 1),
+        set_data("/v", b"3", 99),
+        set_data("/v", b"4", -2),
+        delete("/v", 0),
+        delete("/v", 2),
+        delete("/v", 2),
+        create("/w"),
+        create("/w/1"),
+        delete("/w"),
+        delete("/w/1"),
+        look(EXISTS, "/w"),
+        delete("/w"),
+        look(EXISTS, "/"),
+    ],
+    "watches": [
+        create("/w"),
+        look(GET, "/w", watch=True),
+        look(EXISTS, "/w", watch=True),
+        look(CHILDREN, "/w", watch=True),
+        set_data("/w", b"1"),
+        set_data("/w", b"2"),
+        create("/w/a"),
+        create("/w/b"),
+        look(EXISTS, "/new", watch=True),
+        create("/new"),
+        look(GET, "/w/a", watch=True),
+        look(CHILDREN, "/w/a", watch=True),
+        look(CHILDREN2, "/w", watch=True),
+        delete("/w/a"),
+        set_acl("/w", OPEN),
+        look(GET, "/no", watch=True),
+        look(GET, "/w", watch=True, who=1),
+        set_data("/w", b"3"),
+        look(EXISTS, "/w", who=1),
+    ],
+    "watches set again": [
+        create("/s", b""),
+        create("/gone"),
+        create("/kids"),
+        look(EXISTS, "/s"),
+        set_data("/s", b"1"),
+        create("/kids/1"),
+        delete("/gone"),
+        create("/born"),
+        (0, OpCode.SET_WATCHES, SetWatchesRequest(5, ("/s", "/gone"), ("/born", "/later"), ("/kids", "/gone"))),
+        (0, OpCode.SET_WATCHES, SetWatchesRequest(1 << 40, ("/s",), ("/later",), ("/kids",))),
+        create("/later"),
+        create("/kids/2"),
+        set_data("/s", b"2"),
+        (0, OpCode.SET_WATCHES, SetWatchesRequest(0, None, (), ())),
+    ],
+    "multi": [
+        create("/m", b"0"),
+        multi((OpCode.CREATE, CreateRequest("/m/a", b"", OPEN, 0)), (OpCode.SET_DATA, SetDataRequest("/m/a", b"1", 0))),
+        multi((OpCode.CHECK, PathVersion("/m", 0)), (OpCode.DELETE, PathVersion("/m/a", 1))),
+        multi(
+            (OpCode.CREATE, CreateRequest("/m/b", b"", OPEN, 0)),
+            (OpCode.CHECK, PathVersion("/m", 9)),
+            (OpCode.CREATE, CreateRequest("/m/c", b"", OPEN, 0)),
+        ),
+        multi((OpCode.CREATE, CreateRequest("/m/s-", b"", OPEN, 2)), (OpCode.CREATE, CreateRequest("/m/s-", b"", OPEN, 2))),
+        multi((OpCode.CREATE2, CreateRequest("/m/two", b"", OPEN, 0))),
+        multi((OpCode.CREATE_CONTAINER, CreateRequest("/m/box", b"", OPEN, 4))),
+        multi((OpCode.CREATE, CreateRequest("/m/box2", b"", OPEN, 4))),
+        multi((OpCode.CREATE, CreateRequest("/m/t", b"", OPEN, 0)), (OpCode.DELETE, PathVersion("/m/t", 0))),
+        multi(),
+        multi((OpCode.GET_DATA, PathWatch("/m", False))),
+        (0, OpCode.MULTI, encode(MultiHeader(77, False, -1))),
+        look(CHILDREN2, "/m"),
+        look(EXISTS, "/m/box"),
+        look(EXISTS, "/"),
+    ],
+    "access": [
+        create("/none", acl=()),
+        create("/null", acl=None),
+        create("/odd", acl=(Acl(31, Id("odd", "x")),)),
+        create("/world", acl=(Acl(31, Id("world", "nobody")),)),
+        create("/nameless", acl=(Acl(31, Id(None, None)),)),
+        create("/auth", acl=(Acl(31, Id("auth", "")),)),
+        *(
+            create(f"/d{index}", acl=(Acl(31, Id("digest", text)),))
+            for index, text in enumerate(("u", "u:", ":p", "u:p", "u:p:q"))
+        ),
+        *(
+            create(f"/ip{index}", acl=(Acl(31, Id("ip", text)),))
+            for index, text in enumerate(
+                ("127.0.0.1", "127.0.0.0/8", "10.0.0.0/8", "::1", "1.2.3", "127.0.0.1/33", "127.0.0.300")
+            )
+        ),
+        *(look(GET, path) for path in ("/ip0", "/ip1", "/ip2")),
+        create("/locked", b"x", acl=(USER, READER)),
+        set_data("/locked", b"y"),
+        look(GET, "/locked"),
+        create("/locked/a"),
+        delete("/locked"),
+        get_acl("/locked"),
+        set_acl("/locked", OPEN),
+        auth("digest", b"u:p"),
+        auth("ip", b""),
+        get_acl("/locked"),
+        set_data("/locked", b"y"),
+        create("/auth", acl=(Acl(31, Id("auth", "")), USER, USER)),
+        get_acl("/auth"),
+        set_acl("/locked", (READER,), 5),
+        set_acl("/locked", (READER,), 0),
+        get_acl("/locked"),
+        look(EXISTS, "/locked", who=1),
+        look(CHILDREN2, "/auth", who=1),
+        get_acl("/auth", who=1),
+        multi((OpCode.SET_DATA, SetDataRequest("/auth", b"", -1)), who=1),
+        delete("/auth", who=1),
+    ],
+    "broken bodies": [
+        (0, kind, body)
+        for kind in (
+            *(OpCode.CREATE, OpCode.DELETE, OpCode.EXISTS, OpCode.GET_DATA, OpCode.SET_DATA, OpCode.GET_ACL, OpCode.SET_ACL),
+            *(OpCode.GET_CHILDREN, OpCode.SYNC, OpCode.GET_CHILDREN2, OpCode.MULTI, OpCode.SET_WATCHES, OpCode.CHECK),
+        )
+        for body in (b"", b"\0", LENGTH.pack(-1), LENGTH.pack(100) + b"/x", LENGTH.pack(-5) + b"/x")
+    ]
+    + [look(EXISTS, "/")],
+    "unknown operations": [(0, 77, b""), look(EXISTS, "/", who=1)],
+    "operation zero": [(0, 0, b""), look(EXISTS, "/", who=1)],
+    "wrong proof": [auth("nothing", b"x"), look(EXISTS, "/", who=1)],
+    "sync and ping": [(0, OpCode.SYNC, PathOnly("/")), (0, OpCode.SYNC, PathOnly("nonsense")), (0, OpCode.PING, b"")],
+    "text that is no UTF-8": [
+        (0, OpCode.CREATE, LENGTH.pack(2) + b"/\xff" + encode(CreateRequest("", b"", OPEN, 0))[4:]),
+        (0, OpCode.GET_DATA, LENGTH.pack(2) + b"/\xff\0"),
+    ],
+}
+
+REPLIES: dict[int, Any] = {
+    OpCode.CREATE: PathOnly,
+    OpCode.CREATE2: PathStatReply,
+    OpCode.CREATE_CONTAINER: PathStatReply,
+    OpCode.EXISTS: StatReply,
+    OpCode.GET_DATA: DataReply,
+    OpCode.SET_DATA: StatReply,
+    OpCode.GET_ACL: AclReply,
+    OpCode.SET_ACL: StatReply,
+    OpCode.GET_CHILDREN: ChildrenReply,
+    OpCode.GET_CHILDREN2: ChildrenStatReply,
+    OpCode.SYNC: PathOnly,
+}
+
+
+class Witness:
+    """Runs scripts on one server and writes down what it says, with what differs by nature left out."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def tell(self, script: list[Step]) -> list[Any]:
+        clients = [RawClient(self.port) for _ in range(2)]
+        sessions: dict[int, str] = {0: "none"}
+        base = 0
+        for index, client in enumerate(clients):
+            client.connect()
+            sessions[client.session_id] = f"session {index}"
+        base = clients[1].exists("/").zxid
+        told = [self.step(clients[who], kind, record, sessions, base) for who, kind, record in script]
+        for client in clients:
+            self.end_session(client)
+        return told
+
+    def end_session(self, client: RawClient) -> None:
+        """Close a session, whatever became of its connection: one that expired later would disturb the next script."""
+        with RawClient(self.port) as last:
+            last.connect(session_id=client.session_id, password=client.password)
+            if last.session_id:
+                last.ask(OpCode.CLOSE_SESSION)
+        client.close()
+
+    def step(self, client: RawClient, kind: int, record: Any, sessions: dict[int, str], base: int) -> list[Any]:
+        return [self.plain(reply, kind, sessions, base) for reply in client.ask(kind, record)]
+
+    def plain(self, reply: Reply, kind: int, sessions: dict[int, str], base: int) -> Any:
+        zxid = reply.zxid - base if reply.zxid > 0 else reply.zxid
+        if reply.xid == -1:
+            return "event", zxid, codec(WatcherEvent).decode(reply.body)
+        body: Any = reply.body
+        if body and kind in REPLIES:
+            body = codec(REPLIES[kind]).decode(body)
+            body = {name: self.value(value, sessions, base) for name, value in body._asdict().items()}
+        elif kind == OpCode.MULTI:
+            body = self.multi_without_times(body)
+        return reply.xid, zxid, reply.err, body
+
+    def value(self, value: Any, sessions: dict[int, str], base: int) -> Any:
+        if hasattr(value, "czxid"):
+            fields = value._asdict()
+            for name in ("czxid", "mzxid", "pzxid"):
+                fields[name] = max(fields[name] - base, 0)
+            times = (fields.pop("ctime") > 0, fields.pop("mtime") > 0)
+            owner = sessions.get(fields.pop("ephemeral_owner"), "stranger")
+            return fields, times, owner
+        if isinstance(value, tuple) and value and isinstance(value[0], str):
+            return sorted(value)
+        return value
+
+    def multi_without_times(self, body: bytes) -> list[Any]:
+        parts: list[Any] = []
+        at = 0
+        while at < len(body):
+            header, at = codec(MultiHeader).decode_from(body, at)
+            parts.append(header)
+            record = {OpCode.CREATE: PathOnly, OpCode.CREATE2: PathStatReply, OpCode.SET_DATA: StatReply}.get(header.type)
+            if record:
+                reply, at = codec(record).decode_from(body, at)
+                parts.append([value if isinstance(value, str) else (value.version, value.cversion) for value in reply])
+            elif header.type == -1 and not header.done:
+                parts.append(unpack_from(">i", body, at))
+                at += 4
+        return parts
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[tuple[Witness, Witness]]:
+    """The two servers. Both live through the same scripts in the same order, so their trees stay comparable."""
+    with Keeper() as keeper, Apache() as apache:
+        yield Witness(keeper.port), Witness(apache.port)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_same_requests_get_the_same_answers(name: str, both: tuple[Witness, Witness]) -> None:
+    ours, theirs = (witness.tell(SCRIPTS[name]) for witness in both)
+    for step, mine, apaches in zip(SCRIPTS[name], ours, theirs, strict=True):
+        assert mine == apaches, step
