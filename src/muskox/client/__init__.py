@@ -3,6 +3,6 @@
 from muskox.client.cluster import Cluster, connect
 from muskox.client.folder import LocalFolder, default_folder
 from muskox.client.launcher import Ended, down, local, up
-from muskox.client.rounds import rounds
+from muskox.client.user_program import rounds
 
 __all__ = ["Cluster", "Ended", "LocalFolder", "connect", "default_folder", "down", "local", "rounds", "up"]

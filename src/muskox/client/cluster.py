@@ -27,16 +27,15 @@ from muskox.coordination import (
 )
 from muskox.engines import ClusterDataset, Nodes
 from muskox.errors import CallerError
-from muskox.evaluate import EvaluateProgram
-from muskox.learn import LogisticRegression, load_model
 from muskox.program import RoundReport, RunOptions
 from muskox.records import Record
-from muskox.serve import PredictProgram, get_model, list_models, read_model
 from muskox.store import PutOptions, StoreClient, list_datasets, open_dataset, put_dataset, remove_dataset
 
 if TYPE_CHECKING:
     from kazoo.recipe.barrier import Barrier, DoubleBarrier
     from kazoo.recipe.queue import LockingQueue
+
+    from muskox.learn import LogisticRegression
 
 OnRound = Callable[[RoundReport], None]
 
@@ -143,7 +142,7 @@ class Cluster:
 
     def submit(
         self,
-        estimator: LogisticRegression,
+        estimator: "LogisticRegression",
         dataset: str | ClusterDataset,
         target: str,
         *,
@@ -183,17 +182,25 @@ class Cluster:
     # -- models --
 
     def models(self) -> list[dict[str, Any]]:
+        from muskox.serve import list_models
+
         return [views.model(name, record) for name, record in list_models(self.session)]
 
     def model_info(self, name: str) -> dict[str, Any]:
+        from muskox.serve import get_model
+
         return views.model(name, get_model(self.session, name))
 
     def model_record(self, name: str) -> Record:
         """Return the model as a record, its digest checked."""
+        from muskox.serve import read_model
+
         return read_model(self.session, self.client, name)
 
-    def model(self, name: str) -> LogisticRegression:
+    def model(self, name: str) -> "LogisticRegression":
         """Return the model as a fitted estimator."""
+        from muskox.learn import load_model
+
         return load_model(self.model_record(name))
 
     def _record(self, model: "str | LogisticRegression") -> Record:
@@ -208,9 +215,11 @@ class Cluster:
         workers: int | None = None,
     ) -> dict[str, Any]:
         """Score a dataset in parallel: AUC, log loss, accuracy, confusion matrix, exact over all shards."""
+        from muskox.evaluate import EvaluateProgram
+
         opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
         record = self._record(model)
-        program = EvaluateProgram(record, target or str(record["target"]))
+        program = EvaluateProgram(record, target or str(record["parameters"]["target"]))
         result = opened.run(program, RunOptions(workers=workers)).result
         return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in result.items()}
 
@@ -224,6 +233,8 @@ class Cluster:
         on_round: OnRound | None = None,
     ) -> dict[str, Any]:
         """Predict a dataset in parallel into Parquet files under `output`, a folder that every node reaches."""
+        from muskox.serve import PredictProgram
+
         opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
         program = PredictProgram(self._record(model), str(Path(output).absolute()))
         return opened.run(program, RunOptions(workers=workers, on_round=on_round)).result

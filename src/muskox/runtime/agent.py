@@ -38,7 +38,7 @@ from muskox.runtime.guard import KeeperGuard
 from muskox.runtime.job_agent import JobAgent, NodeContext
 from muskox.runtime.pool import start_forkserver
 from muskox.runtime.progress import ProgressLog, stream_schema
-from muskox.store import BlobStore, ShardEntry, StoreClient, StoreServer, StreamSource, TlsFiles, open_dataset
+from muskox.store import BlobStore, Plugins, ShardEntry, StoreClient, StoreServer, Stream, Tls, open_dataset
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     cores: int = 1
     session_timeout_s: float = 4.0
     keeper_file: str = ""
-    tls: TlsFiles | None = None
+    tls: Tls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Node:
             host=options.host,
             port=options.port,
             tls=options.tls,
-            streams={"progress": StreamSource(stream_schema(), progress.stream)},
+            plugins=Plugins(streams={"progress": Stream(stream_schema(), progress.stream)}),
         )
         self._server.start()
         tls = options.tls
@@ -220,7 +220,7 @@ class Node:
             fingerprint=self._fingerprint,
         )
 
-    def _describe(self, dataset: str) -> tuple[Manifest, list[ShardEntry]]:
+    def _describe(self, dataset: str) -> tuple[Manifest, Sequence[ShardEntry]]:
         opened = open_dataset(self._session, self._context.client, dataset)
         return opened.manifest, opened.shards
 

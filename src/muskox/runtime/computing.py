@@ -7,6 +7,7 @@ from the very same bits. It knows nothing of generations or peers.
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from muskox.digest import digest
@@ -16,7 +17,7 @@ from muskox.records import Record, pack, unpack
 from muskox.runtime.rounds import Holding
 from muskox.tree import Node, cover, reduce, root
 
-OpenShard = Callable[[str, int], Shard]
+OpenShard = Callable[[Path, int], Shard]
 
 
 class Abandoned(Exception):
@@ -58,7 +59,9 @@ class Computation:
 
     def own(self, files: Mapping[int, str]) -> None:
         """Own exactly these shards from now on; what was derived from a shard that stays is kept."""
-        self._shards = {index: self._shards.get(index) or self._open(path, index) for index, path in sorted(files.items())}
+        self._shards = {
+            index: self._shards.get(index) or self._open(Path(path), index) for index, path in sorted(files.items())
+        }
 
     def begin(self) -> Holding:
         """Take the program's initial state."""

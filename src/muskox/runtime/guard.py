@@ -78,7 +78,7 @@ def ensure_keeper(keeper: KeeperCommand) -> bool:
             pass
         if not is_dead:
             return is_serving(keeper.host, keeper.port)
-        log.warning("the keeper of %s is dead: starting it again", keeper.data_dir)
+        log.info("starting the keeper of %s", keeper.data_dir)
         return _start(keeper)
 
 

@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerContext
@@ -71,7 +71,7 @@ class Assignment:
     record: layout.JobRecord
     program: bytes
     manifest: Manifest
-    shards: list[ShardEntry]
+    shards: Sequence[ShardEntry]
 
 
 @dataclass(slots=True)
@@ -94,7 +94,9 @@ class Progress:
 class JobAgent(threading.Thread):
     """See the head of this file."""
 
-    def __init__(self, node: NodeContext, job_id: str, describe: Callable[[str], tuple[Manifest, list[ShardEntry]]]) -> None:
+    def __init__(
+        self, node: NodeContext, job_id: str, describe: Callable[[str], tuple[Manifest, Sequence[ShardEntry]]]
+    ) -> None:
         super().__init__(name=f"job {job_id}", daemon=True)
         self._node = node
         self._job = job_id
@@ -103,7 +105,7 @@ class JobAgent(threading.Thread):
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._is_looking = threading.Event()
         self._workers: dict[str, Staffed] = {}
-        self._started = 0
+        self._starts = 0
         self._assignment: Assignment | None = None
         self._progress = Progress()
         self._keeping: Future[None] | None = None
@@ -180,8 +182,8 @@ class JobAgent(threading.Thread):
                 self._node.session.delete(layout.worker(self._job, name))
 
     def _start_worker(self, assignment: Assignment) -> None:
-        self._started += 1
-        name = f"{self._node.name}.{self._node.incarnation[:6]}.{self._started}"
+        self._starts += 1
+        name = f"{self._node.name}.{self._node.incarnation[:6]}.{self._starts}"
         process = WorkerProcess(self._node.forkserver, name, self._on_message, self._on_gone)
         self._workers[name] = Staffed(process)
         setup = Setup(
