@@ -1,0 +1,40 @@
+"""The model registry: which models a cluster has, and their records, checked against their digests."""
+
+from muskox.coordination import Session, layout, live_members
+from muskox.digest import digest
+from muskox.errors import Corrupt
+from muskox.records import Record, unpack
+from muskox.store import StoreClient
+
+
+def list_models(session: Session) -> list[tuple[str, layout.ModelRecord]]:
+    """Return every model with its name, by name; one that is removed meanwhile is left out."""
+    found = [(name, session.find(layout.model(name), layout.ModelRecord)) for name in session.children(layout.MODELS)]
+    return [(name, entry[0]) for name, entry in found if entry is not None]
+
+
+def get_model(session: Session, name: str) -> layout.ModelRecord:
+    """Return what the registry knows of the model; CallerError if there is none."""
+    layout.check_name("model", name)
+    return session.get(layout.model(name), layout.ModelRecord, f"model {name!r}; `muskox models` lists them")[0]
+
+
+def read_model(session: Session, client: StoreClient, name: str) -> Record:
+    """Return the model's record, from whichever node can give it.
+
+    Raises
+    ------
+    CallerError
+        If there is no such model.
+    Unavailable
+        If no node that holds it is live.
+    Corrupt
+        If what lies there is another model.
+    """
+    entry, members = get_model(session, name), live_members(session)
+    addresses = [members[node].address for node in entry.nodes if node in members]
+    record = unpack(client.get_blob(addresses, entry.blob))
+    found = digest(record)
+    if found != entry.digest:
+        raise Corrupt(f"model {name!r} is registered as {entry.digest[:12]}, but its bytes are those of {found[:12]}")
+    return record
