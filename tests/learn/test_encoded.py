@@ -1,5 +1,7 @@
 """The objective over encoded blocks against its formula, and the tricks in it at their limits."""
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,7 +12,7 @@ from learning_data import mixed_table
 from muskox.learn import Encoder
 from muskox.learn.columns import Column, Kind
 from muskox.learn.encoded import FACTORS, GROUP_CODES_MAX, encode_shard, groups_of, negative_log_sum, objective_sums
-from muskox.program import BLOCK_ROWS, ArrayPartition, Block, in_process
+from muskox.program import BLOCK_ROWS, ArrayPartition, Block, Shard, in_process
 
 TARGET = Column("late", Kind.BOOL, categorical=True)
 
@@ -30,11 +32,11 @@ def test_sums_are_those_of_the_formula(features: list[str] | None, rows: int) ->
     table = table.slice(0, rows)
     shard = in_process(table, ArrayPartition()).shards[0]  # type: ignore[attr-defined]
     coefficients = np.random.default_rng(2).normal(size=encoder.width + 1)
-    blocks = encode_shard(encoder, TARGET, True, shard.blocks)
-    sums = objective_sums(encoder, blocks, coefficients)
+    encoded = encode_shard(encoder, TARGET, True, shard, shard.blocks)
+    sums = objective_sums(encoded, coefficients)
     want = expected(encoder.transform(table), table.column("late").to_numpy(), coefficients)
     np.testing.assert_allclose(sums, want, rtol=1e-11, atol=1e-10)
-    assert sum(block.signs.size for block in blocks) == rows
+    assert sum(block.signs.size for block in encoded.blocks) == rows
 
 
 def test_groups_share_codes_up_to_their_bound_and_cover_every_column() -> None:
@@ -42,8 +44,9 @@ def test_groups_share_codes_up_to_their_bound_and_cover_every_column() -> None:
     encoder = Encoder.fit(pa.table(columns))
     groups = groups_of(encoder)
     assert sorted(index for group in groups for index in group.columns) == list(range(7))
-    assert all(group.size <= GROUP_CODES_MAX for group in groups)
+    assert all(math.prod(group.widths) <= GROUP_CODES_MAX for group in groups)
     assert len(groups) < 7
+    assert len(groups_of(encoder, codes_max=0)) == 7
 
 
 def test_a_column_wider_than_the_bound_has_a_group_of_its_own() -> None:
@@ -70,5 +73,6 @@ def test_labels_of_text_and_int_targets_are_signs() -> None:
         (Kind.BOOL, [False, True, False], True),
     ):
         block = Block(pa.RecordBatch.from_pydict({"x": [0.0, 1.0, 2.0], "y": values}))
-        encoded = encode_shard(encoder, Column("y", kind, categorical=True), positive, iter([block]))
-        assert encoded[0].signs.tolist() == [-1.0, 1.0, -1.0]
+        shard = Shard(0, 3, lambda block=block: iter([block]))
+        encoded = encode_shard(encoder, Column("y", kind, categorical=True), positive, shard, shard.blocks)
+        assert encoded.blocks[0].signs.tolist() == [-1.0, 1.0, -1.0]

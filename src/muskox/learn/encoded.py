@@ -2,7 +2,7 @@
 
 A block is kept as a numeric matrix (columns, rows), so that a sum over columns runs along rows and the order of additions per
 row is the order of columns, and as int32 codes. Several categorical columns share one code (month x carrier, say): one gather
-and one ``bincount`` then serve them all, at the price of a table of at most GROUP_CODES_MAX numbers. Nothing here depends on
+and one ``bincount`` then serve them all, at the price of a table that must be small beside the shard. Nothing here depends on
 the CPU: einsum without BLAS, libm's exp by ``expit``, ``bincount`` in row order.
 
 Logistic loss, with sign s = -1 or +1, z = w.x + b, p = 1 / (1 + exp(-s z)): loss = -log p, d loss / d z = s (p - 1).
@@ -10,15 +10,18 @@ Logistic loss, with sign s = -1 or +1, z = w.x + b, p = 1 / (1 + exp(-s z)): los
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
+import pyarrow.compute as pc
 from scipy.special import expit, xlogy
 
 from muskox.learn.columns import Codes, Column, Floats
 from muskox.learn.encoder import Encoder
-from muskox.program import BLOCK_ROWS, Block
+from muskox.program import Block, Shard
 
 GROUP_CODES_MAX = 4096  # doubles of a 32 kB table: it stays in a core's first cache beside the rows that stream by
+GROUP_CODES_SHARE = 8  # a shared table has at most an 8th as many numbers as the shard has rows, or it costs more than it saves
 FACTORS = 32  # probabilities multiplied together before one logarithm is taken: libm's log costs as much as its exp
 PRODUCT_MIN = 1e-280  # below it a product of probabilities may have lost digits to underflow
 
@@ -30,10 +33,6 @@ class Group:
     columns: tuple[int, ...]
     widths: tuple[int, ...]
     starts: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.widths))
 
     def codes(self, codes: Sequence[Codes]) -> Codes:
         total = np.zeros(codes[0].shape, dtype=np.int32)
@@ -54,7 +53,7 @@ class Group:
         cube = sums.reshape(self.widths)
         for axis, (start, width) in enumerate(zip(self.starts, self.widths, strict=True)):
             others = tuple(other for other in range(len(self.widths)) if other != axis)
-            out[start : start + width] = cube.sum(axis=others)
+            out[start : start + width] = np.add.reduce(cube, axis=others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,15 @@ class EncodedBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodedShard:
+    """One shard ready for training: how many numeric columns, which categorical columns share codes, and the blocks."""
+
+    numeric: int
+    groups: tuple[Group, ...]
+    blocks: tuple[EncodedBlock, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Scratch:
     """Buffers of one pass over a shard."""
 
@@ -75,43 +83,42 @@ class Scratch:
     probability: Floats
 
     @classmethod
-    def make(cls) -> "Scratch":
-        rows = BLOCK_ROWS + FACTORS
+    def make(cls, blocks: Sequence[EncodedBlock]) -> "Scratch":
+        rows = max((block.signs.size for block in blocks), default=0) + FACTORS
         return cls(np.empty(rows), np.empty(rows), np.empty(rows))
 
 
-def groups_of(encoder: Encoder) -> list[Group]:
+def groups_of(encoder: Encoder, codes_max: int = GROUP_CODES_MAX) -> tuple[Group, ...]:
     """Return how the categorical columns share codes: widest first, each into the first group that has room."""
     widths, first = encoder.widths, len(encoder.numeric)
     starts = [first + sum(widths[:index]) for index in range(len(widths))]
     members: list[list[int]] = []
     for index in sorted(range(len(widths)), key=lambda index: (-widths[index], index)):
-        room = (group for group in members if np.prod([widths[i] for i in group]) * widths[index] <= GROUP_CODES_MAX)
+        room = (group for group in members if prod(widths[i] for i in group) * widths[index] <= codes_max)
         found = next(room, None)
         if found is None:
             members.append([index])
         else:
             found.append(index)
-    return [
-        Group(tuple(group), tuple(widths[i] for i in group), tuple(starts[i] for i in group)) for group in map(sorted, members)
-    ]
+    groups = map(sorted, members)
+    return tuple(Group(tuple(group), tuple(widths[i] for i in group), tuple(starts[i] for i in group)) for group in groups)
 
 
-def encode_shard(encoder: Encoder, target: Column, positive: object, blocks: Iterator[Block]) -> list[EncodedBlock]:
-    """Return the blocks of a shard, encoded; the label is +1 where the target is `positive`."""
-    groups = groups_of(encoder)
+def encode_shard(encoder: Encoder, target: Column, positive: object, shard: Shard, blocks: Iterator[Block]) -> EncodedShard:
+    """Return a shard encoded; the label is +1 where the target is `positive`. Which columns share codes depends on its rows."""
+    groups = groups_of(encoder, min(GROUP_CODES_MAX, shard.rows // GROUP_CODES_SHARE))
     encoded = []
     for block in blocks:
         codes = encoder.codes(block.batch)
         shared = [group.codes(codes) for group in groups]
         matrix = np.array(shared, dtype=np.int32).reshape(len(groups), block.rows)
-        labels = np.array([value == positive for value in target.values(block.batch).to_pylist()])
+        labels = pc.equal(target.values(block.batch), positive).to_numpy(zero_copy_only=False)
         encoded.append(EncodedBlock(encoder.numbers(block.batch), matrix, np.where(labels, 1.0, -1.0)))
-    return encoded
+    return EncodedShard(len(encoder.numeric), groups, tuple(encoded))
 
 
-def objective_sums(encoder: Encoder, blocks: Sequence[EncodedBlock], coefficients: Floats) -> Floats:
-    """Return the sums over the rows of `blocks`: gradient by encoded feature, by intercept, and loss.
+def objective_sums(shard: EncodedShard, coefficients: Floats) -> Floats:
+    """Return the sums over the rows of `shard`: gradient by encoded feature, by intercept, and loss.
 
     Parameters
     ----------
@@ -121,12 +128,12 @@ def objective_sums(encoder: Encoder, blocks: Sequence[EncodedBlock], coefficient
     -------
     shape (width + 2,)
     """
-    groups, numeric = groups_of(encoder), len(encoder.numeric)
-    tables = [group.table(coefficients) for group in groups]
-    by_code = [np.zeros(group.size) for group in groups]
+    numeric = shard.numeric
+    tables = [group.table(coefficients) for group in shard.groups]
+    by_code = [np.zeros(table.size) for table in tables]
     sums = np.zeros(coefficients.size + 1)
-    scratch = Scratch.make()
-    for block in blocks:
+    scratch = Scratch.make(shard.blocks)
+    for block in shard.blocks:
         residual, loss = residuals(block, coefficients, tables, scratch)
         if numeric:
             sums[:numeric] += np.einsum("ji,i->j", block.numbers, residual, optimize=False)
@@ -134,7 +141,7 @@ def objective_sums(encoder: Encoder, blocks: Sequence[EncodedBlock], coefficient
             np.add(total, np.bincount(codes, weights=residual, minlength=total.size), out=total)
         sums[-2] += np.add.reduce(residual)
         sums[-1] += loss
-    for group, total in zip(groups, by_code, strict=True):
+    for group, total in zip(shard.groups, by_code, strict=True):
         group.spread(total, sums)
     return sums
 
@@ -150,7 +157,7 @@ def residuals(block: EncodedBlock, coefficients: Floats, tables: Sequence[Floats
     else:
         margin.fill(coefficients[-1])
     for codes, table in zip(block.codes, tables, strict=True):
-        np.take(table, codes, out=gathered, mode="clip")  # "clip" alone writes to `out` unbuffered; codes are in range
+        table.take(codes, out=gathered, mode="clip")  # "clip" alone writes to `out` unbuffered; codes are in range
         margin += gathered
     margin *= block.signs
     padded = -(-rows // FACTORS) * FACTORS

@@ -19,7 +19,7 @@ from muskox.digest import digest
 from muskox.errors import CallerError
 from muskox.learn import descent, lbfgs
 from muskox.learn.columns import Column, Floats, Kind, choose, from_record, target_column, to_record
-from muskox.learn.encoded import encode_shard, objective_sums
+from muskox.learn.encoded import EncodedShard, encode_shard, objective_sums
 from muskox.learn.encoder import CATEGORIES_MAX, Encoder, encoder_record
 from muskox.learn.statistics import merge as merge_statistics
 from muskox.learn.statistics import shard_statistics
@@ -90,10 +90,11 @@ class LogisticProgram:
             columns = from_record(state["columns"]) + target
             limits = [self.categories_max for column in columns[:-1] if column.categorical]
             return shard_statistics(columns, [*limits, 2], shard.index, blocks)
-        encoder = Encoder(state["encoder"])
-        positive = state["classes"][1]
-        encoded = shard.cached(state["key"], lambda: encode_shard(encoder, target[0], positive, blocks))
-        return {"sums": objective_sums(encoder, encoded, state["solver"]["point"])}
+
+        def encode() -> EncodedShard:
+            return encode_shard(Encoder(state["encoder"]), target[0], state["classes"][1], shard, blocks)
+
+        return {"sums": objective_sums(shard.cached(state["key"], encode), state["solver"]["point"])}
 
     def merge(self, left: Record, right: Record) -> Record:
         if "sums" in left:
