@@ -8,7 +8,7 @@ import pytest
 
 from muskox.errors import PeerError
 from muskox.runtime import rounds
-from muskox.runtime.messages import Begin, Hello, Partial, Total
+from muskox.runtime.messages import Begin, Hello, Moved, Partial, Total
 from muskox.runtime.rounds import NOTHING, Holding, Phase, RoundMachine
 from muskox.tree import cover
 
@@ -174,6 +174,12 @@ def test_messages_of_another_generation_are_ignored() -> None:
     machine, _ = formed(1, "a", "b", number=5)
     assert machine.handle(rounds.MessageArrived("a", Begin(4, 0, "d", False), b"state"), 0.0) == []
     assert machine.phase is Phase.JOINING
+
+
+def test_a_peer_that_moved_on_is_not_reported() -> None:
+    machine, _ = formed(1, "a", "b", number=5)
+    assert machine.handle(rounds.MessageArrived("a", Moved(5), b""), 0.0) == []
+    assert machine.handle(rounds.PeerLost("a", 5, "the connection with a broke"), 0.0) == []
 
 
 def test_a_total_out_of_turn_breaks_the_protocol() -> None:

@@ -260,6 +260,9 @@ class JobAgent(threading.Thread):
         self._reconcile()
 
     def _suspect(self, worker: str, reason: str) -> None:
+        state = self._node.session.find(layout.job_state(self._job), layout.JobState)
+        if state is None or state[0].phase.is_final:
+            return  # workers end when their job does
         log.info("job %s: %s reported: %s", self._job, worker, reason)
         self._node.session.create(
             layout.suspect(self._job, worker), layout.SuspectRecord(reporter=self._node.name, reason=reason)

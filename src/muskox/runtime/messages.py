@@ -78,11 +78,17 @@ class Total(Message, frozen=True):
     round: int
 
 
+class Moved(Message, frozen=True):
+    """Either way, last on a link: I was told of a newer generation, so the end of this link is no death."""
+
+    generation: int
+
+
 class Beat(Message, frozen=True):
     """Either way, about once a second: I am alive, whatever I compute."""
 
 
-Collective = Hello | Fetch | State | Begin | Partial | Total | Beat
+Collective = Hello | Fetch | State | Begin | Partial | Total | Moved | Beat
 
 
 # -- from a node to its worker --

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from muskox.errors import PeerError
-from muskox.runtime.messages import Begin, Collective, Fetch, Hello, Partial, State, Total
+from muskox.runtime.messages import Begin, Collective, Fetch, Hello, Moved, Partial, State, Total
 from muskox.tree import Node
 
 
@@ -356,6 +356,9 @@ class RoundMachine:
                     raise PeerError(f"{peer} sends the total of round {message.round} in {self.phase.name}")
                 self.phase = Phase.UPDATING
                 return [Update(body)]
+            case Moved() if self._is_current(peer, message.generation):
+                self.phase = Phase.IDLE  # our own word of the newer generation is on its way
+                return []
             case _:
                 return []
 

@@ -29,6 +29,7 @@ from muskox.runtime.messages import (
     FromNode,
     FromWorker,
     Listening,
+    Moved,
     Restore,
     Settings,
     Setup,
@@ -62,7 +63,7 @@ async def _serve(pipe: socket.socket) -> None:
         await worker.listen(program)
         while True:
             worker.hear(*await _read(reader))
-    except asyncio.IncompleteReadError:
+    except (asyncio.IncompleteReadError, OSError):
         os._exit(ABANDONED_EXIT)  # the node is gone; the thread that computes must not keep us
 
 
@@ -125,7 +126,9 @@ class Worker:
 
     def _form(self, formed: Formed) -> None:
         for key in [key for key in self._links if key[0] < formed.number]:
-            self._links.pop(key).close()
+            link = self._links.pop(key)
+            link.send(Moved(key[0]))
+            link.close()
         self._addresses = {member.worker: member.address for member in formed.members}
         self._computing = None
         self._computation.own(formed.files)
@@ -242,6 +245,7 @@ class Worker:
         except PeerError:
             return  # a stranger: nobody's business but its own
         if link.generation < self._machine.generation:
+            link.send(Moved(link.generation))
             link.close()
             return
         self._links[(link.generation, link.peer)] = link
