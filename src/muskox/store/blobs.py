@@ -52,6 +52,14 @@ class BlobStore:
     def has(self, digest: str) -> bool:
         return self.path(digest).exists()
 
+    def has_whole(self, digest: str) -> bool:
+        """Return whether the blob is here with the bytes that its name tells; read once a process."""
+        try:
+            check_once(self.path(digest))
+        except (Unavailable, Corrupt):
+            return False
+        return True
+
     def size(self, digest: str) -> int:
         """Return the blob's bytes.
 

@@ -123,7 +123,7 @@ class StoreClient:
         return first_that_can(addresses, f"blob {digest}", read)
 
     def fetch_blob(self, addresses: Iterable[str], digest: str, blobs: BlobStore) -> Path:
-        """Bring a blob into `blobs`, unless it is there, and return its path; raises as :meth:`get_blob` does."""
+        """Bring a blob into `blobs`, unless it is there and whole, and return its path; raises as :meth:`get_blob` does."""
 
         def fetch(address: str) -> Path:
             with blobs.writer() as writer:
@@ -132,7 +132,7 @@ class StoreClient:
                 writer.commit(digest)
             return blobs.path(digest)
 
-        return blobs.path(digest) if blobs.has(digest) else first_that_can(addresses, f"blob {digest}", fetch)
+        return blobs.path(digest) if blobs.has_whole(digest) else first_that_can(addresses, f"blob {digest}", fetch)
 
     def _chunks(self, address: str, digest: str) -> Iterator[memoryview]:
         offset = 0

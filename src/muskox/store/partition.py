@@ -151,10 +151,12 @@ def hash_values(column: Any) -> Words:
         return np.concatenate(parts) if parts else np.empty(0, np.uint64)
     kind = column.type
     if pa.types.is_dictionary(kind):
-        hashes: Words = hash_values(column.dictionary)[column.indices.fill_null(0).to_numpy(zero_copy_only=False)]
-    elif pa.types.is_null(kind):
+        known = np.append(hash_values(column.dictionary), MISSING)
+        indices = column.indices.cast(pa.int64()).fill_null(len(known) - 1)
+        return np.asarray(known[indices.to_numpy(zero_copy_only=False)], np.uint64)
+    if pa.types.is_null(kind):
         return np.full(len(column), MISSING)
-    elif pa.types.is_floating(kind):
+    if pa.types.is_floating(kind):
         hashes = _hash_floats(column)
     elif _is_text(kind):
         hashes = _hash_text(column.cast(pa.large_string()))
