@@ -1,0 +1,47 @@
+# The only entry: make demo | test | lint | bench | clean. CI runs lint and test and nothing else.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin
+INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint bench peers clean
+
+demo: $(VENV)/.demo
+	$(RUN)/muskox demo
+
+test: $(VENV)/.test peers
+	$(RUN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.test
+	$(RUN)/ruff check
+	$(RUN)/ruff format --check
+	$(RUN)/mypy
+
+bench: $(VENV)/.test peers
+	$(RUN)/python bench/logistic.py
+	$(RUN)/python bench/recovery.py
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("muskox needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --editable '.[demo,test]'
+	@touch $@
+
+# Apache ZooKeeper is what the keeper is held against, and what the whole path runs on once more. Installed where we may.
+peers:
+	@if [ ! -e /usr/share/java/zookeeper.jar ] || ! command -v java >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	      default-jre-headless zookeeper >/dev/null; \
+	  else echo "Apache ZooKeeper is missing (Debian: apt install default-jre-headless zookeeper): its tests will skip"; fi; \
+	fi
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
