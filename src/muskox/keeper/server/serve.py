@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import signal
+import sys
 from threading import Thread
 
 from muskox.errors import MuskoxError, Unavailable
@@ -18,6 +19,9 @@ from muskox.keeper.wire.frames import FRAME_BYTES_MAX
 LIFELINE = "MUSKOX_LIFELINE_FD"  # a pipe from whoever started this; at its end this server ends too
 READY = "MUSKOX_READY_FD"  # a pipe to whoever started this; it gets the port, in decimal, once clients are served
 BACKLOG = 1024
+# The log's thread has next to nothing to compute, but must be let in at once: with Python's 5 ms, durable writes took three
+# times as long under load.
+SWITCH_SECONDS = 0.0002
 FAREWELL_SECONDS_MAX = 1.0  # how long a stop waits for last replies to leave
 
 
@@ -36,6 +40,7 @@ def serve(options: Options) -> int:
         import uvloop
 
         lock = lock_folder(options.data_dir)
+        sys.setswitchinterval(SWITCH_SECONDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(options))
         os.close(lock)
