@@ -59,7 +59,7 @@ def _paths(data: Any) -> list[Path] | None:
     """Return the paths that `data` is, or None if it is something else."""
     if isinstance(data, str | Path):
         return [Path(data)]
-    if not isinstance(data, Iterable) or hasattr(data, "schema") or hasattr(data, "columns"):
+    if not isinstance(data, Iterable) or isinstance(data, Mapping) or hasattr(data, "schema") or hasattr(data, "columns"):
         return None
     paths = list(data)
     if not paths:

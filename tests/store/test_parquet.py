@@ -1,0 +1,118 @@
+"""Parquet and tables in memory: every type that can be kept is, the others are named."""
+
+import datetime
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from muskox.errors import CallerError
+from muskox.store import open_source
+
+DAY = datetime.date(2013, 1, 2)
+NOON = datetime.datetime(2013, 1, 2, 12)
+
+KEPT = [
+    (pa.array([1, None], pa.int8()), "int", [1, None]),
+    (pa.array([1, None], pa.uint32()), "int", [1, None]),
+    (pa.array([0.5, None], pa.float32()), "float", [0.5, None]),
+    (pa.array([None, None]), "float", [None, None]),
+    (pa.array([True, None]), "bool", [True, None]),
+    (pa.array(["x", None], pa.large_string()), "string", ["x", None]),
+    (pa.array(["x", None]).dictionary_encode(), "string", ["x", None]),
+    (pa.array([DAY, None]), "timestamp", [datetime.datetime(2013, 1, 2), None]),
+    (pa.array([NOON, None], pa.timestamp("ns")), "timestamp", [NOON, None]),
+    (pa.array([NOON, None], pa.timestamp("s", "Europe/Berlin")), "timestamp", [NOON, None]),
+]
+
+
+def read(data: Any, types: dict[str, str] | None = None) -> tuple[dict[str, str], dict[str, list[Any]]]:
+    source = open_source(data, types)
+    table = pa.Table.from_batches(list(source.batches()))
+    assert table.num_rows == source.rows
+    return source.columns, table.to_pydict()
+
+
+def write(path: Path, table: Any) -> Path:
+    pq.write_table(table, path, row_group_size=3)
+    return path
+
+
+@pytest.mark.parametrize(("values", "kind", "expected"), KEPT, ids=[str(values.type) for values, _, _ in KEPT])
+def test_types_that_can_be_kept_are(tmp_path: Path, values: Any, kind: str, expected: list[Any]) -> None:
+    table = pa.table({"c": values})
+    for data in (table, write(tmp_path / "x.parquet", table)):
+        assert read(data) == ({"c": kind}, {"c": expected})
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.decimal128(5, 2), pa.binary(), pa.duration("s")], ids=str)
+def test_types_that_cannot_be_kept_are_named(tmp_path: Path, kind: Any) -> None:
+    path = write(tmp_path / "x.parquet", pa.table({"c": pa.array([], kind)}))
+    stored = re.escape(str(pq.read_schema(path).field("c").type))
+    with pytest.raises(CallerError, match=rf"x\.parquet: column 'c' has the type {stored}"):
+        open_source(path)
+
+
+def test_values_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(CallerError, match="column 'c' cannot become int"):
+        open_source(pa.table({"c": pa.array([2**63], pa.uint64())}))
+    with pytest.raises(CallerError, match="column 'c' cannot become timestamp"):
+        open_source(pa.table({"c": pa.array([1], pa.timestamp("ns"))}))
+
+
+def test_several_files_are_one_dataset(tmp_path: Path) -> None:
+    first = write(tmp_path / "1", pa.table({"a": [1, 2, 3, 4], "b": ["x"] * 4}))
+    second = write(tmp_path / "2", pa.table({"a": [0.5], "b": ["y"]}))
+    assert read([first, second]) == ({"a": "float", "b": "string"}, {"a": [1.0, 2.0, 3.0, 4.0, 0.5], "b": [*"xxxx", "y"]})
+    for other, complaint in [
+        ({"a": [1]}, "its columns are a; those"),
+        ({"a": ["q"], "b": ["y"]}, "column 'a' is string here and int"),
+    ]:
+        with pytest.raises(CallerError, match=complaint):
+            open_source([first, write(tmp_path / "3", pa.table(other))])
+
+
+def test_given_types_are_applied(tmp_path: Path) -> None:
+    path = write(tmp_path / "x", pa.table({"a": [1, 2], "b": [True, None]}))
+    assert read(path, {"a": "string", "b": "string"}) == (
+        {"a": "string", "b": "string"},
+        {"a": ["1", "2"], "b": ["true", None]},
+    )
+    with pytest.raises(CallerError, match="no column 'z'"):
+        open_source(path, {"z": "int"})
+
+
+def test_a_data_frame_is_put_without_its_index() -> None:
+    frame = pd.DataFrame({"a": [1.5, float("nan")], "s": ["x", None], "c": pd.Categorical(["u", "v"])}, index=[5, 6])
+    columns, values = read(frame)
+    assert columns == {"a": "float", "s": "string", "c": "string"}
+    assert values == {"a": [1.5, None], "s": ["x", None], "c": ["u", "v"]}
+    with pytest.raises(CallerError, match="DataFrame cannot be kept"):
+        open_source(pd.DataFrame({"a": [1, "x"]}, dtype=object))
+
+
+@pytest.mark.parametrize("data", [7, None, [1, 2], {"a": [1]}])
+def test_anything_else_is_refused(data: Any) -> None:
+    with pytest.raises(CallerError, match=r"give a pyarrow\.Table, a pandas DataFrame or paths"):
+        open_source(data)
+
+
+def test_empty_torn_and_mixed_files_are_refused(tmp_path: Path) -> None:
+    good = write(tmp_path / "good", pa.table({"a": [1] * 1000}))
+    torn = tmp_path / "torn"
+    torn.write_bytes(good.read_bytes()[:-40])
+    text = tmp_path / "a.csv"
+    text.write_text("a\n1\n")
+    for data, complaint in [
+        (write(tmp_path / "none", pa.table({"a": pa.array([], pa.int64())})), "no rows"),
+        (pa.table({"a": pa.array([], pa.int64())}), "no rows"),
+        (pa.table({}), "no columns"),
+        (torn, "torn is no Parquet file"),
+        ([good, text], "put files of one kind"),
+    ]:
+        with pytest.raises(CallerError, match=complaint):
+            open_source(data)
