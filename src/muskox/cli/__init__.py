@@ -29,10 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except MuskoxError as error:
         if debug:
             raise
-        print(f"muskox: {one_sentence(error)}", file=sys.stderr)  # noqa: T201  # the command line speaks by printing
-        sys.exit(FAILED)
+        fail(str(error))
+    except Exception as error:  # bulkhead: whoever types a command gets a sentence, and the rest by asking for it
+        if debug:
+            raise
+        fail(f"an error that should not happen, {type(error).__name__}: {error}; run it again with {DEBUG} to see where")
     sys.exit(0)
 
 
-def one_sentence(error: Exception) -> str:
-    return " ".join(str(error).split())
+def fail(sentence: str) -> NoReturn:
+    print(f"muskox: {' '.join(sentence.split())}", file=sys.stderr)  # noqa: T201  # the command line speaks by printing
+    sys.exit(FAILED)

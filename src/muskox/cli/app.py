@@ -1,29 +1,92 @@
-"""The table of commands: which exist, in which order and under which heading ``muskox --help`` lists them.
+"""The table of commands: which exist, in which order, under which heading ``muskox --help`` lists them, and their examples.
 
-A command's own file knows what it does; this one only knows names.
+What a command does stands in its own file.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
-from muskox.cli import node
+from muskox.cli import clusters, datasets, jobs, models, node, training
+from muskox.cli.demo import demo
 
-CLUSTER = "Cluster"
+CLUSTER, DATA, TRAINING, MODELS, START = "Cluster", "Datasets", "Training", "Models", "Start here"
+
+STYLE: dict[str, Any] = {"no_args_is_help": True, "add_completion": False, "rich_markup_mode": "rich"}
 
 app = typer.Typer(
     name="muskox",
-    help="Distributed machine learning that nothing can stop.",
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="muskox up && muskox put flights flights.csv && muskox train logistic flights --target late --name late",
+    **STYLE,
 )
 
 
 @app.callback()
-def _muskox() -> None:
+def _muskox(
+    debug: bool = typer.Option(False, "--debug", help="show where an error came from, with any command"),
+) -> None:
     """Distributed machine learning that nothing can stop: kill any process, get the same model, bit for bit."""
 
 
-app.command("node", rich_help_panel=CLUSTER)(node.node)
-app.command("keeper", rich_help_panel=CLUSTER)(node.keeper)
+def add(to: typer.Typer, name: str, command: Callable[..., None], heading: str, *examples: str) -> None:
+    """Add a command; `examples` end its help, a line each."""
+    epilog = "\n\n".join(["Examples:", *examples]) if examples else None
+    to.command(name, rich_help_panel=heading, epilog=epilog)(command)
+
+
+add(app, "demo", demo, START, "muskox demo", "muskox demo --you-kill")
+
+add(
+    app,
+    "up",
+    clusters.up,
+    CLUSTER,
+    "muskox up",
+    "muskox up --nodes 5 --dir /data/muskox",
+    "muskox up --zk zk://zk1:2181/muskox",
+)
+add(app, "down", clusters.down, CLUSTER, "muskox down")
+add(app, "status", clusters.status, CLUSTER, "muskox status", "muskox status --json")
+add(app, "logs", clusters.logs, CLUSTER, "muskox logs", "muskox logs node-2 -n 20", "muskox logs rounds-1da5e4e3")
+add(
+    app, "node", node.node, CLUSTER, "muskox node --zk zk://zk1:2181/muskox --secret-file secret --host 10.0.0.7 --tls-cert ..."
+)
+add(app, "keeper", node.keeper, CLUSTER, "muskox keeper --data-dir keeper --client-port 2181")
+
+config = typer.Typer(help="Show or change the live settings of the cluster.", **STYLE)
+add(config, "get", clusters.config_get, "Commands", "muskox config get", "muskox config get replicas")
+add(config, "set", clusters.config_set, "Commands", "muskox config set checkpoint_interval_s 2")
+app.add_typer(config, name="config", rich_help_panel=CLUSTER)
+
+add(
+    app,
+    "put",
+    datasets.put,
+    DATA,
+    "muskox put flights flights.csv",
+    "muskox put flights 2012.csv 2013.csv --shards 24 --by hash:tailnum --replicas 3",
+    "muskox put flights 2014.csv --append",
+)
+add(app, "datasets", datasets.datasets, DATA, "muskox datasets", "muskox datasets flights@2", "muskox datasets verify flights")
+add(app, "rm", datasets.rm, DATA, "muskox rm flights")
+
+train = typer.Typer(help="Train a model on a dataset.", **STYLE)
+add(
+    train,
+    "logistic",
+    training.logistic,
+    "Commands",
+    "muskox train logistic flights --target late --name late",
+    "muskox train logistic flights --target late --name late --features carrier,origin --set C=0.5 --set max_rounds=200",
+)
+app.add_typer(train, name="train", rich_help_panel=TRAINING)
+add(app, "jobs", jobs.jobs, TRAINING, "muskox jobs", "muskox jobs rounds-1da5e4e3 --follow")
+add(app, "cancel", jobs.cancel, TRAINING, "muskox cancel rounds-1da5e4e3")
+
+add(app, "models", models.models, MODELS, "muskox models", "muskox models late --json")
+add(app, "evaluate", models.evaluate, MODELS, "muskox evaluate late flights-test")
+add(app, "predict", models.predict, MODELS, "muskox predict late flights-test --output predictions --columns tailnum,time_hour")
+add(app, "serve", models.serve, MODELS, "muskox serve late --port 8000")

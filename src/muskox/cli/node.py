@@ -17,7 +17,7 @@ import typer
 from muskox.errors import CallerError, Unavailable
 
 if TYPE_CHECKING:
-    from muskox.store import TlsFiles
+    from muskox.store import Tls
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -86,15 +86,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def tls_files(certificate: Path | None, key: Path | None, authority: Path | None) -> "TlsFiles | None":
+def tls_files(certificate: Path | None, key: Path | None, authority: Path | None) -> "Tls | None":
     """Return the three files of TLS, or None if none is given."""
-    from muskox.store import TlsFiles
+    from muskox.store import Tls
 
     if certificate is None and key is None and authority is None:
         return None
     if certificate is None or key is None or authority is None:
         raise CallerError("TLS takes all three of --tls-cert, --tls-key and --tls-ca")
-    return TlsFiles(certificate, key, authority)
+    return Tls(certificate, key, authority)
 
 
 def keeper(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +20,7 @@ from muskox.errors import CallerError
 from muskox.learn import load_model
 from muskox.program import Block, Done, Manifest, Program, Shard
 from muskox.records import Record
-from muskox.serve.output import find_manifest, remove_parts, write_manifest, write_part
+from muskox.serve.output import count_parts, find_manifest, remove_parts, write_manifest, write_part
 from muskox.store import arrow_schema
 
 PREDICTION, PROBABILITY = "prediction", "probability"
@@ -49,6 +49,7 @@ class PredictProgram:
     output: str
     columns: tuple[str, ...] = ()
     run: str = field(default_factory=run_name)
+    kind: ClassVar[str] = "predict"  # of the job
 
     def __post_init__(self) -> None:
         if not Path(self.output).is_absolute():
@@ -105,6 +106,10 @@ class PredictProgram:
         write_manifest(folder, result)
         replaced = [] if before is None else [entry["file"] for entry in before["files"]]
         remove_parts(folder, self.run, replaced, keep={entry["file"] for entry in result["files"]})
+
+    def parts_written(self) -> int:
+        """Return how many files of this run the folder holds: how far it is, seen from a machine that reaches the folder."""
+        return count_parts(Path(self.output), self.run)
 
     @cached_property
     def _estimator(self) -> Any:

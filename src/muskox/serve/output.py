@@ -82,6 +82,10 @@ def find_manifest(folder: Path) -> Record | None:
     return dict(manifest)
 
 
+def count_parts(folder: Path, run: str) -> int:
+    return sum(1 for _ in folder.glob(f"part-*-{run}-*.parquet"))
+
+
 def remove_parts(folder: Path, run: str, replaced: Iterable[str], keep: Collection[str]) -> None:
     """Remove the files of `run` and those of a manifest that was `replaced`, but for `keep`."""
     names = {path.name for path in folder.glob(f"part-*-{run}-*.parquet")} | set(replaced)

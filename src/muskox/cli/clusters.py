@@ -1,0 +1,145 @@
+"""``muskox up``, ``down``, ``status``, ``logs`` and ``config``: a local cluster's life, and a look at any cluster."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from muskox.cli import screen
+from muskox.cli.options import Dir, Json, SecretFile, Zk, connected, folder_of
+from muskox.errors import CallerError
+
+Nodes = Annotated[int, typer.Option(metavar="N", min=1, help="node processes; more than run now are added")]
+UpZk = Annotated[str | None, typer.Option("--zk", metavar="URL", help="an Apache ZooKeeper in place of the embedded keeper")]
+UpDir = Annotated[Path | None, typer.Option("--dir", metavar="DIR", help="folder, or MUSKOX_DIR, or ~/.muskox")]
+Lines = Annotated[int, typer.Option("--lines", "-n", min=0, metavar="N", help="the last N lines; 0 for all")]
+STAMP = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]?\d*")
+
+
+def up(nodes: Nodes = 3, dir_: UpDir = None, zk: UpZk = None, json_: Json = False) -> None:
+    """Start a local cluster in the background, or what is missing of it."""
+    from muskox.client import up as start
+
+    folder = folder_of(dir_)
+    with screen.progress().status("starting") as status:
+        cluster = start(folder, nodes, zk, on_step=lambda step: status.update(f"starting {step}"))
+    with cluster:
+        view = cluster.status()
+    if json_:
+        screen.print_json(view)
+        return
+    screen.say(f"{len(view['nodes'])} nodes run at {view['zk']}; their data lies in {folder}")
+    where = "" if dir_ is None else f" --dir {folder}"
+    screen.say(f"next: muskox put NAME FILE.csv{where}   look: muskox status{where}   end: muskox down{where}")
+
+
+def down(dir_: UpDir = None) -> None:
+    """End the processes of a local cluster; its data stays, and `muskox up` goes on with it."""
+    from muskox.client import LocalFolder
+    from muskox.client import down as end
+
+    folder = folder_of(dir_)
+    LocalFolder(folder).get()
+    with screen.progress().status("ending"):
+        ended = end(folder)
+    listed = ", ".join(f"{process.name} (pid {process.pid})" for process in ended)
+    screen.say(f"ended {listed}; the data stays in {folder}" if ended else f"nothing of the cluster in {folder} was running")
+
+
+def status(json_: Json = False, dir_: Dir = None, zk: Zk = None, secret_file: SecretFile = None) -> None:
+    """Show the nodes, who coordinates, and the jobs that are not over."""
+    with connected(dir_, zk, secret_file) as cluster:
+        view = cluster.status()
+    if json_:
+        screen.print_json(view)
+        return
+    keeper = view["keeper"]["pid"]
+    screen.say(f"{view['zk']}" + (f"   keeper pid {keeper}" if keeper else ""))
+    nodes = [
+        (node["name"], node["pid"], node["address"], "coordinator" if node["coordinator"] else "") for node in view["nodes"]
+    ]
+    screen.print_table(("node", "pid", "address", ""), nodes, numbers=("pid",), empty="no node is live")
+    if view["jobs"]:
+        print_jobs(view["jobs"])
+
+
+def print_jobs(jobs: list[dict[str, Any]]) -> None:
+    """Print running jobs, each with the processes that work for it."""
+    rows = []
+    for job in jobs:
+        workers = "\n".join(f"{worker['node']} pid {worker['pid']} shards {worker['shards']}" for worker in job["workers"])
+        rows.append((job["id"], screen.state(job["state"]), job["round"], job["generation"], workers or job["reason"]))
+    screen.print_table(("job", "state", "round", "generation", "workers"), rows, numbers=("round", "generation"))
+
+
+def logs(
+    of: Annotated[str | None, typer.Argument(metavar="[NODE|JOB]", help="a node's log, or what the nodes say of a job")] = None,
+    lines: Lines = 100,
+    dir_: UpDir = None,
+) -> None:
+    """Show what the processes of a local cluster wrote: all of them by time, one of them, or what concerns one job."""
+    from muskox.client import LocalFolder
+
+    home = LocalFolder(folder_of(dir_))
+    home.get()
+    files = {path.stem: path for path in sorted(home.logs.glob("*.log"))}
+    if of is not None and of in files:
+        shown = files[of].read_text(errors="replace").splitlines()
+    else:
+        shown = merged(files)
+        if of is not None:
+            shown = [line for line in shown if of in line]
+            if not shown:
+                raise CallerError(f"no log in {home.logs} has that name or tells of {of!r}; there are {', '.join(files)}")
+    for line in shown[-lines:] if lines else shown:
+        typer.echo(line)
+
+
+def merged(files: dict[str, Path]) -> list[str]:
+    """Return the lines of all logs by time, each with the name of its process; a line without a time stays with the last."""
+    width = max(map(len, files), default=0)
+    found = []
+    for name, path in files.items():
+        stamp = ""
+        for index, line in enumerate(path.read_text(errors="replace").splitlines()):
+            match = STAMP.match(line)
+            stamp = match.group().replace("T", " ").replace(".", ",") if match else stamp
+            found.append((stamp, name, index, f"{name:{width}} | {line}"))
+    return [line for *_, line in sorted(found)]
+
+
+def config_get(
+    name: Annotated[str | None, typer.Argument(help="one setting; all without it")] = None,
+    json_: Json = False,
+    dir_: Dir = None,
+    zk: Zk = None,
+    secret_file: SecretFile = None,
+) -> None:
+    """Show the live settings of the cluster."""
+    from muskox.coordination import SETTINGS
+
+    with connected(dir_, zk, secret_file) as cluster:
+        values = cluster.config()
+    if name is not None:
+        if name not in values:
+            raise CallerError(f"there is no setting {name!r}: the settings are {', '.join(values)}")
+        screen.print_json(values[name]) if json_ else screen.say(f"{values[name]:g}")
+    elif json_:
+        screen.print_json(values)
+    else:
+        rows = [(key, f"{value:g}", f"{SETTINGS[key].default:g}", SETTINGS[key].meaning) for key, value in values.items()]
+        screen.print_table(("setting", "value", "default", "meaning"), rows, numbers=("value", "default"))
+
+
+def config_set(
+    name: Annotated[str, typer.Argument(help="see `muskox config get`")],
+    value: Annotated[str, typer.Argument(help="a number")],
+    dir_: Dir = None,
+    zk: Zk = None,
+    secret_file: SecretFile = None,
+) -> None:
+    """Change one setting of the running cluster; every node takes it over without a restart."""
+    with connected(dir_, zk, secret_file) as cluster:
+        cluster.set_config(name, value)
+        screen.say(f"{name} is {cluster.config()[name]:g} now")

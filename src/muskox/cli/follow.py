@@ -1,0 +1,173 @@
+"""Following a job on the screen: the loss round by round, who works, and how it goes on when somebody dies.
+
+The rounds arrive on a thread of their own, so that the screen stays alive and Ctrl-C is answered at once; leaving changes
+nothing for the job.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from muskox.cli import screen
+from muskox.cli.curve import chart
+
+if TYPE_CHECKING:
+    from muskox.client import Cluster
+    from muskox.program import RoundReport
+
+LOOK_S = 0.5  # between looks at who works
+DRAW_S = 0.1
+PLAIN_LINE_S = 1.0  # between lines where the output is no terminal
+CURVE_HEIGHT = 8
+EVENTS_SHOWN = 6
+
+OnReport = Callable[["RoundReport"], None]
+
+
+class Follower:
+    """A job as its watcher knows it: reports as they come, and its record, looked at now and then.
+
+    An entry of `arrived` is a RoundReport, the final record of the job, or the error that ended the following.
+    """
+
+    def __init__(self, cluster: "Cluster", job_id: str) -> None:
+        self._cluster = cluster
+        self._job_id = job_id
+        self.arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.record: dict[str, Any] = {}
+        self._over = threading.Event()
+        for target in (self._stream, self._look):
+            threading.Thread(target=target, name=f"follow {job_id}", daemon=True).start()
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def _stream(self) -> None:
+        try:
+            for report in self._cluster.follow(self._job_id):
+                self.arrived.put(report)
+                if self._over.is_set():
+                    return
+            self.arrived.put(self._cluster.wait(self._job_id))
+        except Exception as error:  # noqa: BLE001  # bulkhead: it is raised again on the thread that draws
+            self.arrived.put(error)
+        finally:
+            self._over.set()
+
+    def _look(self) -> None:
+        while not self._over.is_set():
+            try:
+                self.record = self._cluster.job(self._job_id)
+            except Exception:  # noqa: BLE001  # bulkhead: a look that fails is made again; the stream tells of real trouble
+                self.record = {}
+            self._over.wait(LOOK_S)
+
+
+class JobScreen:
+    """What is drawn of a job: its curve of the loss, one line of numbers, and what happened."""
+
+    def __init__(self, title: str, rounds_max: int | None = None) -> None:
+        self._title = title
+        self._rounds_max = rounds_max
+        self._started = time.monotonic()
+        self._losses: list[float] = []
+        self._marks: list[int] = []
+        self._events: list[Text] = []
+        self._generation = 0
+        self.last: RoundReport | None = None
+        self.workers: list[dict[str, Any]] = []
+        self.waits = ""
+
+    def add(self, report: "RoundReport") -> None:
+        if self._generation and report.generation != self._generation:
+            self.mark(f"round {report.round}: goes on in generation {report.generation}")
+        self._generation = report.generation
+        self.last = report
+        if "loss" in report.metrics:
+            self._losses.append(report.metrics["loss"])
+
+    def mark(self, event: str, style: str = "yellow") -> None:
+        """Note an event, and mark its place in the curve."""
+        self._marks.append(len(self._losses))
+        self._events.append(Text(event, style))
+
+    def see(self, record: dict[str, Any]) -> None:
+        """Take over what a look at the job found."""
+        if record:
+            self.workers = record["workers"] or self.workers
+            self.waits = record["reason"] if record["state"] == "waiting" else ""
+
+    def line(self) -> str:
+        """Return the numbers in one line."""
+        if self.last is None:
+            return f"waiting: {self.waits}" if self.waits else "starting workers"
+        limit = f" of at most {self._rounds_max + 1}" if self._rounds_max else ""
+        nodes = " ".join(worker["node"] for worker in self.workers)
+        parts = [f"round {self.last.round}{limit}", screen.metrics(dict(self.last.metrics)), f"generation {self._generation}"]
+        return "   ".join(part for part in (*parts, f"on {nodes}" if nodes else "") if part)
+
+    def __rich_console__(self, console: Console, _: Any) -> Any:
+        width = min(console.width, 100)
+        elapsed = f"{time.monotonic() - self._started:.1f} s"
+        title = Text(self._title, "bold").append(f"   loss by round   {elapsed}", "dim")
+        curve = chart(self._losses, width, CURVE_HEIGHT, self._marks) if self._losses else []
+        yield Group(title, *curve, Text(self.line(), overflow="ellipsis", no_wrap=True), *self._events[-EVENTS_SHOWN:])
+
+
+def follow(cluster: "Cluster", job_id: str, shown: JobScreen, on_report: OnReport | None = None) -> dict[str, Any]:
+    """Draw `shown` until the job is over, and return its record. Ctrl-C is raised as KeyboardInterrupt; the job goes on."""
+    follower = Follower(cluster, job_id)
+    console = screen.progress()
+    try:
+        if not console.is_terminal:
+            return _plain(follower, shown, on_report)
+        with Live(shown, console=console, refresh_per_second=1 / DRAW_S):
+            return _drain(follower, shown, on_report)
+    finally:
+        follower.stop()
+
+
+def _drain(follower: Follower, shown: JobScreen, on_report: OnReport | None) -> dict[str, Any]:
+    while True:
+        try:
+            found = follower.arrived.get(timeout=DRAW_S)
+        except queue.Empty:
+            shown.see(follower.record)
+            continue
+        if isinstance(found, Exception):
+            raise found
+        if isinstance(found, dict):
+            return found
+        shown.add(found)
+        if on_report is not None:
+            on_report(found)
+
+
+def _plain(follower: Follower, shown: JobScreen, on_report: OnReport | None) -> dict[str, Any]:
+    """Print a line a second: into a log a curve is of no use."""
+    printed = 0.0
+
+    def show(report: "RoundReport") -> None:
+        nonlocal printed
+        if time.monotonic() - printed >= PLAIN_LINE_S:
+            printed = time.monotonic()
+            screen.tell(shown.line())
+        if on_report is not None:
+            on_report(report)
+
+    return _drain(follower, shown, show)
+
+
+def detached(job_id: str) -> typer.Exit:
+    """Say that the job goes on and how to come back to it; to be raised: the command did not get what it waited for."""
+    screen.tell(
+        f"detached: job {job_id} goes on; `muskox jobs {job_id} --follow` attaches again, `muskox cancel {job_id}` ends it"
+    )
+    return typer.Exit(1)

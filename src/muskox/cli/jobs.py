@@ -1,0 +1,99 @@
+"""``muskox jobs`` and ``cancel``: what runs, how far it is, and ending it."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from muskox.cli import screen
+from muskox.cli.follow import JobScreen, detached, follow
+from muskox.cli.options import Dir, Json, SecretFile, Zk, connected
+from muskox.errors import CallerError
+
+if TYPE_CHECKING:
+    from muskox.client import Cluster
+    from muskox.program import RoundReport
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="see `muskox jobs`")]
+AJob = Annotated[str | None, typer.Argument(metavar="[ID]", help="one job; all without it")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="watch it round by round until it is over; Ctrl-C only detaches")]
+
+
+def jobs(  # typer: an option is a parameter
+    job_id: AJob = None,
+    follow_: Follow = False,
+    json_: Json = False,
+    dir_: Dir = None,
+    zk: Zk = None,
+    secret_file: SecretFile = None,
+) -> None:
+    """List the jobs, show one, or follow one."""
+    if follow_ and job_id is None:
+        raise typer.BadParameter("--follow takes the ID of a job")
+    with connected(dir_, zk, secret_file) as cluster:
+        if job_id is None:
+            list_jobs(cluster.jobs(), json_)
+            return
+        record = cluster.job(job_id)
+        if follow_ and record["state"] in ("waiting", "running"):
+            record = watch(cluster, record, json_)
+    show(record, json_)
+    if follow_:
+        require_done(record)
+
+
+def list_jobs(found: list[dict[str, Any]], json_: bool) -> None:
+    if json_:
+        screen.print_json(found)
+        return
+    columns = ("job", "kind", "state", "round", "generation", "dataset", "model", "submitted")
+    rows = [
+        (j["id"], j["kind"], screen.state(j["state"]), j["round"], j["generation"], j["dataset"], j["model"], j["submitted"])
+        for j in found
+    ]
+    screen.print_table(columns, rows, ("round", "generation"), empty="no job yet: muskox train submits one")
+
+
+def watch(cluster: "Cluster", record: dict[str, Any], json_: bool, rounds_max: int | None = None) -> dict[str, Any]:
+    """Follow a job to its end and return its record; with `json_`, a line of JSON a round goes to stdout."""
+    what = record["model"] or record["kind"]
+
+    def print_round(report: "RoundReport") -> None:
+        line = {"round": report.round, "generation": report.generation, "metrics": dict(report.metrics)}
+        screen.print_json_line(line)
+
+    try:
+        shown = JobScreen(f"{what} on {record['dataset']}, job {record['id']}", rounds_max)
+        return follow(cluster, record["id"], shown, print_round if json_ else None)
+    except KeyboardInterrupt:
+        raise detached(record["id"]) from None
+
+
+def show(record: dict[str, Any], json_: bool) -> None:
+    if json_:
+        screen.print_json(record)
+        return
+    facts = [("job", record["id"]), ("state", screen.state(record["state"]))]
+    names = ("reason", "kind", "dataset", "model", "round", "generation", "submitted", "finished", "digest")
+    facts += [(name, record[name]) for name in names if record.get(name)]
+    if record["metrics"]:
+        facts.append(("metrics", screen.metrics(record["metrics"])))
+    facts += [("worker", f"{w['node']} pid {w['pid']} shards {w['shards']}") for w in record["workers"]]
+    screen.print_facts(facts)
+
+
+def require_done(record: dict[str, Any]) -> None:
+    """Raise CallerError with the job's own reason unless it is done."""
+    if record["state"] == "failed":
+        raise CallerError(f"job {record['id']} failed: {record['reason']}")
+    if record["state"] == "cancelled":
+        raise CallerError(f"job {record['id']} was cancelled")
+
+
+def cancel(job_id: JobId, dir_: Dir = None, zk: Zk = None, secret_file: SecretFile = None) -> None:
+    """End a job before it is done."""
+    with connected(dir_, zk, secret_file) as cluster:
+        if cluster.cancel(job_id):
+            screen.say(f"cancelled {job_id}")
+        else:
+            record = cluster.job(job_id)
+            screen.say(f"job {job_id} was {record['state']} already")

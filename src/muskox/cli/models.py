@@ -1,0 +1,182 @@
+"""``muskox models``, ``evaluate``, ``predict`` and ``serve``: what a trained model is good for."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from muskox.cli import screen
+from muskox.cli.options import Dir, Json, SecretFile, Workers, Zk, connected, names
+from muskox.errors import CallerError
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="see `muskox models`")]
+AModel = Annotated[str | None, typer.Argument(metavar="[NAME]", help="one model; all without it")]
+Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, or name@version")]
+Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="the true classes (default: what the model was trained on)")]
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="folder for Parquet files, reached by every node")]
+Columns = Annotated[str | None, typer.Option(metavar="A,B,...", help="columns of the dataset to copy beside the prediction")]
+Port = Annotated[int, typer.Option(metavar="P", min=0, max=65535, help="port on 127.0.0.1; 0 takes a free one")]
+KeyFile = Annotated[
+    Path | None, typer.Option("--api-key-file", metavar="FILE", help="a key of your own (default: one derived)")
+]
+
+LOOK_S = 0.2
+KEY_LENGTH_MIN = 16
+
+
+def models(name: AModel = None, json_: Json = False, dir_: Dir = None, zk: Zk = None, secret_file: SecretFile = None) -> None:
+    """List the models, or describe one."""
+    with connected(dir_, zk, secret_file) as cluster:
+        found: Any = cluster.models() if name is None else cluster.model_info(name)
+    if json_:
+        screen.print_json(found)
+    elif name is None:
+        rows = [(m["name"], m["kind"], m["dataset"], m["rounds"], m["digest"][:12], m["created"]) for m in found]
+        columns = ("model", "kind", "trained on", "rounds", "digest", "created")
+        screen.print_table(columns, rows, ("rounds",), empty="no model yet: muskox train makes one")
+    else:
+        show_model(found)
+
+
+def show_model(view: dict[str, Any]) -> None:
+    facts = [(key, view[key]) for key in ("name", "kind", "dataset", "rounds", "digest", "created")]
+    facts.append(("metrics", screen.metrics(view["metrics"])))
+    facts += [(f"  {key}", value) for key, value in sorted(view["lineage"].items())]
+    screen.print_facts([("model", view["name"]), *facts[1:]])
+
+
+def evaluate(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
+    model: Model,
+    dataset: Dataset,
+    target: Target = None,
+    workers: Workers = None,
+    json_: Json = False,
+    dir_: Dir = None,
+    zk: Zk = None,
+    secret_file: SecretFile = None,
+) -> None:
+    """Score a dataset by a model, in parallel and exactly: AUC, log loss, accuracy, confusion matrix."""
+    with connected(dir_, zk, secret_file) as cluster, going_on(f"evaluating {model} on {dataset}"):
+        found = cluster.evaluate(model, dataset, target=target, workers=workers)
+    if json_:
+        screen.print_json(found)
+        return
+    screen.print_facts(
+        [(name.replace("_", " "), screen.number(found[name])) for name in ("rows", "auc", "log_loss", "accuracy")]
+    )
+    screen.output().print(confusion(found))
+
+
+def confusion(found: dict[str, Any]) -> Any:
+    """Return the confusion matrix as a table: a row a true class, a column a predicted one."""
+    classes = [str(value) for value in found["classes"]]
+    rows = [(f"true {name}", *(f"{count:,}" for count in row)) for name, row in zip(classes, found["confusion"], strict=True)]
+    columns = ("", *(f"predicted {name}" for name in classes))
+    return screen.table(columns, rows, numbers=columns[1:])
+
+
+@contextmanager
+def going_on(what: str) -> Iterator[None]:
+    """Show that something is under way."""
+    with detaching(), screen.progress().status(what):
+        yield
+
+
+@contextmanager
+def detaching() -> Iterator[None]:
+    """Let Ctrl-C leave the job that is waited for inside, and say so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        screen.tell("interrupted: the job goes on; `muskox jobs` lists it, `muskox cancel ID` ends it")
+        raise typer.Exit(1) from None
+
+
+def predict(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
+    model: Model,
+    dataset: Dataset,
+    output: Output,
+    columns: Columns = None,
+    workers: Workers = None,
+    json_: Json = False,
+    dir_: Dir = None,
+    zk: Zk = None,
+    secret_file: SecretFile = None,
+) -> None:
+    """Predict every row of a dataset in parallel, into Parquet files that manifest.json names."""
+    from muskox.program import RunOptions
+    from muskox.serve import PredictProgram
+
+    with connected(dir_, zk, secret_file) as cluster:
+        opened = cluster.dataset(dataset)
+        program = PredictProgram(cluster.model_record(model), str(output.absolute()), tuple(names(columns) or ()))
+        with parts_progress(program, len(opened.shards)):
+            manifest = opened.run(program, RunOptions(workers=workers)).result
+    if json_:
+        screen.print_json(manifest)
+    else:
+        screen.say(f"{manifest['rows']:,} predictions in {len(manifest['files'])} files of {output}; manifest.json names them")
+
+
+@contextmanager
+def parts_progress(program: Any, shards: int) -> Iterator[None]:
+    """Show a bar of the files that are written: they appear whole, one a shard."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    over = threading.Event()
+    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TextColumn("shards"), TimeElapsedColumn())
+
+    def look(bars: Progress, task: Any) -> None:
+        while not over.wait(LOOK_S):
+            bars.update(task, completed=program.parts_written())
+
+    with detaching(), Progress(*columns, console=screen.progress()) as bars:
+        task = bars.add_task("", total=shards)
+        looking = threading.Thread(target=look, args=(bars, task), daemon=True)
+        looking.start()
+        try:
+            yield
+            bars.update(task, completed=shards)
+        finally:
+            over.set()
+            looking.join()
+
+
+def serve(  # typer: an option is a parameter
+    model: Model,
+    port: Port = 8000,
+    api_key_file: KeyFile = None,
+    dir_: Dir = None,
+    zk: Zk = None,
+    secret_file: SecretFile = None,
+) -> None:
+    """Serve a model over HTTP on this machine until Ctrl-C: POST /predict with rows as JSON, GET /healthz."""
+    from muskox.serve import bind, endpoint_key, make_app
+    from muskox.serve import serve as run
+
+    listener = bind("127.0.0.1", port)  # before anything slow: a port in use is told at once
+    with connected(dir_, zk, secret_file) as cluster:
+        fitted = cluster.model(model)
+        key = read_key(api_key_file) if api_key_file else endpoint_key(cluster.secret, model)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    screen.say(f"{model} ({fitted.digest_[:12]}) is served at {url}; Ctrl-C ends it")
+    if api_key_file is None:
+        screen.say(f"key: {key}")
+    row = ", ".join(f'"{column.name}": ...' for column in fitted.encoder_.columns[:3])
+    shown = "$(cat " + str(api_key_file) + ")" if api_key_file else key
+    screen.say(f"try: curl {url}/predict -H 'Authorization: Bearer {shown}' -d '[{{{row}}}]'")
+    run(make_app(fitted, key), listener)
+
+
+def read_key(path: Path) -> str:
+    """Return the key in `path`; CallerError if it is not there or too short to keep anybody out."""
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CallerError(f"cannot read the key file {path}: {error}") from error
+    if len(key) < KEY_LENGTH_MIN:
+        raise CallerError(f"the key in {path} has {len(key)} characters: it needs at least {KEY_LENGTH_MIN}")
+    return key

@@ -1,0 +1,102 @@
+"""What reaches the terminal: JSON, tables, numbers as people read them. Results go to stdout, progress and errors to stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_WIDTH = 200  # into a file or pipe nothing is cut off at a terminal's edge
+KIB = 1024
+
+
+def output() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def progress() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """Print one sentence of a result."""
+    output().print(text, markup=False, soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """Print one sentence about what is going on."""
+    progress().print(text, markup=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_json_line(value: Any) -> None:
+    """Print a value on a line of its own at once: a reader may follow."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> Table:
+    """Return a table of text; the columns in `numbers` are set to the right."""
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    return made
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = (), empty: str = "") -> None:
+    """Print a table, or the sentence `empty` if there are no rows."""
+    listed = list(rows)
+    if listed or not empty:
+        output().print(table(columns, listed, numbers))
+    else:
+        say(empty)
+
+
+def print_facts(facts: Iterable[tuple[str, Any]]) -> None:
+    """Print names and values, one a line."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    for name, value in facts:
+        grid.add_row(Text(name), value if isinstance(value, Text | Table) else Text(str(value)))
+    output().print(grid)
+
+
+def size(count: int) -> str:
+    """Return bytes as people read them.
+
+    >>> size(17), size(1670644)
+    ('17 B', '1.6 MiB')
+    """
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < KIB:
+            break
+        value, unit = value / KIB, larger
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def number(value: Any) -> str:
+    """Return a number with what a person can take in: thousands set apart, six digits of a fraction."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+
+
+def metrics(values: dict[str, float]) -> str:
+    return "  ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in values.items())
+
+
+def state(word: str) -> Text:
+    """Return a job's state in its colour."""
+    colours = {"running": "cyan", "done": "green", "failed": "bold red", "cancelled": "yellow", "waiting": "yellow"}
+    return Text(word, style=colours.get(word, ""))

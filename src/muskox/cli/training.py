@@ -1,0 +1,68 @@
+"""``muskox train``: submit the training of a model, and follow it unless asked not to."""
+
+import inspect
+import json
+from typing import Annotated, Any
+
+import typer
+
+from muskox.cli import screen
+from muskox.cli.datasets import pairs
+from muskox.cli.jobs import require_done, watch
+from muskox.cli.models import show_model
+from muskox.cli.options import Dir, Json, SecretFile, Workers, Zk, connected, names
+
+Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, or name@version")]
+Target = Annotated[str, typer.Option(metavar="COLUMN", help="the column to predict")]
+ModelName = Annotated[str, typer.Option("--name", metavar="MODEL", help="what the model shall be called")]
+Features = Annotated[str | None, typer.Option(metavar="A,B,...", help="columns to learn from (default: all but the target)")]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a parameter of the estimator")]
+Detach = Annotated[bool, typer.Option("--detach", help="submit, print the job's id, and leave")]
+
+
+def logistic(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
+    dataset: Dataset,
+    target: Target,
+    name: ModelName,
+    features: Features = None,
+    settings: Settings = None,
+    workers: Workers = None,
+    detach: Detach = False,
+    json_: Json = False,
+    dir_: Dir = None,
+    zk: Zk = None,
+    secret_file: SecretFile = None,
+) -> None:
+    """Train a logistic regression. Once submitted it needs no client: Ctrl-C only detaches."""
+    given = pairs(settings or [], "--set")
+    from muskox.learn import LogisticRegression
+
+    parameters = {key: parameter(key, value, LogisticRegression) for key, value in given.items()}
+    estimator = LogisticRegression(**parameters)
+    with connected(dir_, zk, secret_file) as cluster:
+        job_id = cluster.submit(estimator, dataset, target, name=name, workers=workers, features=names(features))
+        record = cluster.job(job_id)
+        if detach:
+            if json_:
+                screen.print_json(record)
+            else:
+                screen.say(f"submitted {job_id}; `muskox jobs {job_id} --follow` follows it")
+            return
+        record = watch(cluster, record, json_=False, rounds_max=estimator.max_rounds)
+        require_done(record)
+        view = cluster.model_info(name)
+    screen.print_json(view) if json_ else show_model(view)
+
+
+def parameter(key: str, text: str, estimator: Any) -> Any:
+    """Return the value of one ``--set``: names for a list of columns, JSON where it is JSON, else text."""
+    known = [name for name in inspect.signature(estimator).parameters if name != "features"]
+    if key not in known:
+        raise typer.BadParameter(f"--set {key}: there is no such parameter; they are {', '.join(known)}")
+    if key == "categorical":
+        return names(text)
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value
