@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from learning_data import mixed_table
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression as Peer
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -19,7 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from muskox.digest import digest
 from muskox.errors import CallerError
 from muskox.learn import LogisticRegression, load_model
-from muskox.program import ArrayPartition, RunOptions, in_process
+from muskox.program import ArrayPartition, RunOptions, in_process, resolve
 from muskox.records import pack, unpack
 
 
@@ -68,6 +70,21 @@ def test_flights_have_scikit_learns_optimum(flights: Any) -> None:
     assert abs(ours.loss_ - best) < 1e-6 * best
     np.testing.assert_allclose(ours.predict_proba(flights), peer.predict_proba(X), atol=2e-3)
     assert ours.model_record_["status"] == "converged"
+
+
+def test_flights_held_out_are_ranked_as_scikit_learn_ranks_them(flights: Any) -> None:
+    held_out = pa.array(np.arange(flights.num_rows) % 5 == 0)
+    training, test = flights.filter(pc.invert(held_out)), flights.filter(held_out)
+    ours = LogisticRegression().fit(training, target="late", shards=3)
+    program = resolve(
+        {"program": "muskox.evaluate:EvaluateProgram", "parameters": {"model": ours.model_record_, "target": "late"}}
+    )
+    result = in_process(test, ArrayPartition(2)).run(program, RunOptions()).result
+    encode = ours.encoder_.transform
+    peer = Peer(solver="newton-cholesky").fit(encode(training), training.column("late").to_numpy())
+    expected = roc_auc_score(test.column("late").to_numpy(), peer.decision_function(encode(test)))
+    assert abs(result["auc"] - expected) < 0.002
+    assert 0.6 < expected < 0.75
 
 
 @pytest.mark.parametrize("shards", [1, 4])

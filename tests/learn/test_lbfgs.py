@@ -10,6 +10,7 @@ import pytest
 
 from muskox.digest import digest
 from muskox.learn import lbfgs
+from muskox.learn.curvature import diagonal
 from muskox.records import pack, unpack
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
@@ -34,7 +35,7 @@ def walled(point: np.ndarray) -> tuple[float, np.ndarray]:
 
 def minimise(objective: Objective, start: list[float], tol: float, evaluations_max: int = 500, travel: bool = False) -> Any:
     point = np.array(start)
-    state = lbfgs.start(point, np.ones_like(point))
+    state = lbfgs.start(point, diagonal(np.ones_like(point)))
     evaluations = 0
     while state["status"] == lbfgs.RUNNING and evaluations < evaluations_max:
         loss, gradient = objective(state["point"])
@@ -62,7 +63,7 @@ def test_a_state_that_was_packed_goes_on_with_the_same_bits(objective: Objective
 
 
 def test_advance_changes_no_state_it_was_given() -> None:
-    state = lbfgs.start(np.array([-1.2, 1.0]), np.ones(2))
+    state = lbfgs.start(np.array([-1.2, 1.0]), diagonal(np.ones(2)))
     for _ in range(10):
         before = digest(state)
         after = lbfgs.advance(state, *rosenbrock(state["point"]), 1e-9)
@@ -77,7 +78,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_the_loss_of_accepted_points_never_rises() -> None:
-    state, losses = lbfgs.start(np.array([-1.2, 1.0]), np.ones(2)), []
+    state, losses = lbfgs.start(np.array([-1.2, 1.0]), diagonal(np.ones(2))), []
     while state["status"] == lbfgs.RUNNING:
         state = lbfgs.advance(state, *rosenbrock(state["point"]), 1e-8)
         losses.append(state["loss"])

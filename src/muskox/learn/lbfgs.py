@@ -3,7 +3,7 @@
 Limited-memory BFGS (Nocedal & Wright, Numerical Optimization, 2nd ed., algorithms 7.4 and 7.5) with a line search for the
 strong Wolfe conditions (algorithms 3.5 and 3.6, cubic interpolation 3.59) and the approximate Wolfe condition of Hager & Zhang
 (SIAM J. Optim. 16, 2005, eq. 4.1), which goes on where differences of the objective drown in rounding. The initial inverse
-Hessian is a diagonal that the caller knows, scaled as in N&W 7.20.
+Hessian is what the caller knows of the curvature, scaled as in N&W 7.20.
 
 The whole state is a record: it travels, is checkpointed, and goes on elsewhere with the same bits. All sums are einsum's.
 """
@@ -13,26 +13,28 @@ import math
 import numpy as np
 
 from muskox.learn.columns import Floats
+from muskox.learn.curvature import divide
 from muskox.records import Record
 
 MEMORY = 10  # pairs kept
 DECREASE = 1e-4  # c1 of the Wolfe conditions
 CURVATURE = 0.9  # c2
 ROUNDING = 1e-12  # of the loss: differences below it say nothing
+CURVED = 1e-14  # cosine between a step and its change of gradient: below it the curvature is rounding
 GROWTH_MAX = 10.0  # of the step while no minimum is bracketed
 TRIALS_MAX = 30  # of one line search
 
 RUNNING, CONVERGED, STALLED = "running", "converged", "stalled"
 
 
-def start(point: Floats, inverse_diagonal: Floats) -> Record:
+def start(point: Floats, curvature: Record) -> Record:
     """Return the state that asks for the objective at `point`."""
     return {
         "status": RUNNING,
         "point": point,
         "loss": None,
         "gradient": np.zeros_like(point),
-        "inverse_diagonal": inverse_diagonal,
+        "curvature": curvature,
         "steps": np.zeros((0, point.size)),
         "changes": np.zeros((0, point.size)),
         "search": None,
@@ -146,7 +148,7 @@ def remember(state: Record, gradient: Floats) -> Record:
     """Return the state with the pair (step, change of gradient) kept, if it has positive curvature."""
     step = state["point"] - state["search"]["origin"]
     change = gradient - state["gradient"]
-    if inner(step, change) <= 1e-12 * inner(change, change) * float(np.min(state["inverse_diagonal"])):
+    if not inner(step, change) > CURVED * math.sqrt(inner(step, step) * inner(change, change)):
         return state
     return {
         **state,
@@ -157,7 +159,7 @@ def remember(state: Record, gradient: Floats) -> Record:
 
 def inverse_hessian_times(state: Record, gradient: Floats) -> Floats:
     """Return H g by the two-loop recursion, N&W algorithm 7.4."""
-    steps, changes, diagonal = state["steps"], state["changes"], state["inverse_diagonal"]
+    steps, changes, curvature = state["steps"], state["changes"], state["curvature"]
     pairs = steps.shape[0]
     curvatures = [inner(steps[i], changes[i]) for i in range(pairs)]
     shares = [0.0] * pairs
@@ -165,8 +167,8 @@ def inverse_hessian_times(state: Record, gradient: Floats) -> Floats:
     for i in reversed(range(pairs)):
         shares[i] = inner(steps[i], out) / curvatures[i]
         out -= shares[i] * changes[i]
-    scale = curvatures[-1] / inner(changes[-1], diagonal * changes[-1]) if pairs else 1.0
-    out = scale * diagonal * out
+    scale = curvatures[-1] / inner(changes[-1], divide(changes[-1], curvature)) if pairs else 1.0
+    out = scale * divide(out, curvature)
     for i in range(pairs):
         out += (shares[i] - inner(changes[i], out) / curvatures[i]) * steps[i]
     return out

@@ -4,8 +4,8 @@ The objective is scikit-learn's, divided by C n: mean log loss + sum(penalty_j w
 The optimiser always works on standardised columns; without `standardise` the penalty is what changes (w on the raw column is
 w / scale), so that the minimum is the one over raw columns.
 
-The solver starts at w = 0 and the intercept that fits the share of the second class, and knows the diagonal of the Hessian
-there from the encoder's counts: p (1 - p) E[x_j**2] + penalty_j / (C n).
+The solver starts at w = 0 and the intercept that fits the share of the second class, and knows what the encoder's counts tell
+of the Hessian there.
 """
 
 import math
@@ -17,7 +17,7 @@ import numpy as np
 
 from muskox.digest import digest
 from muskox.errors import CallerError
-from muskox.learn import descent, lbfgs
+from muskox.learn import curvature, descent, lbfgs
 from muskox.learn.columns import Column, Floats, Kind, choose, from_record, target_column, to_record
 from muskox.learn.encoded import EncodedShard, encode_shard, objective_sums
 from muskox.learn.encoder import CATEGORIES_MAX, Encoder, encoder_record
@@ -132,7 +132,8 @@ class LogisticProgram:
         if not self.standardise:
             penalty[: len(encoder.numeric)] = 1.0 / (encoder.scale * encoder.scale)
         bend = positive / rows * (1.0 - positive / rows)
-        diagonal = bend * second_moments(encoder, total) + penalty / (self.C * rows)
+        means, moments = feature_moments(encoder, total)
+        bent = curvature.logistic(bend, moments, means, encoder.widths, penalty / (self.C * rows))
         return {
             "phase": "fit",
             "encoder": record,
@@ -142,13 +143,13 @@ class LogisticProgram:
             "rows": rows,
             "penalty": penalty,
             "round": 0,
-            "solver": self._start(point, diagonal),
+            "solver": self._start(point, bent),
         }
 
-    def _start(self, point: Floats, diagonal: Floats) -> Record:
+    def _start(self, point: Floats, bent: Record) -> Record:
         if self.solver == "lbfgs":
-            return lbfgs.start(point, 1.0 / diagonal)
-        bound = float(np.add.reduce(diagonal))  # the trace bounds the greatest eigenvalue
+            return lbfgs.start(point, bent)
+        bound = float(np.add.reduce(bent["diagonal"]))  # the trace bounds the greatest eigenvalue
         step = 1.0 / bound if self.learning_rate is None else float(self.learning_rate)
         return descent.start(point, step, self.learning_rate is not None)
 
@@ -214,12 +215,11 @@ def classes_of(target: Column, total: Mapping[str, Any]) -> list[Any]:
     return list(values)
 
 
-def second_moments(encoder: Encoder, total: Mapping[str, Any]) -> Floats:
-    """Return E[x_j**2] of every encoded feature, and 1 for the intercept: what the diagonal of the Hessian is made of."""
-    rows = total["rows"]
-    varies = total["squares"] > 0.0
-    shares = [np.where(varies & (total["low"] != total["high"]), 1.0, 0.0)]
-    fields = zip(total["counts"], total["missing"], strict=True)
-    for _, (counts, missing) in zip(encoder.categorical, fields, strict=False):
-        shares.append(np.array([*counts, missing] if missing else counts, dtype=np.float64) / rows)
-    return np.concatenate([*shares, np.ones(1)])
+def feature_moments(encoder: Encoder, total: Mapping[str, Any]) -> tuple[Floats, Floats]:
+    """Return E[x] and E[x**2] of each encoded feature: 0 and 1 of a standardised column, an indicator's share of the rows."""
+    varies = np.where((total["squares"] > 0.0) & (total["low"] != total["high"]), 1.0, 0.0)
+    counts: list[int] = []
+    for _, present, missing in zip(encoder.categorical, total["counts"], total["missing"], strict=False):
+        counts += [*present, missing] if missing else present
+    shares = np.array(counts, dtype=np.float64) / total["rows"]
+    return np.concatenate([np.zeros_like(varies), shares]), np.concatenate([varies, shares])
