@@ -9,26 +9,28 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from muskox.client.cluster import Cluster
 from muskox.client.folder import LocalCluster, LocalFolder
 from muskox.coordination import CHROOT, Session, live_members, make_secret, parse_url
 from muskox.errors import CallerError, Unavailable
-from muskox.runtime import KeeperCommand, ensure_keeper
+from muskox.runtime import LIFELINE, KeeperCommand, ensure_keeper, start_detached
+
+if TYPE_CHECKING:
+    import subprocess
 
 NODES_MAX = 64  # on one machine: each is a process, and so is each of its workers
 START_S_MAX = 60.0  # for all nodes to be members
 STOP_S_MAX = 15.0  # for a process to end by itself, before it is killed
 KEEPER_SESSION_TIMEOUT_S = 2.0  # our keeper allows less than Apache's default of two ticks: deaths show sooner
 APACHE_SESSION_TIMEOUT_S = 4.0
-LIFELINE = "MUSKOX_LIFELINE_FD"
 
 OnStep = Callable[[str], None]
 
@@ -76,7 +78,7 @@ def up(
         for name in cluster.nodes:
             if home.node_pid(name) is None:
                 tell(name)
-                processes[name] = _start_node(home, cluster, name, lifeline)
+                processes[name] = _start_node(home, cluster, name)
     connected = Cluster(cluster.url, make_secret(home.secret_file), folder=home)
     try:
         _await_members(connected.session, home, cluster.nodes, processes)
@@ -213,20 +215,12 @@ def _start_keeper(home: LocalFolder) -> None:
         raise Unavailable(f"the keeper did not start: {last_line(Path(keeper.log_file))}")
 
 
-def _start_node(home: LocalFolder, cluster: LocalCluster, name: str, lifeline: int | None) -> subprocess.Popen[bytes]:
+def _start_node(home: LocalFolder, cluster: LocalCluster, name: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "muskox", "node", "--zk", cluster.url, "--secret-file", str(home.secret_file)]
     command += ["--name", name, "--dir", str(home.node(name)), "--session-timeout", str(cluster.session_timeout_s)]
     if cluster.has_keeper:
         command += ["--keeper-file", str(home.keeper_file)]
-    with home.log_file(name).open("ab") as file:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-            pass_fds=[] if lifeline is None else [lifeline],
-        )
+    return start_detached(command, home.log_file(name))
 
 
 def _await_members(

@@ -7,22 +7,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from muskox.runtime.agent import Node, NodeOptions, hold_lifeline
+    from muskox.runtime.agent import Node, NodeOptions
     from muskox.runtime.guard import KeeperCommand, ensure_keeper, is_serving, try_lock
     from muskox.runtime.jobs import JobSpec, cancel, follow, job_state, program_record, result, run, submit, wait
     from muskox.runtime.pins import pin_environment
+    from muskox.runtime.processes import LIFELINE, hold_lifeline, start_detached
     from muskox.runtime.replicas import addresses_of, put_replicated
 
 _HOMES = {
-    "agent": ("Node", "NodeOptions", "hold_lifeline"),
+    "agent": ("Node", "NodeOptions"),
     "guard": ("KeeperCommand", "ensure_keeper", "is_serving", "try_lock"),
     "jobs": ("JobSpec", "cancel", "follow", "job_state", "program_record", "result", "run", "submit", "wait"),
     "pins": ("pin_environment",),
+    "processes": ("LIFELINE", "hold_lifeline", "start_detached"),
     "replicas": ("addresses_of", "put_replicated"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "LIFELINE",
     "JobSpec",
     "KeeperCommand",
     "Node",
@@ -39,6 +42,7 @@ __all__ = [
     "put_replicated",
     "result",
     "run",
+    "start_detached",
     "submit",
     "try_lock",
     "wait",

@@ -10,7 +10,6 @@ import logging
 import os
 import queue
 import signal
-import threading
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -234,17 +233,3 @@ class Node:
             agent.join(timeout=5.0)
         self._session.close()
         self._server.stop()
-
-
-def hold_lifeline() -> None:
-    """End this process when the one that started it does, if it asked for that through MUSKOX_LIFELINE_FD."""
-    descriptor = os.environ.get("MUSKOX_LIFELINE_FD")
-    if descriptor is None:
-        return
-
-    def wait() -> None:
-        while os.read(int(descriptor), 1):
-            continue
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, name="lifeline", daemon=True).start()

@@ -8,13 +8,14 @@ import json
 import logging
 import os
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from muskox.runtime.processes import start_detached
 
 log = logging.getLogger(__name__)
 
@@ -83,16 +84,7 @@ def ensure_keeper(keeper: KeeperCommand) -> bool:
 
 
 def _start(keeper: KeeperCommand) -> bool:
-    lifeline = os.environ.get("MUSKOX_LIFELINE_FD")
-    with Path(keeper.log_file).open("ab") as file:
-        process = subprocess.Popen(
-            keeper.command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-            pass_fds=[int(lifeline)] if lifeline else [],
-        )
+    process = start_detached(keeper.command, Path(keeper.log_file))
     deadline = time.monotonic() + START_S_MAX
     while time.monotonic() < deadline and process.poll() is None:
         if is_serving(keeper.host, keeper.port):
