@@ -1,0 +1,40 @@
+"""Paths: which are valid, and whose parent is whose. The list agrees with Apache; see test_against_apache."""
+
+import pytest
+
+from muskox.keeper.machine.paths import find_fault, name_of, parent_of
+
+
+@pytest.mark.parametrize("path", ["/", "/a", "/a/b", "/...", "/.a", "/a..b", "/é", "/a b", "/zookeeper/quota"])
+def test_a_valid_path_has_no_fault(path: str) -> None:
+    assert find_fault(path) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "a",
+        "/a/",
+        "//",
+        "/a//b",
+        "/.",
+        "/..",
+        "/a/./b",
+        "/a/..",
+        "/\0",
+        "/\x1f",
+        "/\x7f",
+        "/\ue000",
+        "/\uffff",
+        "/\U0001f600",
+    ],
+)
+def test_an_invalid_path_has_a_fault_that_names_it(path: str) -> None:
+    fault = find_fault(path)
+    assert fault is not None
+    assert repr(path) in fault
+
+
+def test_a_parent_and_a_name_make_a_path() -> None:
+    assert [(parent_of(path), name_of(path)) for path in ("/a", "/a/b", "/a/b/c")] == [("/", "a"), ("/a", "b"), ("/a/b", "c")]

@@ -1,0 +1,215 @@
+"""Start and stop, one folder one server, ports, disks that refuse, and clients that misbehave."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from raw import OPEN, RawClient, connect_request, request
+
+from muskox.errors import CallerError, Unavailable
+from muskox.keeper import Keeper
+from muskox.keeper.server.client import OUTPUT_BYTES_MAX
+from muskox.keeper.wire.frames import FRAME_BYTES_MAX
+from muskox.keeper.wire.jute import LENGTH
+from muskox.keeper.wire.opcodes import ErrorCode, OpCode
+from muskox.keeper.wire.records import CreateRequest, PathWatch
+
+SECONDS_MAX = 20.0
+
+
+def command(data_dir: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "muskox.keeper", "--data-dir", str(data_dir), "--client-port", "0", *words]
+
+
+def test_a_graceful_stop_acknowledges_what_is_under_way_and_exits_0(tmp_path: Path) -> None:
+    keeper = Keeper(data_dir=tmp_path).start()
+    with RawClient(keeper.port) as client:
+        client.connect()
+        for index in range(50):
+            client.send(request(index, OpCode.CREATE, CreateRequest(f"/n{index}", b"", OPEN, 0)))
+        assert client.receive() is not None
+        process = keeper.process
+        keeper.stop()
+        assert process is not None
+        assert process.returncode == 0
+        answered = 1
+        while client.receive():
+            answered += 1
+    with keeper, RawClient(keeper.port) as client:
+        client.connect()
+        assert all(client.exists(f"/n{index}").err == 0 for index in range(answered))
+
+
+def test_a_folder_has_one_server_and_the_second_names_the_first(tmp_path: Path) -> None:
+    with Keeper(data_dir=tmp_path) as keeper:
+        second = subprocess.run(command(tmp_path), capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+        assert second.returncode == 1
+        assert f"in use by the keeper with pid {keeper.pid}" in second.stderr
+        assert second.stderr.count("\n") == 1
+        with pytest.raises(Unavailable, match=f"pid {keeper.pid}"):
+            Keeper(data_dir=tmp_path).start()
+
+
+def test_a_port_in_use_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with Keeper() as keeper, pytest.raises(Unavailable, match=f"port {keeper.port} of 127.0.0.1 is in use"):
+        Keeper(port=keeper.port, data_dir=tmp_path).start()
+
+
+def test_a_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    script = (
+        f"from muskox.keeper import Keeper; k = Keeper(data_dir={str(tmp_path)!r}).start(); print(k.pid, flush=True); input()"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdin is not None
+    pid = int(parent.stdout.readline())
+    handle = os.pidfd_open(pid)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    await_end(handle)
+    os.close(handle)
+    parent.stdin.close()
+    parent.stdout.close()
+
+
+def await_end(handle: int) -> None:
+    """Wait until the process of a pidfd is gone."""
+    import select
+
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    assert poll.poll(SECONDS_MAX * 1000), "the server outlived its parent"
+
+
+def test_a_keeper_says_what_it_is_told_wrongly() -> None:
+    with pytest.raises(CallerError, match="no limit 'tick'"):
+        Keeper(tick=1)
+    with pytest.raises(CallerError, match="not started"):
+        _ = Keeper().pid
+
+
+@pytest.mark.parametrize("words", [("--tick-ms", "0"), ("--client-port", "70000"), ("--min-session-timeout-ms", "99999")])
+def test_bad_options_are_refused_with_the_rule(tmp_path: Path, words: tuple[str, str]) -> None:
+    result = subprocess.run(command(tmp_path, *words), capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+    assert result.returncode == 2
+    assert words[1] in result.stderr
+
+
+def test_a_disk_that_is_full_ends_the_server_and_nothing_unwritten_was_acknowledged(tmp_path: Path) -> None:
+    kilobytes = 6 << 10  # of the log's second preallocation step, 8 MiB, there is no room for all
+    shell = ["bash", "-c", f'ulimit -f {kilobytes}; exec "$@"', "keeper", *command(tmp_path)]
+    read_end, write_end = os.pipe()
+    environment = os.environ | {"MUSKOX_READY_FD": str(write_end)}
+    server = subprocess.Popen(shell, stderr=subprocess.PIPE, text=True, env=environment, pass_fds=[write_end])
+    os.close(write_end)
+    with os.fdopen(read_end) as ready:
+        port = int(ready.readline())
+    acknowledged = 0
+    with RawClient(port) as client:
+        client.connect()
+        for index in range(10):
+            client.send(request(index, OpCode.CREATE, CreateRequest(f"/n{index}", bytes(1_000_000), OPEN, 0)))
+            if client.receive() is None:
+                break
+            acknowledged += 1
+    _, said = server.communicate(timeout=SECONDS_MAX)
+    assert server.returncode == 1
+    assert "the disk refuses" in said
+    assert 0 < acknowledged < 10
+    with Keeper(data_dir=tmp_path) as keeper, RawClient(keeper.port) as client:
+        client.connect()
+        assert all(client.exists(f"/n{index}").err == 0 for index in range(acknowledged))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff" * 64,
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        LENGTH.pack(FRAME_BYTES_MAX + 1),
+        LENGTH.pack(-1),
+        LENGTH.pack(5) + b"short",
+        LENGTH.pack(0),
+        connect_request() + LENGTH.pack(3) + b"abc",
+        connect_request() + LENGTH.pack(FRAME_BYTES_MAX + 1),
+        connect_request(last_zxid=1 << 60),
+    ],
+    ids=[
+        "noise",
+        "http",
+        "oversize",
+        "negative",
+        "short connect",
+        "empty frame",
+        "no header",
+        "oversize later",
+        "from the future",
+    ],
+)
+def test_nonsense_closes_its_own_connection_and_no_other(shared_keeper: Keeper, data: bytes) -> None:
+    with RawClient(shared_keeper.port) as good, RawClient(shared_keeper.port) as bad:
+        good.connect()
+        bad.send(data)
+        while bad.receive_frame() is not None:
+            pass
+        assert good.exists("/").err == 0
+
+
+def test_an_unknown_operation_is_refused_and_closes(shared_keeper: Keeper) -> None:
+    with RawClient(shared_keeper.port) as client:
+        client.connect()
+        (reply,) = client.ask(77)
+        assert (reply.zxid, reply.err) == (-1, ErrorCode.UNIMPLEMENTED)
+        assert client.receive() is None
+
+
+def test_a_client_that_reads_nothing_is_bounded_and_disturbs_nobody(own_keeper: Keeper) -> None:
+    with RawClient(own_keeper.port) as greedy, RawClient(own_keeper.port) as good:
+        greedy.connect()
+        good.connect()
+        assert good.create("/big", bytes(900_000)).err == 0
+        greedy.sock.setblocking(False)
+        look = request(1, OpCode.GET_DATA, PathWatch("/big", False)) * 100
+        with pytest.raises(BlockingIOError):
+            for _ in range(100_000):
+                greedy.sock.sendall(look)  # until the server reads no more
+        assert good.exists("/big").err == 0
+        assert resident_bytes(own_keeper.pid) < 60_000_000 + OUTPUT_BYTES_MAX * 4
+
+
+def resident_bytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_word_that_is_not_allowed_says_so(tmp_path: Path) -> None:
+    with Keeper(data_dir=tmp_path) as keeper, socket.create_connection(("127.0.0.1", keeper.port), SECONDS_MAX) as sock:
+        sock.sendall(b"mntr")
+        assert b"".join(iter(lambda: sock.recv(4096), b"")) == b"mntr is not executed because it is not in the whitelist.\n"
+
+
+def test_snapshots_are_taken_while_serving_and_old_files_go(tmp_path: Path) -> None:
+    with Keeper(data_dir=tmp_path, snap_count=50) as keeper:
+        with RawClient(keeper.port) as client:
+            client.connect()
+            for index in range(600):
+                assert client.create(f"/n{index}").err == 0
+        keeper.kill()
+        names = sorted(path.name for path in (tmp_path / "version-2").iterdir())
+        assert 1 < sum(name.startswith("snapshot") for name in names) <= 4
+        keeper.start()
+        with RawClient(keeper.port) as client:
+            client.connect()
+            assert client.exists("/n599").err == 0
+
+
+def test_a_server_starts_without_the_heavy_libraries() -> None:
+    script = (
+        "import sys; import muskox.keeper.server.serve; print([m for m in ('numpy', 'pyarrow', 'sklearn') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=SECONDS_MAX, check=True)
+    assert result.stdout.strip() in ("[]", "['numpy']")
