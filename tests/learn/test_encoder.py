@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -129,3 +131,37 @@ def test_the_program_travels_by_name(table: pa.Table) -> None:
 def test_a_data_frame_and_a_table_encode_alike(table: pa.Table) -> None:
     assert isinstance(table.to_pandas(), pd.DataFrame)
     assert digest(Encoder.fit(table.to_pandas()).record) == digest(Encoder.fit(table).record)
+
+
+cell = st.fixed_dictionaries(
+    {
+        "x": st.none() | st.floats(-1e9, 1e9),
+        "n": st.none() | st.integers(-5, 5),
+        "c": st.none() | st.text("abé", max_size=2),
+        "b": st.none() | st.booleans(),
+    }
+)
+SCHEMA = pa.schema({"x": pa.float64(), "n": pa.int64(), "c": pa.string(), "b": pa.bool_()})
+
+
+@given(st.lists(cell, min_size=1, max_size=12), st.integers(1, 5), st.sampled_from([(), ("n",)]))
+def test_any_table_encodes_to_its_definition(rows: list[dict[str, object]], shards: int, categorical: tuple[str, ...]) -> None:
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    features = [name for name in SCHEMA.names if name in ("c", "b", *categorical) or table.column(name).null_count < len(rows)]
+    found = encoder(table, shards, features=features, categorical=categorical)
+    X = found.transform(table)
+    assert X.shape == (len(rows), len(found.feature_names_out()))
+    assert np.isfinite(X).all()
+    for j, name in enumerate(found.feature_names_out()):
+        if "=" in name:
+            column, value = name.split("=", 1)
+            expected = [row[column] is not None and str(row[column]).lower() == value.lower() for row in rows]
+            assert X[:, j].tolist() == expected
+        elif name.endswith(" is missing"):
+            assert X[:, j].tolist() == [row[name.removesuffix(" is missing")] is None for row in rows]
+        else:
+            missing = np.array([row[name] is None for row in rows])
+            assert not X[missing, j].any()
+            assert abs(X[:, j].mean()) < 1e-6
+    for i in range(len(rows)):
+        assert found.transform(table.slice(i, 1)).tobytes() == X[i : i + 1].tobytes()

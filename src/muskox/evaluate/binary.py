@@ -24,7 +24,7 @@ from muskox.records import Record
 EPSILON = float(np.finfo(np.float64).eps)  # probabilities are kept this far from 0 and 1, as scikit-learn's log_loss does
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # the model holds arrays, which do not compare to one bool
 class EvaluateProgram:
     """Score a dataset by a model and compare with its column `target`.
 

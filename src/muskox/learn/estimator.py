@@ -40,6 +40,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     coef_ : shape (1, encoded features), for raw (not standardised) columns, in the order of ``encoder_.feature_names_out()``
     intercept_ : shape (1,)
     classes_ : shape (2,); ``predict_proba``'s second column belongs to the second
+    status_ : "converged"; or "max_rounds", or "stalled" where rounding hid any further descent: then `tol` was not reached
     encoder_, n_rounds_, loss_, digest_, model_record_, feature_names_in_, n_features_in_
 
     Examples
@@ -172,6 +173,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.classes_ = np.array(record["classes"])
         self.target_ = record["target"]["names"][0]
         self.n_rounds_ = int(record["rounds"])
+        self.status_ = str(record["status"])
         self.n_iter_ = np.array([self.n_rounds_], dtype=np.int32)  # scikit-learn's name for it
         self.loss_ = float(record["loss"])
         self.digest_ = digest(record)

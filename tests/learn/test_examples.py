@@ -1,0 +1,13 @@
+"""The examples in the docstrings of this room are run."""
+
+import doctest
+from importlib import import_module
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["encoder", "estimator", "least_squares"])
+def test_docstrings_tell_the_truth(name: str) -> None:
+    found = doctest.testmod(import_module(f"muskox.learn.{name}"))
+    assert found.attempted > 0
+    assert found.failed == 0
