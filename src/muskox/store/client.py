@@ -271,7 +271,8 @@ class StoreClient:
             connection = flight.FlightClient(f"grpc://{address}", generic_options=CHANNEL_OPTIONS)
         else:
             authority = self._tls.authority.read_bytes()
-            connection = flight.FlightClient(f"grpc+tls://{address}", authority, generic_options=CHANNEL_OPTIONS)
+            location = f"grpc+tls://{address}"
+            connection = flight.FlightClient(location, tls_root_certs=authority, generic_options=CHANNEL_OPTIONS)
         try:
             connection.authenticate(ClientHandshake(self._key), flight.FlightCallOptions(timeout=CONNECT_TIMEOUT_S))
         except (WrongSecret, flight.FlightUnauthenticatedError) as error:

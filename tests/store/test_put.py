@@ -1,0 +1,394 @@
+"""A put is whole or not at all: replicas on different nodes, one commit, nothing left behind when it fails."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from store_cluster import StoreCluster
+
+from muskox.coordination import layout
+from muskox.errors import CallerError, Unavailable
+from muskox.store import PutProgress, conform_table, content_digest, cut, list_datasets
+
+TABLE = pa.table(
+    {
+        "key": [None if i % 11 == 0 else f"k{i % 97}" for i in range(5000)],
+        "i": range(5000),
+        "x": [None if i % 7 == 0 else i / 3 for i in range(5000)],
+    }
+)
+
+
+@pytest.fixture
+def csv_file(tmp_path: Path) -> Path:
+    import pyarrow.csv
+
+    path = tmp_path / "table.csv"
+    pyarrow.csv.write_csv(TABLE, path)
+    return path
+
+
+def expect_nothing_left(cluster: StoreCluster, before: list[str] = []) -> None:  # noqa: B006
+    assert [info.name for info in list_datasets(cluster.session)] == before
+    assert cluster.session.children(layout.UPLOADS) == []
+    temporary = cluster.folder / "temporary"
+    assert not temporary.exists() or list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("by", ["rows", "hash:key", "hash:i", "hash:x"])
+@pytest.mark.parametrize("kind", ["csv", "table", "frame"])
+def test_a_dataset_is_cut_as_in_process_whatever_it_came_from(
+    cluster: StoreCluster, csv_file: Path, by: str, kind: str
+) -> None:
+    data = {"csv": csv_file, "table": TABLE, "frame": TABLE.to_pandas()}[kind]
+    assert cluster.put("d", data, shards=5, by=by) == 1
+    dataset = cluster.open("d")
+    parts = cut(conform_table(TABLE), 5, by)
+    assert [entry.content_digest for entry in dataset.shards] == [content_digest(part) for part in parts]
+    assert dataset.to_arrow().equals(pa.concat_tables(parts).combine_chunks())
+    assert dataset.manifest.columns == {"key": "string", "i": "int", "x": "float"}
+    assert dataset.manifest.shard_rows == tuple(part.num_rows for part in parts)
+
+
+def test_replicas_lie_on_different_nodes_and_are_all_good(cluster: StoreCluster) -> None:
+    cluster.put("d", TABLE, shards=12, by="hash:key", replicas=2)
+    dataset = cluster.open("d")
+    assert all(len(set(entry.nodes)) == 2 for entry in dataset.shards)
+    load = Counter(node for entry in dataset.shards for node in entry.nodes)
+    assert load == {"ann": 8, "bob": 8, "cat": 8}
+    assert Counter(health.state for health in dataset.verify()) == {"good": 24}
+    for name, held in load.items():
+        assert len(cluster.blobs(name).digests()) in (held, held + 1)  # and perhaps the manifest
+
+
+def test_the_digest_does_not_depend_on_nodes_replicas_or_temporary_files(
+    cluster: StoreCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.put("one", TABLE, by="hash:key", replicas=1)
+    cluster.delist("ann")
+    monkeypatch.setattr("muskox.store.spill.SPILL_BYTES", 3000)
+    cluster.put("two", TABLE, by="hash:key", replicas=2)
+    one, two = cluster.open("one"), cluster.open("two")
+    assert one.digest == two.digest
+    assert [entry.file_digest for entry in one.shards] == [entry.file_digest for entry in two.shards]
+    cluster.put("three", TABLE, by="hash:i")
+    assert cluster.open("three").digest != one.digest
+
+
+def test_with_fewer_nodes_than_replicas_each_holds_everything(cluster: StoreCluster) -> None:
+    cluster.put("d", TABLE, replicas=5)
+    assert all(sorted(entry.nodes) == ["ann", "bob", "cat"] for entry in cluster.open("d").shards)
+
+
+def test_replicas_default_to_the_live_setting(cluster: StoreCluster) -> None:
+    from muskox.coordination import write_setting
+
+    write_setting(cluster.session, "replicas", 3)
+    cluster.put("d", TABLE, shards=2)
+    assert [len(entry.nodes) for entry in cluster.open("d").shards] == [3, 3]
+
+
+def test_an_existing_name_needs_a_decision(cluster: StoreCluster) -> None:
+    cluster.put("d", TABLE, shards=3, by="hash:key")
+    with pytest.raises(CallerError, match=r"there is a dataset 'd' already.*--overwrite, --append"):
+        cluster.put("d", TABLE)
+    with pytest.raises(CallerError, match="either overwrites or appends"):
+        cluster.put("d", TABLE, overwrite=True, append=True)
+    assert cluster.put("d", TABLE.slice(0, 10), shards=2, overwrite=True) == 2
+    assert (cluster.open("d").rows, cluster.open("d@1").rows, cluster.open("d", 2).rows) == (10, 5000, 10)
+
+
+def test_append_adds_rows_to_the_end_of_each_shard(cluster: StoreCluster, csv_file: Path) -> None:
+    first, second = TABLE.slice(0, 3000), TABLE.slice(3000)
+    cluster.put("d", first, shards=4, by="hash:key")
+    assert cluster.put("d", second, append=True) == 2
+    both = [
+        content_digest(pa.concat_tables(parts))
+        for parts in zip(*(cut(conform_table(table), 4, "hash:key") for table in (first, second)), strict=True)
+    ]
+    dataset = cluster.open("d")
+    assert [entry.content_digest for entry in dataset.shards] == both
+    assert cluster.open("d@1").rows == 3000 and dataset.rows == 5000
+    assert cluster.put("d", csv_file, append=True, by="hash:key", shards=4) == 3
+    assert cluster.open("d").rows == 10_000
+
+
+def test_append_stores_only_the_shards_that_grow(cluster: StoreCluster) -> None:
+    cluster.put("d", TABLE, shards=8, by="hash:key")
+    before = cluster.open("d").shards
+    cluster.put("d", TABLE.filter(pa.compute.equal(TABLE["key"], "k5")), append=True)
+    after = cluster.open("d").shards
+    assert sum(old != new for old, new in zip(before, after, strict=True)) == 1
+
+
+def test_append_refuses_other_columns_and_other_shards(cluster: StoreCluster, tmp_path: Path) -> None:
+    cluster.put("d", TABLE, shards=4, by="hash:key")
+    text = tmp_path / "text.csv"
+    text.write_text("key,i,x\na,no,1\n")
+    for data, options, complaint in [
+        (TABLE, {"shards": 5}, "it has 4 by 'hash:key'"),
+        (TABLE, {"by": "rows"}, "it has 4 by 'hash:key'"),
+        (TABLE.drop_columns("x"), {}, "no column 'x'"),
+        (TABLE.append_column("y", pa.array(range(5000))), {}, r"its columns are key \(string\), i \(int\), x \(float\); those"),
+        (text, {}, r"text\.csv, line 2: column 'i' is int as asked for, and 'no' is not"),
+    ]:
+        with pytest.raises(CallerError, match=complaint):
+            cluster.put("d", data, append=True, **options)
+    assert cluster.open("d").version == 1
+
+
+def test_ints_may_be_appended_to_floats(cluster: StoreCluster, tmp_path: Path) -> None:
+    cluster.put("d", pa.table({"x": [0.5, 1.5]}), shards=2, by="hash:x")
+    more = tmp_path / "more.csv"
+    more.write_text("x\n1\n2\n")
+    cluster.put("d", more, append=True)
+    assert sorted(cluster.open("d").to_arrow()["x"].to_pylist()) == [0.5, 1.0, 1.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "complaint"),
+    [
+        ("a/b", {}, "letters, digits"),
+        ("", {}, "letters, digits"),
+        ("d", {"shards": 0}, "between 1 and 100000 shards, not 0"),
+        ("d", {"shards": 100_001}, "between 1 and 100000 shards"),
+        ("d", {"replicas": 0}, "between 1 and 10 replicas, not 0"),
+        ("d", {"by": "hash:nope"}, "no column 'nope'; this data has key, i, x"),
+        ("d", {"by": "alphabet"}, "use 'rows' or 'hash:COLUMN'"),
+        ("d", {"types": {"key": "text"}}, "'text' is no type"),
+        ("d", {"folder": Path("/nonexistent/folder")}, "cannot write temporary files to /nonexistent/folder"),
+    ],
+)
+def test_bad_options_are_refused_and_leave_nothing(
+    cluster: StoreCluster, name: str, options: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(CallerError, match=complaint):
+        cluster.put(name, TABLE, **options)
+    expect_nothing_left(cluster)
+
+
+def test_bad_rows_leave_nothing(cluster: StoreCluster, tmp_path: Path) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text("a,b\n1,2\n3\n")
+    (cluster.folder / "temporary").mkdir()
+    with pytest.raises(CallerError, match=r"bad\.csv, line 3"):
+        cluster.put("d", path, folder=cluster.folder / "temporary")
+    expect_nothing_left(cluster)
+    assert all(cluster.blobs(name).digests() == [] for name in cluster.servers)
+
+
+def test_more_shards_than_rows_leaves_some_empty(cluster: StoreCluster) -> None:
+    cluster.put("d", TABLE.slice(0, 3), shards=8)
+    assert cluster.open("d").manifest.shard_rows == (0, 0, 1, 0, 0, 1, 0, 1)
+    assert cluster.open("d").to_arrow()["i"].to_pylist() == [0, 1, 2]
+
+
+def test_a_dead_node_is_replaced_by_a_live_one(cluster: StoreCluster) -> None:
+    cluster.stop_node("bob")
+    cluster.put("d", TABLE, shards=6, replicas=2)
+    assert all(sorted(entry.nodes) == ["ann", "cat"] for entry in cluster.open("d").shards)
+
+
+def test_a_node_that_came_back_at_another_address_is_used_there(cluster: StoreCluster) -> None:
+    """Its old address is what the put begins with; the node is enlisted anew before the first shard is stored."""
+
+    def move(progress: PutProgress) -> None:
+        if progress.phase == "reading" and "bob" in cluster.servers:
+            cluster.stop_node("bob")
+            cluster.delist("bob")
+            cluster.add_process("bob")
+
+    cluster.put("d", TABLE, shards=6, replicas=3, progress=move)
+    assert all(len(entry.nodes) == 3 for entry in cluster.open("d").shards)
+    assert {health.state for health in cluster.open("d").verify()} == {"good"}
+
+
+def test_too_few_nodes_that_answer_fail_the_put_whole(cluster: StoreCluster) -> None:
+    cluster.put("old", TABLE, shards=2)
+    (cluster.folder / "temporary").mkdir()
+    for name in ("ann", "bob"):
+        cluster.stop_node(name)
+    with pytest.raises(Unavailable, match=r"1 of 2 replicas could be stored: .*does not answer"):
+        cluster.put("d", TABLE, replicas=2, folder=cluster.folder / "temporary")
+    expect_nothing_left(cluster, ["old"])
+    for name in ("ann", "bob", "cat"):
+        cluster.delist(name)
+    with pytest.raises(Unavailable, match="no live node"):
+        cluster.put("d", TABLE)
+    expect_nothing_left(cluster, ["old"])
+
+
+def test_a_node_killed_in_the_middle_of_a_put_is_replaced(cluster: StoreCluster) -> None:
+    victim = cluster.add_process("dan")
+    cluster.add_node("eve")
+
+    def kill(progress: PutProgress) -> None:
+        if progress.phase == "storing" and progress.done == 3:
+            victim.kill()
+            cluster.processes.pop("dan", None)
+
+    cluster.put("d", TABLE, shards=40, by="hash:i", replicas=2, progress=kill)
+    cluster.delist("dan")
+    dataset = cluster.open("d")
+    assert all(len(set(entry.nodes)) == 2 for entry in dataset.shards)
+    assert dataset.to_arrow().num_rows == 5000
+    late = [entry.nodes for entry in dataset.shards[12:]]
+    assert not any("dan" in nodes for nodes in late)
+
+
+def test_a_full_disk_of_every_node_fails_the_put_whole(cluster: StoreCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: Any, data: Any) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("muskox.store.blobs.write_all", full)
+    with pytest.raises(Unavailable, match=r"0 of 2 replicas could be stored: the disk under .* is full"):
+        cluster.put("d", TABLE)
+    expect_nothing_left(cluster)
+    assert all(list((cluster.folder / name / "blobs" / "arriving").iterdir()) == [] for name in cluster.servers)
+
+
+def test_a_full_disk_of_the_client_fails_the_put_whole(cluster: StoreCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: Any, data: Any) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("muskox.store.spill.write_all", full)
+    (cluster.folder / "temporary").mkdir()
+    with pytest.raises(Unavailable, match=r"temporary.* is full"):
+        cluster.put("d", TABLE, folder=cluster.folder / "temporary")
+    expect_nothing_left(cluster)
+
+
+def test_of_two_puts_at_once_one_wins_and_the_other_is_told(cluster: StoreCluster) -> None:
+    cluster.put("d", TABLE, shards=2)
+
+    def overtake(progress: PutProgress) -> None:
+        if progress.phase == "storing" and progress.done == 1:
+            cluster.put("d", TABLE.slice(0, 5), shards=2, overwrite=True)
+
+    with pytest.raises(Unavailable, match="somebody else changed dataset 'd' while this put ran"):
+        cluster.put("d", TABLE, shards=2, append=True, progress=overtake)
+    assert (cluster.open("d").version, cluster.open("d").rows) == (2, 5)
+    assert cluster.session.children(layout.UPLOADS) == []
+
+
+def test_two_first_puts_of_one_name_do_not_mix(cluster: StoreCluster) -> None:
+    gate = threading.Barrier(2)
+    outcomes: list[object] = []
+
+    def run(rows: int) -> None:
+        def wait(progress: PutProgress) -> None:
+            if progress.phase == "storing" and progress.done == progress.total:
+                gate.wait(20)
+
+        try:
+            outcomes.append(cluster.put("d", TABLE.slice(0, rows), shards=2, progress=wait))
+        except Unavailable as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=run, args=(rows,)) for rows in (10, 20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert 1 in outcomes and any(isinstance(outcome, Unavailable) for outcome in outcomes)
+    assert cluster.open("d").rows in (10, 20) and cluster.open("d").version == 1
+
+
+def test_an_upload_without_its_lease_does_not_commit(cluster: StoreCluster) -> None:
+    def expire(progress: PutProgress) -> None:
+        for upload in cluster.session.children(layout.UPLOADS):
+            cluster.session.delete(layout.upload(upload))
+
+    with pytest.raises(Unavailable, match="the session to ZooKeeper was lost while this put ran"):
+        cluster.put("d", TABLE, progress=expire)
+    expect_nothing_left(cluster)
+
+
+def test_a_commit_whose_reply_is_lost_is_found_done(cluster: StoreCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kazoo.exceptions import ConnectionLoss
+
+    plain = cluster.session._commit_once
+    lost: list[Any] = []
+
+    def lose_the_first(operations: list[Any]) -> None:
+        plain(operations)
+        if not lost:
+            lost.append(1)
+            raise ConnectionLoss
+
+    monkeypatch.setattr(cluster.session, "_commit_once", lose_the_first)
+    assert cluster.put("d", TABLE) == 1 and lost
+    assert cluster.open("d").rows == 5000
+
+
+def test_progress_is_told(cluster: StoreCluster) -> None:
+    told: list[PutProgress] = []
+    cluster.put("d", TABLE, shards=7, progress=told.append)
+    reading = [progress for progress in told if progress.phase == "reading"]
+    storing = [progress.done for progress in told if progress.phase == "storing"]
+    assert reading[-1] == PutProgress("reading", 5000, 5000)
+    assert storing == sorted(storing) and storing[-1] == 7 and len(reading) + len(storing) == len(told)
+
+
+def test_a_client_killed_in_the_middle_leaves_only_blobs_that_nothing_points_at(cluster: StoreCluster) -> None:
+    code = (
+        "import os, signal, sys, pyarrow as pa\n"
+        "from store_cluster import SECRET, KEY\n"
+        "from muskox.coordination import Session\n"
+        "from muskox.store import PutOptions, StoreClient, put_dataset\n"
+        "def die(progress):\n"
+        "    if progress.phase == 'storing' and progress.done == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "session = Session(sys.argv[1], SECRET).connect()\n"
+        "options = PutOptions(shards=20, progress=die)\n"
+        "put_dataset(session, StoreClient(KEY), 'd', pa.table({'a': range(1000)}), options)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "TMPDIR": str(cluster.folder)}
+    run = subprocess.run([sys.executable, "-c", code, cluster.url], env=environment, check=False)
+    assert run.returncode == -9
+    assert list_datasets(cluster.session) == []
+    changed = threading.Event()
+
+    def wake(_: object) -> None:
+        changed.set()
+
+    while cluster.session.children(layout.UPLOADS, wake):  # ephemeral: it goes with the killed client's session
+        assert changed.wait(20)
+        changed.clear()
+    assert cluster.put("d", TABLE) == 1
+
+
+def test_memory_is_bounded_whatever_the_size_of_the_file(tmp_path: Path, cluster: StoreCluster) -> None:
+    """200 MB through a put, in a process whose peak is compared with that of a put of one row."""
+    line = ",".join(f"{value}" for value in (123456, 0.123456, "some text here", "N12345", 98765.4321, "2013-01-01 10:00:00"))
+    block = "".join(f"{i},{line}\n" for i in range(10_000))
+    big, small = tmp_path / "big.csv", tmp_path / "small.csv"
+    small.write_text(f"i,a,b,c,d,e,f\n1,{line}\n")
+    with big.open("w") as file:
+        file.write("i,a,b,c,d,e,f\n")
+        while file.tell() < 200_000_000:
+            file.write(block)
+    code = (
+        "import resource, sys; from pathlib import Path; from store_cluster import SECRET, KEY\n"
+        "from muskox.coordination import Session\n"
+        "from muskox.store import PutOptions, StoreClient, put_dataset\n"
+        "session = Session(sys.argv[1], SECRET).connect()\n"
+        "put_dataset(session, StoreClient(KEY), sys.argv[2], Path(sys.argv[3]), PutOptions(by='hash:d', replicas=1))\n"
+        "session.close(); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "TMPDIR": str(tmp_path)}
+    peaks_kib = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", code, cluster.url, path.stem, str(path)],
+                env=environment, check=True, capture_output=True, text=True,
+            ).stdout
+        )
+        for path in (small, big)
+    ]  # fmt: skip
+    assert peaks_kib[1] - peaks_kib[0] < 512 * 1024
