@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROUNDS_MAX = 10_000  # kept a job: more than a curve can show
 JOBS_MAX = 100  # kept a node
-WAIT_S = 1.0  # how long a follower waits for a round before it gets an empty batch and may look elsewhere
+WAIT_S = 0.2  # how long a follower waits for a round before it gets an empty batch and may look where the root is now
 
 
 def stream_schema() -> "pa.Schema":
