@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -454,3 +455,22 @@ def test_an_error_crosses_the_wire_as_itself(blobs: BlobStore, client: StoreClie
         with pytest.raises(kind) as caught:
             client.action(server.address, "fail")
     assert str(caught.value) == "a sentence with ünïcode. And a second one."
+
+
+def test_a_process_forked_before_the_first_call_can_fetch(server: StoreServer, client: StoreClient, tmp_path: Path) -> None:
+    """Workers are forked from a process that has imported this room and started no gRPC."""
+    digest = client.put_blob(server.address, DATA)
+    code = (
+        "import os, sys; from pathlib import Path; from muskox.store import BlobStore, StoreClient\n"
+        "import muskox.store.client\n"
+        "def fetch(name):\n"
+        "    with StoreClient(bytes.fromhex(sys.argv[3])) as client:\n"
+        "        client.fetch_blob([sys.argv[1]], sys.argv[2], BlobStore(Path(sys.argv[4]) / name))\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    fetch('child'); os._exit(0)\n"
+        "fetch('parent')\n"
+        "sys.exit(os.waitpid(child, 0)[1])"
+    )
+    subprocess.run([sys.executable, "-c", code, server.address, digest, KEY.hex(), str(tmp_path)], check=True, timeout=60)
+    assert [BlobStore(tmp_path / name).read(digest) for name in ("child", "parent")] == [DATA, DATA]
