@@ -31,7 +31,7 @@ def test_a_read_may_not_stand_in_a_multi() -> None:
 
 
 def test_a_reply_names_each_part_and_the_error_of_the_one_that_failed() -> None:
-    reply = encode_multi_reply([(OpCode.CREATE, PathOnly("/a")), (OpCode.ERROR, ErrorReply(-101))])
+    reply = encode_multi_reply([(OpCode.CREATE, 0, encode(PathOnly("/a"))), (OpCode.ERROR, -101, encode(ErrorReply(-101)))])
     expected = [
         MultiHeader(1, False, 0),
         PathOnly("/a"),

@@ -44,9 +44,10 @@ def frame_entries(entries: list[bytes], synced_up_to: int) -> bytes:
     """Return log entries as file bytes; `synced_up_to` is the byte up to which the file is on disk."""
     parts: list[bytes] = []
     trailer = SYNCED_UP_TO.pack(synced_up_to)
+    end = trailer + END_MARK
+    pack = ENTRY_HEAD.pack
     for entry in entries:
-        body = entry + trailer
-        parts += (ENTRY_HEAD.pack(adler32(body), len(body)), body, END_MARK)
+        parts += (pack(adler32(trailer, adler32(entry)), len(entry) + len(trailer)), entry, end)
     return b"".join(parts)
 
 

@@ -30,6 +30,11 @@ from muskox.keeper.wire.transactions import (
 
 TTL_MARK = -(1 << 56)  # 0xff in the first byte of a stored owner: the rest is a time to live in milliseconds
 
+# Looked up once: in the hot path, a look at an Enum's member costs as much as everything else about it.
+DATA_CHANGED = EventType.DATA_CHANGED
+CREATED = EventType.CREATED
+CHILDREN_CHANGED = EventType.CHILDREN_CHANGED
+
 Creation = CreateTxn | CreateContainerTxn | CreateTtlTxn
 
 
@@ -86,8 +91,8 @@ def create(overlay: Overlay, header: TxnHeader, txn: Creation) -> None:
         return
     acl = overlay.intern(txn.acl)
     node = new_node(txn.data, acl, owner_of(header, txn), header.zxid, header.time_ms)
-    overlay.put(txn.path, node, EventType.CREATED)
-    overlay.put(parent_path, parent.with_children(creates, parent.child_count + 1, pzxid), EventType.CHILDREN_CHANGED)
+    overlay.put(txn.path, node, CREATED)
+    overlay.put(parent_path, parent.with_children(creates, parent.child_count + 1, pzxid), CHILDREN_CHANGED)
 
 
 def delete(overlay: Overlay, header: TxnHeader, path: str) -> None:
@@ -100,18 +105,15 @@ def delete(overlay: Overlay, header: TxnHeader, path: str) -> None:
         overlay.put(parent_path, parent._replace(pzxid=pzxid), EventType.NONE)
         return
     overlay.put(path, None, EventType.DELETED)
-    overlay.put(parent_path, parent.with_children(parent.creates, parent.child_count - 1, pzxid), EventType.CHILDREN_CHANGED)
+    overlay.put(parent_path, parent.with_children(parent.creates, parent.child_count - 1, pzxid), CHILDREN_CHANGED)
 
 
 def set_data(overlay: Overlay, header: TxnHeader, txn: SetDataTxn) -> None:
     node = overlay.find(txn.path)
     if node is None:
         return
-    size = 0 if txn.data is None else len(txn.data)
-    changed = node._replace(
-        mzxid=header.zxid, mtime=header.time_ms, version=wrap_int(txn.version), data_length=size, data=txn.data
-    )
-    overlay.put(txn.path, changed, EventType.DATA_CHANGED)
+    changed = node.with_data(txn.data, wrap_int(txn.version), header.zxid, header.time_ms)
+    overlay.put(txn.path, changed, DATA_CHANGED)
 
 
 def set_acl(overlay: Overlay, txn: SetAclTxn) -> None:

@@ -45,6 +45,16 @@ from muskox.keeper.wire.transactions import CreateSessionTxn, ErrorTxn, Txn, Txn
 REQUEST_HEAD = Struct(">ii")
 AUTH_PACKET = codec(AuthPacket)
 
+# Plain numbers: in the hot path, a look at an Enum's member costs as much as everything else about it.
+GET_DATA = int(OpCode.GET_DATA)
+AUTH = int(OpCode.AUTH)
+CREATE_SESSION = int(OpCode.CREATE_SESSION)
+CLOSE_SESSION = int(OpCode.CLOSE_SESSION)
+PING = int(OpCode.PING)
+OK = int(ErrorCode.OK)
+NO_EVENT = EventType.NONE
+OPEN = Phase.OPEN
+
 # A connection with more requests in line, or more bytes in one answer, is not read from until it has caught up: memory is
 # bounded by what one read of a socket can ask for.
 REQUESTS_WAITING_MAX = 2_000
@@ -169,7 +179,7 @@ class Machine:
             self.greet(connection, next(rest, b""), now)
         if connection.phase is Phase.OPENING:
             connection.backlog.extend(rest)
-        elif connection.phase is Phase.OPEN:
+        elif connection.phase is OPEN:
             if not self.sessions.touch(connection.session_id, connection.timeout_ms, now.steady_ms):
                 return  # its session is closing: Apache, too, drops what comes after the end
             try:
@@ -195,22 +205,22 @@ class Machine:
             xid, kind = REQUEST_HEAD.unpack_from(data)
             if kind in WRITES:
                 self.write(connection, xid, kind, data, now)
-                if kind == OpCode.CLOSE_SESSION:
+                if kind == CLOSE_SESSION:
                     break
             elif waiting or connection.is_blocked:
-                if kind == OpCode.AUTH or kind not in self.reads.answers:
+                if kind == AUTH or kind not in self.reads.answers:
                     self.special(connection, xid, kind, data)
                 else:
                     waiting.append(ReadWaiting(xid, kind, data))
             else:
-                answer = data_reply(self.database.tree, self.database.zxid, xid, data) if kind == OpCode.GET_DATA else None
+                answer = data_reply(self.database.tree, self.database.zxid, xid, data) if kind == GET_DATA else None
                 if answer is None:
                     answer = self.read(connection, xid, kind, data)
                 parts.append(answer)
                 size += len(answer)
                 if size > OUTPUT_BYTES_AT_ONCE_MAX:
                     self.block(connection)
-            if connection.phase is not Phase.OPEN:
+            if connection.phase is not OPEN:
                 break
         if not parts and self.out.get(connection.number) is parts:
             del self.out[connection.number]
@@ -229,18 +239,18 @@ class Machine:
 
     def read(self, connection: Connection, xid: int, kind: int, data: bytes) -> bytes:
         """Return the reply to a request that changes nothing; unknown ones end the connection."""
-        if kind == OpCode.AUTH or kind not in self.reads.answers:
+        if kind == AUTH or kind not in self.reads.answers:
             self.special(connection, xid, kind, data)
             return b""
         answer = self.reads.answer(connection, kind, data)
-        xid = XID_PING if kind == OpCode.PING else xid
+        xid = XID_PING if kind == PING else xid
         if isinstance(answer, Refusal):
             return reply(xid, self.database.zxid, answer.code, b"")
-        return reply(xid, self.database.zxid, ErrorCode.OK, answer)
+        return reply(xid, self.database.zxid, OK, answer)
 
     def special(self, connection: Connection, xid: int, kind: int, data: bytes) -> None:
         """Answer what never waits in line: a proof of identity, and what no server knows."""
-        if kind != OpCode.AUTH:
+        if kind != AUTH:
             self.send(connection.number, reply(xid, -1, ErrorCode.UNIMPLEMENTED, b""))
             self.close(connection)
             return
@@ -251,7 +261,7 @@ class Machine:
             self.send(connection.number, reply(xid, 0, ErrorCode.AUTH_FAILED, b""))
             self.close(connection)
             return
-        self.send(connection.number, reply(xid, 0, ErrorCode.OK, b""))
+        self.send(connection.number, reply(xid, 0, OK, b""))
 
     # Writes
 
@@ -259,18 +269,18 @@ class Machine:
         header = TxnHeader(connection.session_id, xid, self.zxid + 1, now.wall_ms, kind)
         overlay = self.database.overlay
         overlay.begin(header.zxid)
-        code, body = ErrorCode.OK, b""
+        code, body = OK, b""
         txn: Txn
         try:
             outcome = prepare(overlay, connection, header, data)
-        except PeerError:
+        except PeerError as error:
             overlay.abandon()
-            outcome = Refusal(ErrorCode.MARSHALLING, "the body does not decode")
+            outcome = Refusal(ErrorCode.MARSHALLING, str(error))
         if isinstance(outcome, Refusal):
             code, txn = outcome.code, ErrorTxn(outcome.code)
         else:
             txn, body = outcome
-        if kind == OpCode.CLOSE_SESSION:
+        if kind == CLOSE_SESSION:
             self.sessions.forget(connection.session_id)
         in_flight = self.log(header, txn, connection.number, reply(xid, header.zxid, code, body))
         connection.waiting.append(in_flight)
@@ -294,7 +304,7 @@ class Machine:
         """Settle a durable transaction, tell watchers, then answer."""
         self.database.settle(write.header, write.txn, write.changes, write.digest)
         for path, _, event in write.changes:
-            if event is not EventType.NONE:
+            if event is not NO_EVENT:
                 told = self.watches.take(path, event)
                 if told:
                     data = frame(notification(path, event))
@@ -302,13 +312,13 @@ class Machine:
                         self.send(number, data)
         write.is_applied = True
         kind = write.header.type
-        if kind == OpCode.CLOSE_SESSION:
+        if kind == CLOSE_SESSION:
             self.session_closed(write)
             return
         connection = self.connections.get(write.connection)
         if connection is None:
             return
-        if kind == OpCode.CREATE_SESSION:
+        if kind == CREATE_SESSION:
             self.session_opened(connection, write, now)
             return
         self.drain(connection)
@@ -319,7 +329,7 @@ class Machine:
         """Answer what stands in line, up to the first write that is not durable yet."""
         waiting = connection.waiting
         size = 0
-        while waiting and connection.phase is Phase.OPEN:
+        while waiting and connection.phase is OPEN:
             first = waiting[0]
             if isinstance(first, WriteInFlight):
                 if not first.is_applied:
@@ -361,7 +371,7 @@ class Machine:
         self.sessions.track(session_id, connection.timeout_ms, now.steady_ms)
         self.attach(connection, session_id)
         connection.phase = Phase.OPENING
-        header = TxnHeader(session_id, 0, self.zxid + 1, now.wall_ms, OpCode.CREATE_SESSION)
+        header = TxnHeader(session_id, 0, self.zxid + 1, now.wall_ms, CREATE_SESSION)
         self.database.overlay.begin(header.zxid)
         answer = welcome(session_id, connection.timeout_ms, knows_read_only)
         self.log(header, CreateSessionTxn(connection.timeout_ms), connection.number, answer)
@@ -375,7 +385,7 @@ class Machine:
         is_own = is_password(session_id, request.password)
         if is_own and self.sessions.touch(session_id, connection.timeout_ms, now.steady_ms):
             self.attach(connection, session_id)
-            connection.phase = Phase.OPEN
+            connection.phase = OPEN
             self.send(connection.number, welcome(session_id, connection.timeout_ms, knows_read_only))
             return
         self.send(connection.number, welcome(0, 0, knows_read_only))
@@ -387,7 +397,7 @@ class Machine:
 
     def session_opened(self, connection: Connection, write: WriteInFlight, now: Instant) -> None:
         self.send(connection.number, write.reply)
-        connection.phase = Phase.OPEN
+        connection.phase = OPEN
         frames, connection.backlog = connection.backlog, []
         self.frames_arrived(connection.number, frames, now)
 
@@ -401,7 +411,7 @@ class Machine:
     def expire_sessions(self, now: Instant) -> None:
         for session_id in self.sessions.expired(now.steady_ms):
             self.sessions.forget(session_id)
-            header = TxnHeader(session_id, 0, self.zxid + 1, now.wall_ms, OpCode.CLOSE_SESSION)
+            header = TxnHeader(session_id, 0, self.zxid + 1, now.wall_ms, CLOSE_SESSION)
             overlay = self.database.overlay
             overlay.begin(header.zxid)
             txn = close_session(overlay, session_id)

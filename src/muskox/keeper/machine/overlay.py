@@ -5,8 +5,6 @@ together would both pass. It owns the pending changes, the digest of the tree to
 ephemeral znodes; it never touches the tree before :meth:`settle`.
 """
 
-from typing import NamedTuple
-
 from muskox.keeper.machine.node import OPEN_ACL, Node, node_digest
 from muskox.keeper.machine.tree import Change, Tree
 from muskox.keeper.wire.opcodes import EventType
@@ -15,18 +13,10 @@ from muskox.keeper.wire.records import AclList
 ACLS_SHARED_MAX = 10_000  # sharing saves memory; past this many different ACLs it is begun anew
 
 
-class Pending(NamedTuple):
-    """The znode that a path will have after transaction `zxid`; None if it will be gone."""
-
-    zxid: int
-    node: Node | None
-
-
-class Undo(NamedTuple):
-    path: str
-    before: Pending | None
-    node: Node | None
-    digest: int
+# In the hot path, so plain tuples: (zxid of the transaction, the znode that the path will have; None if it will be gone).
+Pending = tuple[int, Node | None]
+# (path, what was pending for it, its znode as it was to be, the tree's digest as it was to be)
+Undo = tuple[str, Pending | None, Node | None, int]
 
 
 class Overlay:
@@ -48,7 +38,7 @@ class Overlay:
     def find(self, path: str) -> Node | None:
         """Return the znode that will be at `path`."""
         pending = self.pending.get(path or "/")
-        return self.tree.find(path) if pending is None else pending.node
+        return self.tree.nodes.get(path or "/") if pending is None else pending[1]
 
     def begin(self, zxid: int) -> None:
         self.zxid = zxid
@@ -58,11 +48,16 @@ class Overlay:
     def put(self, path: str, node: Node | None, event: EventType) -> None:
         """Make `node` what `path` will have; None deletes it."""
         path = path or "/"
-        before = self.find(path)
-        self.undo.append(Undo(path, self.pending.get(path), before, self.digest))
-        self.digest += (node_digest(path, node) if node else 0) - (node_digest(path, before) if before else 0)
-        self.own(path, before, node)
-        self.pending[path] = Pending(self.zxid, node)
+        pending = self.pending.get(path)
+        before = self.tree.nodes.get(path) if pending is None else pending[1]
+        self.undo.append((path, pending, before, self.digest))
+        if before is not None:
+            self.digest -= node_digest(path, before)
+        if node is not None:
+            self.digest += node_digest(path, node)
+        if before is None or node is None or before.owner != node.owner:
+            self.own(path, before, node)
+        self.pending[path] = (self.zxid, node)
         self.changes.append(Change(path, node, event))
 
     def own(self, path: str, before: Node | None, after: Node | None) -> None:
@@ -93,7 +88,7 @@ class Overlay:
     def abandon(self) -> None:
         """Take the drafted transaction back."""
         for path, before, node, digest in reversed(self.undo):
-            self.own(path, self.pending[path].node, node)
+            self.own(path, self.pending[path][1], node)
             self.digest = digest
             if before is None:
                 del self.pending[path]
@@ -106,5 +101,5 @@ class Overlay:
         for path, node, _ in changes:
             self.tree.install(path, node)
             pending = self.pending.get(path)  # None if this transaction changed the path twice
-            if pending is not None and pending.zxid == zxid:
+            if pending is not None and pending[0] == zxid:
                 del self.pending[path]

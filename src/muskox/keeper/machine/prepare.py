@@ -13,7 +13,7 @@ from muskox.keeper.machine.node import Node, wrap_int
 from muskox.keeper.machine.overlay import Overlay
 from muskox.keeper.machine.paths import SPECIAL, find_fault, parent_of
 from muskox.keeper.wire.jute import Codec, codec, encode
-from muskox.keeper.wire.multi import Part, PartReply, PartRequest, decode_multi, encode_multi_reply
+from muskox.keeper.wire.multi import Part, PartRequest, decode_multi, encode_multi_reply
 from muskox.keeper.wire.opcodes import CreateFlag, ErrorCode, OpCode, Permission
 from muskox.keeper.wire.records import (
     CreateRequest,
@@ -21,11 +21,9 @@ from muskox.keeper.wire.records import (
     ErrorReply,
     Id,
     PathOnly,
-    PathStatReply,
     PathVersion,
     SetAclRequest,
     SetDataRequest,
-    StatReply,
 )
 from muskox.keeper.wire.transactions import (
     CheckVersionTxn,
@@ -44,6 +42,17 @@ from muskox.keeper.wire.transactions import (
 
 ANY_VERSION = -1
 BODY_AT = 8  # where the body of a request starts, after xid and type
+
+# Plain numbers: in the hot path, a look at an Enum's member costs as much as everything else about it.
+MULTI = int(OpCode.MULTI)
+CLOSE_SESSION = int(OpCode.CLOSE_SESSION)
+CHECK = int(OpCode.CHECK)
+WRITE = int(Permission.WRITE)
+CREATE = int(Permission.CREATE)
+FLAGS = frozenset(int(flag) for flag in CreateFlag)
+TTL_FLAGS = frozenset((int(CreateFlag.PERSISTENT_TTL), int(CreateFlag.PERSISTENT_SEQUENTIAL_TTL)))
+SEQUENTIAL_FLAGS = frozenset((int(CreateFlag.PERSISTENT_SEQUENTIAL), int(CreateFlag.EPHEMERAL_SEQUENTIAL)))
+EPHEMERAL_FLAGS = frozenset((int(CreateFlag.EPHEMERAL), int(CreateFlag.EPHEMERAL_SEQUENTIAL)))
 
 Request = PartRequest | SetAclRequest
 
@@ -68,13 +77,13 @@ class Asker(Protocol):
 
 
 class Prepared(NamedTuple):
-    """A transaction and the record that its sender gets once it is durable; None for no record."""
+    """A transaction and the body of the reply that its sender gets once it is durable."""
 
     txn: Txn
-    reply: PartReply
+    reply: bytes
 
 
-def prepare(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> tuple[Txn, bytes] | Refusal:
+def prepare(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> Prepared | Refusal:
     """Check the request in `frame`, draft it into `overlay`, and return transaction and reply body.
 
     Raises
@@ -82,19 +91,17 @@ def prepare(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> 
     PeerError
         If the frame's body is no such request.
     """
-    if header.type == OpCode.MULTI:
+    if header.type == MULTI:
         return prepare_multi(overlay, asker, header, frame)
-    if header.type == OpCode.CLOSE_SESSION:
+    if header.type == CLOSE_SESSION:
         closing = close_session(overlay, asker.session_id)
         draft(overlay, header, closing)
-        return closing, b""
+        return Prepared(closing, b"")
     prepared = prepare_part(overlay, asker, header, REQUESTS[header.type].decode(frame, BODY_AT))
-    if isinstance(prepared, Refusal):
-        return prepared
-    if header.type == OpCode.CHECK:
+    if header.type == CHECK and isinstance(prepared, Prepared):
         # Outside a multi a check changes nothing, and Apache cannot read its own log entry for one.
-        return ErrorTxn(ErrorCode.OK), b""
-    return prepared.txn, b"" if prepared.reply is None else encode(prepared.reply)
+        return Prepared(ErrorTxn(ErrorCode.OK), b"")
+    return prepared
 
 
 def close_session(overlay: Overlay, session_id: int) -> CloseSessionTxn:
@@ -111,14 +118,14 @@ def prepare_part(overlay: Overlay, asker: Asker, header: TxnHeader, request: Req
         case CreateTtlRequest():
             return Refusal(ErrorCode.UNIMPLEMENTED, f"znodes with a time to live are not enabled: {request.path}")
         case PathVersion():
-            if header.type == OpCode.CHECK:
+            if header.type == CHECK:
                 return prepare_check(overlay, asker, request)
             return prepare_delete(overlay, asker, header, request)
         case SetAclRequest():
             return prepare_set_acl(overlay, asker, header, request)
 
 
-def prepare_multi(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> tuple[Txn, bytes]:
+def prepare_multi(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> Prepared:
     """Check a multi: all parts or none. One that fails is a transaction too: of errors, and its reply's code is 0."""
     parts = decode_multi(frame, BODY_AT)
     done: list[tuple[int, Prepared]] = []
@@ -130,8 +137,10 @@ def prepare_multi(overlay: Overlay, asker: Asker, header: TxnHeader, frame: byte
             return failed_multi(index, len(parts), prepared.code)
         done.append((kind, prepared))
     txn = MultiTxn(tuple(SubTxn(kind, encode(prepared.txn)) for kind, prepared in done))
-    replies = [(OpCode.CREATE2 if kind == OpCode.CREATE_CONTAINER else kind, prepared.reply) for kind, prepared in done]
-    return txn, encode_multi_reply(replies)
+    replies = [
+        (OpCode.CREATE2 if kind == OpCode.CREATE_CONTAINER else kind, ErrorCode.OK, prepared.reply) for kind, prepared in done
+    ]
+    return Prepared(txn, encode_multi_reply(replies))
 
 
 def kind_in_multi(part: Part) -> int:
@@ -141,12 +150,12 @@ def kind_in_multi(part: Part) -> int:
     return part.type
 
 
-def failed_multi(index: int, count: int, code: ErrorCode) -> tuple[Txn, bytes]:
+def failed_multi(index: int, count: int, code: ErrorCode) -> Prepared:
     """Return the transaction and reply of a multi whose part `index` failed: 0 before it, -2 after it."""
     after = ErrorCode.RUNTIME_INCONSISTENCY
     codes = [ErrorCode.OK] * index + [code] + [after] * (count - index - 1)
     txn = MultiTxn(tuple(SubTxn(OpCode.ERROR, encode(ErrorTxn(each))) for each in codes))
-    return txn, encode_multi_reply([(OpCode.ERROR, ErrorReply(each)) for each in codes])
+    return Prepared(txn, encode_multi_reply([(OpCode.ERROR, each, encode(ErrorReply(each))) for each in codes]))
 
 
 def bad_path(path: str) -> Refusal | None:
@@ -171,22 +180,19 @@ def prepare_set_data(overlay: Overlay, asker: Asker, header: TxnHeader, request:
         return bad_path(path) or no_node(path)
     if not path:
         return Refusal(ErrorCode.BAD_ARGUMENTS, "an empty path")  # it would find the root
-    refusal = check_acl(path, node.acl, Permission.WRITE, asker.identities) or wrong_version(
-        path, node.version, request.version
-    )
+    refusal = check_acl(path, node.acl, WRITE, asker.identities) or wrong_version(path, node.version, request.version)
     if refusal:
         return refusal
     txn = SetDataTxn(path, request.data, wrap_int(node.version + 1))
     draft(overlay, header, txn)
-    return Prepared(txn, StatReply(get_node(overlay, path).stat))
+    return Prepared(txn, get_node(overlay, path).stat_bytes)
 
 
 def prepare_create(overlay: Overlay, asker: Asker, header: TxnHeader, request: CreateRequest) -> Prepared | Refusal:
     path = request.path
-    if request.flags not in CreateFlag.__members__.values():
+    if request.flags not in FLAGS:
         return Refusal(ErrorCode.BAD_ARGUMENTS, f"{request.flags} is no way to create {path}")
-    flag = CreateFlag(request.flags)
-    if flag in (CreateFlag.PERSISTENT_TTL, CreateFlag.PERSISTENT_SEQUENTIAL_TTL):
+    if request.flags in TTL_FLAGS:
         return Refusal(ErrorCode.UNIMPLEMENTED, f"znodes with a time to live are not enabled: {path}")
     if "/" not in path or "\0" in path:
         return Refusal(ErrorCode.BAD_ARGUMENTS, f"{path!r} has no place in the tree")
@@ -197,10 +203,10 @@ def prepare_create(overlay: Overlay, asker: Asker, header: TxnHeader, request: C
     parent = overlay.find(parent_path)
     if parent is None:
         return no_node(parent_path)
-    refusal = check_acl(parent_path, parent.acl, Permission.CREATE, asker.identities)
+    refusal = check_acl(parent_path, parent.acl, CREATE, asker.identities)
     if refusal:
         return refusal
-    if flag in (CreateFlag.PERSISTENT_SEQUENTIAL, CreateFlag.EPHEMERAL_SEQUENTIAL):
+    if request.flags in SEQUENTIAL_FLAGS:
         path += f"{parent.creates:010d}"
     refusal = bad_path(path)
     if refusal:
@@ -209,7 +215,7 @@ def prepare_create(overlay: Overlay, asker: Asker, header: TxnHeader, request: C
         return Refusal(ErrorCode.NODE_EXISTS, f"{path} exists")
     if parent.owner:
         return Refusal(ErrorCode.NO_CHILDREN_FOR_EPHEMERALS, f"{parent_path} is ephemeral and can have no children")
-    return create(overlay, header, request._replace(path=path, acl=acl), parent)
+    return create(overlay, header, CreateRequest(path, request.data, acl, request.flags), parent)
 
 
 def create(overlay: Overlay, header: TxnHeader, request: CreateRequest, parent: Node) -> Prepared:
@@ -219,12 +225,11 @@ def create(overlay: Overlay, header: TxnHeader, request: CreateRequest, parent: 
     if header.type == OpCode.CREATE_CONTAINER:
         txn = CreateContainerTxn(path, request.data, request.acl, creates)
     else:
-        is_ephemeral = request.flags in (CreateFlag.EPHEMERAL, CreateFlag.EPHEMERAL_SEQUENTIAL)
-        txn = CreateTxn(path, request.data, request.acl, is_ephemeral, creates)
+        txn = CreateTxn(path, request.data, request.acl, request.flags in EPHEMERAL_FLAGS, creates)
     draft(overlay, header, txn)
     if header.type == OpCode.CREATE:
-        return Prepared(txn, PathOnly(path))
-    return Prepared(txn, PathStatReply(path, get_node(overlay, path).stat))
+        return Prepared(txn, encode(PathOnly(path)))
+    return Prepared(txn, encode(PathOnly(path)) + get_node(overlay, path).stat_bytes)
 
 
 def prepare_delete(overlay: Overlay, asker: Asker, header: TxnHeader, request: PathVersion) -> Prepared | Refusal:
@@ -248,7 +253,7 @@ def prepare_delete(overlay: Overlay, asker: Asker, header: TxnHeader, request: P
         return Refusal(ErrorCode.NOT_EMPTY, f"{path} has {node.child_count} children")
     txn = DeleteTxn(path)
     draft(overlay, header, txn)
-    return Prepared(txn, None)
+    return Prepared(txn, b"")
 
 
 def prepare_set_acl(overlay: Overlay, asker: Asker, header: TxnHeader, request: SetAclRequest) -> Prepared | Refusal:
@@ -269,7 +274,7 @@ def prepare_set_acl(overlay: Overlay, asker: Asker, header: TxnHeader, request: 
         return refusal
     txn = SetAclTxn(path, acl, wrap_int(node.aversion + 1))
     draft(overlay, header, txn)
-    return Prepared(txn, StatReply(get_node(overlay, path).stat))
+    return Prepared(txn, get_node(overlay, path).stat_bytes)
 
 
 def prepare_check(overlay: Overlay, asker: Asker, request: PathVersion) -> Prepared | Refusal:
@@ -281,7 +286,7 @@ def prepare_check(overlay: Overlay, asker: Asker, request: PathVersion) -> Prepa
     if node is None:
         return no_node(path)
     refusal = check_acl(path, node.acl, Permission.READ, asker.identities) or wrong_version(path, node.version, request.version)
-    return refusal or Prepared(CheckVersionTxn(path, wrap_int(node.version + 1)), None)
+    return refusal or Prepared(CheckVersionTxn(path, wrap_int(node.version + 1)), b"")
 
 
 def get_node(overlay: Overlay, path: str) -> Node:

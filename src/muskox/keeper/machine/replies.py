@@ -2,7 +2,7 @@
 
 from struct import Struct
 
-from muskox.keeper.machine.node import OPEN_ACL
+from muskox.keeper.machine.node import OPEN_ACL, STAT
 from muskox.keeper.machine.sessions import password_of
 from muskox.keeper.machine.tree import Tree
 from muskox.keeper.wire.frames import frame
@@ -17,7 +17,6 @@ STAT_BYTES = 68
 HEAD = Struct(">iiqi")  # length, xid, zxid, code
 DATA_HEAD = Struct(">iiqii")  # the same and the length of the data
 REQUEST_AND_LENGTH = Struct(">iii")
-STAT = Struct(">qqqqiiiqiiq")
 
 
 def reply(xid: int, zxid: int, code: int, body: bytes) -> bytes:

@@ -35,6 +35,8 @@ class Watches:
 
     def take(self, path: str, event: EventType) -> dict[int, None]:
         """Return the connections to tell of `event` at `path`, each once; their watches are gone then."""
+        if not self.by_connection:
+            return {}
         match event:
             case EventType.CREATED | EventType.DATA_CHANGED:
                 return self.take_kind(Kind.DATA, path)

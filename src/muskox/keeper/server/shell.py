@@ -41,6 +41,7 @@ from muskox.keeper.server.words import Figures, answer, is_word
 from muskox.keeper.server.writer import LogWriter
 
 GREETING_SECONDS_MAX = 10.0  # Apache's patience with a connection that opens no session
+GARBAGE_THRESHOLDS = (100_000, 50, 1_000)
 SESSION_ID_SHIFT = 16  # milliseconds in the upper bits, a counter below: ids of two starts never meet
 SESSION_ID_MASK = (1 << 55) - 1
 
@@ -64,7 +65,10 @@ class Shell:
         self.sent = 0
         self.transactions_since_snapshot = recovered.transactions
         self.snapshot: Thread | None = None
-        gc.freeze()  # the recovered tree has no cycles; looking through it again and again costs whole seconds
+        # The tree has no cycles, and looking through all of it again and again costs whole seconds; what little has some, in
+        # the event loop, is still found.
+        gc.freeze()
+        gc.set_threshold(*GARBAGE_THRESHOLDS)
 
     def start(self) -> None:
         self.writer.start()

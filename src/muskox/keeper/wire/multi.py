@@ -1,5 +1,6 @@
 """The multi request and its reply: parts with a header each, closed by a header that says done."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from muskox.errors import PeerError
@@ -8,17 +9,12 @@ from muskox.keeper.wire.opcodes import OpCode
 from muskox.keeper.wire.records import (
     CreateRequest,
     CreateTtlRequest,
-    ErrorReply,
     MultiHeader,
-    PathOnly,
-    PathStatReply,
     PathVersion,
     SetDataRequest,
-    StatReply,
 )
 
 PartRequest = CreateRequest | CreateTtlRequest | PathVersion | SetDataRequest
-PartReply = PathOnly | PathStatReply | StatReply | ErrorReply | None
 
 PART_CODECS: dict[int, Codec[PartRequest]] = {
     OpCode.CREATE: codec(CreateRequest),
@@ -60,13 +56,11 @@ def decode_multi(data: bytes, at: int) -> list[Part]:
         parts.append(Part(header.type, request))
 
 
-def encode_multi_reply(results: list[tuple[int, PartReply]]) -> bytes:
-    """Return the body of the reply to a multi; each result is (type, record), with type -1 for an error."""
+def encode_multi_reply(results: Iterable[tuple[int, int, bytes]]) -> bytes:
+    """Return the body of the reply to a multi; each result is (type, code, body), with type -1 for an error."""
     out: list[bytes] = []
-    for kind, reply in results:
-        err = reply.err if isinstance(reply, ErrorReply) else 0
-        HEADER.write(MultiHeader(kind, False, err), out)
-        if reply is not None:
-            codec(type(reply)).write(reply, out)
+    for kind, code, body in results:
+        HEADER.write(MultiHeader(kind, False, code), out)
+        out.append(body)
     out.append(DONE)
     return b"".join(out)
