@@ -5,13 +5,13 @@ import pytest
 
 from muskox.errors import CallerError
 from muskox.evaluate import load_scorer
-from muskox.learn import LogisticRegression
+from muskox.learn import LogisticModel, LogisticRegression
 
 
 def test_a_model_is_found_by_the_name_in_its_record() -> None:
     model = LogisticRegression().fit(np.arange(4.0)[:, None], [0, 0, 1, 1])
     scorer = load_scorer(model.model_record_)
-    assert isinstance(scorer, LogisticRegression)
+    assert isinstance(scorer, LogisticModel)
     assert scorer.classes_.tolist() == [0, 1]
 
 

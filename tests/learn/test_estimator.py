@@ -196,6 +196,7 @@ def test_rounds_are_watched_and_the_run_is_told_its_lineage() -> None:
         ({"target": "late", "y": [True] * 10}, "requires y to be passed|fit"),
         ({"target": "lat"}, "no column 'lat' to use as target"),
         ({"target": "late", "features": ["speed"]}, "no column 'speed' to use as feature"),
+        ({"target": "late", "features": "amount"}, "features='amount': it must be a list of column names"),
         ({"target": "late", "shards": 0}, "shard"),
         ({"target": "late", "shards": 2, "by": "hash:nothing"}, "no column 'nothing'"),
         ({"target": "late", "by": "columns"}, "hash:COLUMN"),
@@ -221,7 +222,7 @@ def test_a_wrong_prediction_is_refused_by_name() -> None:
         model.predict(table.set_column(1, "city", pa.array([1] * 50)))
     with pytest.raises(CallerError, match="a dataset is fitted with target="):
         LogisticRegression().fit(in_process(table, ArrayPartition()))
-    with pytest.raises(CallerError, match="shards= is for arrays"):
+    with pytest.raises(CallerError, match="shards= and by= are for arrays"):
         LogisticRegression().fit(in_process(table, ArrayPartition()), target="late", shards=2)
     with pytest.raises(CallerError, match="no column 'late' to score against: give y"):
         model.score(table.drop_columns("late"))

@@ -12,25 +12,30 @@ if TYPE_CHECKING:
     from muskox.learn.estimator import LogisticRegression, load_model
     from muskox.learn.least_squares import LeastSquaresDescent, distributed_gradient_descent
     from muskox.learn.logistic import LogisticProgram
+    from muskox.learn.model import LogisticModel, load_predictor
 
 __all__ = [
     "Encoder",
     "EncoderProgram",
     "LeastSquaresDescent",
+    "LogisticModel",
     "LogisticProgram",
     "LogisticRegression",
     "distributed_gradient_descent",
     "load_model",
+    "load_predictor",
 ]
 
 _HOMES = {
     "Encoder": "encoder",
     "EncoderProgram": "encoder",
     "LeastSquaresDescent": "least_squares",
+    "LogisticModel": "model",
     "LogisticProgram": "logistic",
     "LogisticRegression": "estimator",
     "distributed_gradient_descent": "least_squares",
     "load_model": "estimator",
+    "load_predictor": "model",
 }
 
 

@@ -13,6 +13,7 @@ from muskox.errors import CallerError
 from muskox.learn.columns import Floats
 from muskox.learn.encoder import CATEGORIES_MAX, Encoder
 from muskox.learn.logistic import LogisticProgram
+from muskox.learn.model import load_predictor
 from muskox.learn.tables import to_table, with_target
 from muskox.program import ArrayPartition, RoundReport, RunOptions, Runs, in_process, resolve
 from muskox.records import Array, Record
@@ -99,8 +100,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         on_round : called with each finished round's report
         """
         dataset, target = training_data(X, y, target, ArrayPartition(1 if shards is None else shards, by))
-        if isinstance(X, Runs) and shards is not None:
-            raise CallerError("shards= is for arrays: a dataset was cut into shards when it was put")
+        if isinstance(X, Runs) and (shards is not None or by != "rows"):
+            raise CallerError("shards= and by= are for arrays: a dataset was cut into shards when it was put")
         program = self.program(target, features)
         lineage = {"estimator": "LogisticRegression", "target": target}
         rounds_max = program.max_rounds + ROUNDS_BESIDE
@@ -112,8 +113,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         chosen = self.features if features is None else features
         return LogisticProgram(
             target=target,
-            features=None if chosen is None else tuple(map(str, chosen)),
-            categorical=tuple(map(str, self.categorical)),
+            features=None if chosen is None else names("features", chosen),
+            categorical=names("categorical", self.categorical),
             C=plain(self.C),
             solver=self.solver,
             max_rounds=plain(self.max_rounds),
@@ -134,20 +135,21 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
         One row gives the same bits as in any batch: every row is computed by itself.
         """
-        margin = self._margin(batch)
-        return {"probability": expit(margin), "prediction": self._decide(margin)}
+        check_is_fitted(self)
+        return self.model_.predict_batch(batch)
 
     def decision_function(self, X: Any) -> Floats:
         check_is_fitted(self)
         table = to_table(X, list(self.feature_names_in_), type(self).__name__)
-        return np.concatenate([np.zeros(0), *(self._margin(batch) for batch in table.to_batches())])
+        return np.concatenate([np.zeros(0), *(self.model_.margin(batch) for batch in table.to_batches())])
 
     def predict_proba(self, X: Any) -> Floats:
         margin = self.decision_function(X)
         return np.stack([expit(-margin), expit(margin)], axis=1)
 
     def predict(self, X: Any) -> Array:
-        return self._decide(self.decision_function(X))
+        margin = self.decision_function(X)
+        return self.model_.decide(margin)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the accuracy on arrays with `y`, on a table with the target in it, or on a dataset where it lies."""
@@ -164,14 +166,16 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return float(X.run(evaluate, RunOptions()).result["accuracy"])
 
     def _adopt(self, record: Record) -> "LogisticRegression":
-        encoder = Encoder(record["encoder"])
+        model = load_predictor(record)
+        encoder = model.encoder
         coef, intercept = raw_coefficients(encoder, record["coef"], record["intercept"])
+        self.model_ = model
         self.model_record_ = record
         self.encoder_ = encoder
         self.coef_ = coef.reshape(1, -1)
         self.intercept_ = intercept
-        self.classes_ = np.array(record["classes"])
-        self.target_ = record["target"]["names"][0]
+        self.classes_ = model.classes_
+        self.target_ = model.target
         self.n_rounds_ = int(record["rounds"])
         self.status_ = str(record["status"])
         self.n_iter_ = np.array([self.n_rounds_], dtype=np.int32)  # scikit-learn's name for it
@@ -180,23 +184,6 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.feature_names_in_ = np.array([column.name for column in encoder.columns], dtype=object)
         self.n_features_in_ = len(encoder.columns)
         return self
-
-    def _decide(self, margin: Floats) -> Array:
-        classes: Array = self.classes_[(margin > 0.0).astype(np.intp)]
-        return classes
-
-    def _margin(self, batch: Any) -> Floats:
-        """Return w.x + b of each row, added in the order of the columns: no sum runs over rows."""
-        check_is_fitted(self)
-        encoder, coef = self.encoder_, self.model_record_["coef"]
-        margin = np.full(batch.num_rows, self.model_record_["intercept"][0])
-        for row, weight in zip(encoder.numbers(batch), coef, strict=False):
-            margin += row * weight
-        start = len(encoder.numeric)
-        for codes, width in zip(encoder.codes(batch), encoder.widths, strict=True):
-            margin += np.append(coef[start : start + width], 0.0)[codes]
-            start += width
-        return margin
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -210,6 +197,12 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 def plain(value: Any) -> Any:
     """Return a NumPy scalar (grids of parameters are made of them) as the Python number it is."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def names(parameter: str, value: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise CallerError(f"{parameter}={value!r}: it must be a list of column names, [{value!r}] for one")
+    return tuple(map(str, value))
 
 
 def training_data(X: Any, y: Any, target: str | None, partition: ArrayPartition) -> tuple[Runs, str]:
@@ -243,6 +236,5 @@ def load_model(record: Record) -> LogisticRegression:
     CallerError
         If this version of muskox knows no such model.
     """
-    if record.get("kind") != "logistic":
-        raise CallerError(f"this version of muskox knows no model of kind {record.get('kind')!r}")
+    load_predictor(record)
     return LogisticRegression.from_record(record)

@@ -27,7 +27,7 @@ from muskox.program import Block, Done, Manifest, Program, Shard
 from muskox.records import Record
 
 SOLVERS = ("lbfgs", "gd")
-MODEL = "muskox.learn:LogisticRegression"
+MODEL = "muskox.learn:LogisticModel"  # what predicts by the record
 
 
 @dataclass(frozen=True, slots=True)
