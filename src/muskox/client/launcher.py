@@ -117,8 +117,8 @@ def local(
             folder = Path(dir)
         ours, theirs = _lifeline()
         stack.callback(os.close, theirs)
-        stack.callback(down, folder)
         stack.callback(os.close, ours)
+        stack.callback(down, folder)  # in order, nodes before keeper; the lifeline is for when we cannot
         cluster = up(folder, nodes, zk, lifeline=theirs, session_timeout_s=session_timeout_s)
         stack.callback(cluster.close)
         yield cluster

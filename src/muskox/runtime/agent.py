@@ -114,8 +114,8 @@ class Node:
         self._fingerprint = numeric_fingerprint()
         incarnation = uuid.uuid4().hex
         self._session = Session(options.url, options.secret, timeout_s=options.session_timeout_s)
-        if options.keeper_file:
-            self._guard = KeeperGuard(Path(options.keeper_file))
+        self._guard = KeeperGuard(Path(options.keeper_file)) if options.keeper_file else None
+        if self._guard is not None:
             self._session.on_state(self._guard.on_state)
             self._guard.start()
         self._session.connect(timeout_s=60.0)
@@ -227,6 +227,8 @@ class Node:
         return [shard.nodes for shard in self._describe(dataset)[1]]
 
     def _stop(self) -> None:
+        if self._guard is not None:
+            self._guard.end()
         for agent in self._agents.values():
             agent.want(0)
         for agent in self._agents.values():

@@ -100,6 +100,11 @@ class KeeperGuard(threading.Thread):
         super().__init__(name="keeper guard", daemon=True)
         self._keeper = KeeperCommand.read(keeper_file)
         self._broken = threading.Event()
+        self._is_over = False
+
+    def end(self) -> None:
+        """Look after nothing any more: the node itself ends, and its session with it."""
+        self._is_over = True
 
     def on_state(self, state: str) -> None:
         if state == "CONNECTED":
@@ -110,6 +115,8 @@ class KeeperGuard(threading.Thread):
     def run(self) -> None:
         while True:
             self._broken.wait()
+            if self._is_over:
+                return
             try:
                 ensure_keeper(self._keeper)
             except OSError as error:
