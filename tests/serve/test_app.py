@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
-import pyarrow as pa
 import pytest
 from serving_data import mixed_rows
 
-from muskox.learn import LogisticRegression
+from muskox.learn import LogisticModel, LogisticRegression
 from muskox.serve import AppLimits, make_app
 
 KEY = {"Authorization": "Bearer sesame"}
@@ -41,7 +40,7 @@ class Client:
 
 @pytest.fixture(scope="module")
 def client(model: LogisticRegression) -> Client:
-    return Client(make_app(model, "sesame", AppLimits(body_bytes_max=20_000, rows_max=100)))
+    return Client(make_app(model.model_record_, "sesame", AppLimits(body_bytes_max=20_000, rows_max=100)))
 
 
 def ask(client: Client, content: Any) -> Any:
@@ -135,12 +134,10 @@ def test_other_paths_and_methods_answer_with_a_sentence(client: Client) -> None:
     assert answer.status_code == 405 and "POST /predict" in answer.json()["error"]
 
 
-def test_an_error_of_ours_tells_its_kind_only(model: LogisticRegression) -> None:
-    class Broken:
-        encoder_, digest_ = model.encoder_, model.digest_
+def test_an_error_of_ours_tells_its_kind_only(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("secret")
 
-        def predict_batch(self, batch: pa.RecordBatch) -> Any:
-            raise ZeroDivisionError("secret")
-
-    answer = Client(make_app(Broken(), "sesame")).post("/predict", content=json.dumps([{}]), headers=KEY)
+    monkeypatch.setattr(LogisticModel, "predict_batch", broken)
+    answer = ask(client, [{}])
     assert (answer.status_code, answer.json()) == (500, {"error": "the endpoint failed: ZeroDivisionError"})

@@ -75,15 +75,20 @@ def put_progress() -> Iterator[Any]:
 
     columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"))
     units = {"reading": "rows", "storing": "shards"}
-    with Progress(*columns, TimeElapsedColumn(), console=screen.progress()) as bars:
-        tasks: dict[str, Any] = {}
+    bars = Progress(*columns, TimeElapsedColumn(), console=screen.progress())
+    tasks: dict[str, Any] = {}
 
-        def show(at: "PutProgress") -> None:
-            if at.phase not in tasks:
-                tasks[at.phase] = bars.add_task(at.phase, total=None, unit=units.get(at.phase, ""))
-            bars.update(tasks[at.phase], completed=at.done, total=at.total or None)
+    def show(at: "PutProgress") -> None:
+        bars.start()
+        if at.phase not in tasks:
+            tasks[at.phase] = bars.add_task(at.phase, total=None, unit=units.get(at.phase, ""))
+        bars.update(tasks[at.phase], completed=at.done, total=at.total or None)
 
+    try:
         yield show
+    finally:
+        if tasks:  # a put that is refused at once leaves no empty line
+            bars.stop()
 
 
 def datasets(  # typer: an option is a parameter

@@ -73,8 +73,9 @@ class Follower:
 class JobScreen:
     """What is drawn of a job: its curve of the loss, one line of numbers, and what happened."""
 
-    def __init__(self, title: str, rounds_max: int | None = None) -> None:
+    def __init__(self, title: str, rounds_max: int | None = None, footer: Callable[[], str] | None = None) -> None:
         self._title = title
+        self._footer = footer
         self._rounds_max = rounds_max
         self._started = time.monotonic()
         self._losses: list[float] = []
@@ -118,7 +119,9 @@ class JobScreen:
         elapsed = f"{time.monotonic() - self._started:.1f} s"
         title = Text(self._title, "bold").append(f"   loss by round   {elapsed}", "dim")
         curve = chart(self._losses, width, CURVE_HEIGHT, self._marks) if self._losses else []
-        yield Group(title, *curve, Text(self.line(), overflow="ellipsis", no_wrap=True), *self._events[-EVENTS_SHOWN:])
+        footer = [Text(self._footer(), "dim")] if self._footer is not None else []
+        line = Text(self.line(), overflow="ellipsis", no_wrap=True)
+        yield Group(title, *curve, line, *self._events[-EVENTS_SHOWN:], *footer)
 
 
 def follow(cluster: "Cluster", job_id: str, shown: JobScreen, on_report: OnReport | None = None) -> dict[str, Any]:

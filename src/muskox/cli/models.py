@@ -154,21 +154,22 @@ def serve(  # typer: an option is a parameter
     secret_file: SecretFile = None,
 ) -> None:
     """Serve a model over HTTP on this machine until Ctrl-C: POST /predict with rows as JSON, GET /healthz."""
+    from muskox.digest import digest
     from muskox.serve import bind, endpoint_key, make_app
     from muskox.serve import serve as run
 
     listener = bind("127.0.0.1", port)  # before anything slow: a port in use is told at once
     with connected(dir_, zk, secret_file) as cluster:
-        fitted = cluster.model(model)
+        record = cluster.model_record(model)
         key = read_key(api_key_file) if api_key_file else endpoint_key(cluster.secret, model)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    screen.say(f"{model} ({fitted.digest_[:12]}) is served at {url}; Ctrl-C ends it")
+    screen.say(f"{model} ({digest(record)[:12]}) is served at {url}; Ctrl-C ends it")
     if api_key_file is None:
         screen.say(f"key: {key}")
-    row = ", ".join(f'"{column.name}": ...' for column in fitted.encoder_.columns[:3])
+    row = ", ".join(f'"{name}": ...' for name in record["encoder"]["columns"]["names"][:3])
     shown = "$(cat " + str(api_key_file) + ")" if api_key_file else key
     screen.say(f"try: curl {url}/predict -H 'Authorization: Bearer {shown}' -d '[{{{row}}}]'")
-    run(make_app(fitted, key), listener)
+    run(make_app(record, key), listener)
 
 
 def read_key(path: Path) -> str:

@@ -1,7 +1,7 @@
 """The online endpoint of one model as an ASGI application: ``POST /predict`` with rows as JSON, ``GET /healthz``.
 
 Every answer is JSON; a refusal is ``{"error": "one sentence"}``. Whoever predicts must give the key; bytes, rows and time of
-a request are bounded before anything is parsed. It knows a fitted model, no cluster: once started it needs none.
+a request are bounded before anything is parsed. It knows a model, no cluster: once started it needs none.
 """
 
 import asyncio
@@ -18,7 +18,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from muskox.digest import digest
 from muskox.errors import CallerError
+from muskox.learn import load_predictor
+from muskox.records import Record
 from muskox.serve.rows import RowReader
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -41,8 +44,8 @@ class Refusal(Exception):
         self.status = status
 
 
-def make_app(model: Any, key: str, limits: AppLimits | None = None) -> Starlette:
-    """Return the application that serves the fitted `model` to whoever gives `key` as ``Authorization: Bearer KEY``."""
+def make_app(model: Record, key: str, limits: AppLimits | None = None) -> Starlette:
+    """Return the application that serves `model`, a model's record, to whoever gives `key` as ``Authorization: Bearer KEY``."""
     endpoint = _Endpoint(model, key, limits or AppLimits())
     routes = [Route("/predict", endpoint.predict, methods=["POST"]), Route("/healthz", endpoint.health, methods=["GET"])]
     handlers: dict[Any, Any] = {Refusal: _refused, HTTPException: _not_served, Exception: _failed}
@@ -50,14 +53,15 @@ def make_app(model: Any, key: str, limits: AppLimits | None = None) -> Starlette
 
 
 class _Endpoint:
-    def __init__(self, model: Any, key: str, limits: AppLimits) -> None:
-        self._model = model
+    def __init__(self, model: Record, key: str, limits: AppLimits) -> None:
+        self._predictor = load_predictor(model)
+        self._digest = digest(model)
         self._key = key.encode()
         self._limits = limits
-        self._reader = RowReader.of_model(model)
+        self._reader = RowReader.of_model(self._predictor)
 
     async def health(self, _: Request) -> Response:
-        return _json({"status": "ok", "model": self._model.digest_})
+        return _json({"status": "ok", "model": self._digest})
 
     async def predict(self, request: Request) -> Response:
         self._require_key(request)
@@ -66,7 +70,7 @@ class _Endpoint:
             answer = await run_in_threadpool(self._predict, rows)
         except CallerError as error:
             raise Refusal(422, str(error)) from error
-        return _json({**answer, "model": self._model.digest_})
+        return _json({**answer, "model": self._digest})
 
     def _require_key(self, request: Request) -> None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
@@ -106,7 +110,7 @@ class _Endpoint:
         return rows
 
     def _predict(self, rows: list[Any]) -> dict[str, Any]:
-        answer = self._model.predict_batch(self._reader.read(rows))
+        answer = self._predictor.predict_batch(self._reader.read(rows))
         return {"predictions": answer["prediction"].tolist(), "probabilities": answer["probability"].tolist()}
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from muskox.digest import digest
 from muskox.errors import CallerError
-from muskox.learn import load_model
+from muskox.learn import load_predictor
 from muskox.program import Block, Done, Manifest, Program, Shard
 from muskox.records import Record
 from muskox.serve.output import count_parts, find_manifest, remove_parts, write_manifest, write_part
@@ -67,7 +67,7 @@ class PredictProgram:
         return cls(parameters["model"], str(parameters["output"]), columns, str(parameters["run"]))
 
     def initial(self, manifest: Manifest) -> Record:
-        needed = [column.name for column in self._estimator.encoder_.columns]
+        needed = [column.name for column in self._predictor.encoder.columns]
         for name, why in [*((name, "the model reads it") for name in needed), *((name, "to copy") for name in self.columns)]:
             if name not in manifest.columns:
                 raise CallerError(f"no column {name!r} ({why}): this dataset has {', '.join(manifest.columns)}")
@@ -112,16 +112,16 @@ class PredictProgram:
         return count_parts(Path(self.output), self.run)
 
     @cached_property
-    def _estimator(self) -> Any:
-        return load_model(dict(self.model))
+    def _predictor(self) -> Any:
+        return load_predictor(dict(self.model))
 
     def _schema(self, copied: Mapping[str, str]) -> Any:
         """Return the pyarrow.Schema of every file: also a shard without rows has it."""
-        prediction = pa.array(self._estimator.classes_.tolist()).type
+        prediction = pa.array(self._predictor.classes_.tolist()).type
         fields = [pa.field(PREDICTION, prediction), pa.field(PROBABILITY, pa.float64())]
         return pa.schema([*arrow_schema(copied), *fields])
 
     def _predicted(self, block: Block, schema: Any) -> Any:
-        answer = self._estimator.predict_batch(block.batch)
+        answer = self._predictor.predict_batch(block.batch)
         columns = [block.batch.column(name) for name in self.columns] + [pa.array(answer[name].tolist()) for name in OURS]
         return pa.table([pc.cast(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)

@@ -25,8 +25,8 @@ class RowReader:
         self._schema = pa.schema([pa.field(name, types[kind]) for name, kind in columns.items()])
 
     @classmethod
-    def of_model(cls, model: Any) -> "RowReader":
-        return cls({column.name: column.kind.value for column in model.encoder_.columns})
+    def of_model(cls, predictor: Any) -> "RowReader":
+        return cls({column.name: column.kind.value for column in predictor.encoder.columns})
 
     def read(self, rows: Sequence[Any]) -> Any:
         """Return the rows as a pyarrow.RecordBatch.
