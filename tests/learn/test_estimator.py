@@ -72,6 +72,32 @@ def test_flights_have_scikit_learns_optimum(flights: Any) -> None:
     assert ours.model_record_["status"] == "converged"
 
 
+def hard_tables() -> dict[str, Any]:
+    rng = np.random.default_rng(11)
+    rows = 3000
+    x, group = rng.normal(size=(2, rows)), rng.integers(0, 300, rows)
+    late = rng.random(rows) < 0.5 + 0.4 * np.tanh(x[0] + rng.normal(size=300)[group])
+    return {
+        "one category": {"c": ["a"] * rows, "x": x[0], "late": late},
+        "one category and nothing else": {"c": ["a"] * rows, "late": late},
+        "many categories and a far offset": {"c": [f"g{i}" for i in group], "x": x[1] * 1e5 + 1e8, "late": late},
+        "columns that nearly agree": {"a": x[0], "b": x[0] + 1e-6 * x[1], "c": 2 * x[0], "late": late},
+        "three rows": {"a": [1.0, 2.0, 3.0], "late": [False, True, True]},
+    }
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("name", list(hard_tables()))
+def test_hard_tables_have_scikit_learns_optimum(name: str, C: float) -> None:
+    table = pa.table(hard_tables()[name])
+    ours = LogisticRegression(C=C, max_rounds=500, tol=1e-8).fit(table, target="late", shards=3)
+    X, y = ours.encoder_.transform(table), table.column("late").to_numpy()
+    peer = Peer(C=C, solver="newton-cholesky", tol=1e-12, max_iter=1000).fit(X, y)
+    best = objective(X, y, peer.coef_, peer.intercept_, C)
+    assert abs(ours.loss_ - best) < 1e-8 * best
+    assert ours.status_ == "converged"
+
+
 def test_flights_held_out_are_ranked_as_scikit_learn_ranks_them(flights: Any) -> None:
     held_out = pa.array(np.arange(flights.num_rows) % 5 == 0)
     training, test = flights.filter(pc.invert(held_out)), flights.filter(held_out)

@@ -52,3 +52,15 @@ def test_what_cannot_converge_is_refused(rate: float, data: np.ndarray, says: st
 def test_an_unknown_target_lists_the_columns() -> None:
     with pytest.raises(CallerError, match="no column 'z' to use as target: this dataset has a"):
         in_process(pa.table({"a": [1.0]}), ArrayPartition()).run(LeastSquaresDescent("z", 0.1), RunOptions())
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"a": ["x"], "y": [1.0]}, "column 'a' is string: least squares needs numbers"),
+        ({"y": [1.0]}, "no column beside the target 'y'"),
+    ],
+)
+def test_columns_that_are_no_numbers_are_refused_by_name(columns: dict[str, list[object]], says: str) -> None:
+    with pytest.raises(CallerError, match=says):
+        in_process(pa.table(columns), ArrayPartition()).run(LeastSquaresDescent("y", 0.1), RunOptions())

@@ -13,6 +13,7 @@ from muskox.learn.tables import from_array, with_target
 from muskox.program import ArrayPartition, Block, Done, Manifest, Program, RunOptions, Shard, in_process
 from muskox.records import Record
 
+NUMERIC = ("int", "float", "bool")
 ROUNDS_MAX = 100_000
 TOL = 1e-10  # of the mean gradient's greatest component: converged means converged
 
@@ -40,7 +41,14 @@ class LeastSquaresDescent:
             raise CallerError(f"no column {self.target!r} to use as target: this dataset has {', '.join(manifest.columns)}")
         if not manifest.rows:
             raise CallerError("this dataset has no rows: there is nothing to learn from")
+        for name, kind in manifest.columns.items():
+            if kind not in NUMERIC:
+                raise CallerError(
+                    f"column {name!r} is {kind}: least squares needs numbers in every column; drop it or encode it"
+                )
         names = [name for name in manifest.columns if name != self.target]
+        if not names:
+            raise CallerError(f"there is no column beside the target {self.target!r} to learn from")
         return {"names": names, "rows": manifest.rows, "round": 0, "weights": np.zeros(len(names)), "loss": None}
 
     def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
