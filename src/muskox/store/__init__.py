@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from muskox.store.dataset import Dataset, ReplicaHealth, open_dataset
     from muskox.store.directory import Directory
     from muskox.store.manifest import DatasetManifest, ShardEntry, dataset_digest
-    from muskox.store.messages import Tls
     from muskox.store.partition import assign_rows, assign_shards, cut, hash_partition
     from muskox.store.placement import place, run_level
     from muskox.store.put import PutOptions, PutProgress, put_dataset
@@ -38,7 +37,6 @@ _HOMES = {
     "StoreClient": "client",
     "StoreServer": "server",
     "Stream": "server",
-    "Tls": "messages",
     "arrow_schema": "schema",
     "assign_rows": "partition",
     "assign_shards": "partition",
@@ -75,7 +73,6 @@ __all__ = [
     "StoreClient",
     "StoreServer",
     "Stream",
-    "Tls",
     "arrow_schema",
     "assign_rows",
     "assign_shards",

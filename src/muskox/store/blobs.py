@@ -8,10 +8,8 @@ know what a blob means.
 import errno
 import hashlib
 import io
-import mmap
 import os
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -202,15 +200,9 @@ class BlobWriter:
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of the file's bytes, in bounded memory."""
-    sha = hashlib.sha256()
+    """Return the SHA-256 of the file's bytes, in bounded memory (a mapping would count as ours while it is read)."""
     with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size:
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
-                for start in range(0, len(view), CHUNK_BYTES):
-                    with view[start : start + CHUNK_BYTES] as chunk:
-                        sha.update(chunk)
-    return sha.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 CHECKED_MAX = 100_000  # files that one process remembers to have checked
@@ -255,12 +247,6 @@ def write_all(file: io.FileIO, data: Any) -> None:
     view = memoryview(data)
     while view.nbytes:
         view = view[file.write(view) :]
-
-
-def chunks_of(data: memoryview) -> Iterator[memoryview]:
-    """Yield `data` in pieces of at most CHUNK_BYTES."""
-    for start in range(0, len(data), CHUNK_BYTES):
-        yield data[start : start + CHUNK_BYTES]
 
 
 def refused_write(error: OSError, folder: Path) -> Unavailable:

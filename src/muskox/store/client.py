@@ -6,20 +6,21 @@ starts with the first call, so a process may fork before.
 """
 
 import hashlib
-import mmap
+import io
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 import pyarrow as pa
 from pyarrow import flight
 
+from muskox.coordination import Tls, is_loopback
 from muskox.errors import CallerError, Corrupt, Unavailable
 from muskox.store.auth import ClientHandshake, WrongSecret
-from muskox.store.blobs import BlobStore, chunks_of, file_digest
+from muskox.store.blobs import CHUNK_BYTES, BlobStore, file_digest
 from muskox.store.messages import (
     ACTION_BYTES_MAX,
     BYTES_PER_S_MIN,
@@ -34,10 +35,8 @@ from muskox.store.messages import (
     ShardTicket,
     StreamTicket,
     Ticket,
-    Tls,
     Upload,
     faults_raised,
-    is_loopback,
 )
 
 T = TypeVar("T")
@@ -85,21 +84,22 @@ class StoreClient:
         """
         if isinstance(data, Path):
             digest = digest or file_digest(data)
-            with _mapped(data) as view:
-                self._upload(address, view, digest)
+            with data.open("rb") as file:
+                self._upload(address, file, data.stat().st_size, digest)
         else:
             digest = digest or hashlib.sha256(data).hexdigest()
-            self._upload(address, memoryview(data), digest)
+            self._upload(address, io.BytesIO(data), len(data), digest)
         return digest
 
-    def _upload(self, address: str, data: memoryview, digest: str) -> None:
+    def _upload(self, address: str, data: BinaryIO, size: int, digest: str) -> None:
         descriptor = flight.FlightDescriptor.for_command(msgspec.json.encode(Upload(digest=digest)))
-        options = flight.FlightCallOptions(timeout=CALL_TIMEOUT_S + len(data) / BYTES_PER_S_MIN)
+        options = flight.FlightCallOptions(timeout=CALL_TIMEOUT_S + size / BYTES_PER_S_MIN)
 
         def send(connection: Any) -> None:
+            data.seek(0)
             writer, _ = connection.do_put(descriptor, CHUNK_SCHEMA, options=options)
             with writer:
-                for chunk in chunks_of(data):
+                while chunk := data.read(CHUNK_BYTES):
                     writer.write_batch(_as_batch(chunk))
                 writer.done_writing()
 
@@ -306,17 +306,8 @@ def _next_chunk(reader: Any) -> Any:
         return None
 
 
-@contextmanager
-def _mapped(path: Path) -> Iterator[memoryview]:
-    if path.stat().st_size == 0:
-        yield memoryview(b"")
-        return
-    with path.open("rb") as file:
-        # Not closed by hand: Arrow's batches look into the mapping until gRPC has sent them.
-        yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-
-
-def _as_batch(chunk: memoryview) -> Any:
+def _as_batch(chunk: bytes) -> Any:
+    """Return the chunk as a batch of one value, without copying it."""
     offsets = pa.py_buffer(b"".join(edge.to_bytes(8, "little") for edge in (0, len(chunk))))
     column = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(chunk)])
     return pa.RecordBatch.from_arrays([column], schema=CHUNK_SCHEMA)

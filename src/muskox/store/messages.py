@@ -4,11 +4,8 @@ Every transfer is cut into pieces with a deadline of their own, so that a peer t
 noticed, and a reader goes on from the same place at another replica. An error travels as its kind and sentence.
 """
 
-import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import pyarrow as pa
@@ -85,23 +82,6 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 KINDS: dict[str, type[MuskoxError]] = {kind.__name__: kind for kind in (CallerError, PeerError, Corrupt, Unavailable)}
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """PEM files for connections beyond loopback: a node's certificate and key, and the authority that clients trust."""
-
-    certificate: Path
-    key: Path
-    authority: Path
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches `host`."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @contextmanager

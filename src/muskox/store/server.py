@@ -16,6 +16,7 @@ import msgspec
 import pyarrow as pa
 from pyarrow import flight
 
+from muskox.coordination import Tls, is_loopback
 from muskox.errors import CallerError, Corrupt, PeerError, Unavailable
 from muskox.store.auth import ServerHandshake
 from muskox.store.blobs import CHUNK_BYTES, BlobStore, check_once
@@ -32,10 +33,8 @@ from muskox.store.messages import (
     ShardTicket,
     StreamTicket,
     Ticket,
-    Tls,
     Upload,
     faults_told,
-    is_loopback,
 )
 from muskox.store.shard import open_file, read_blocks
 

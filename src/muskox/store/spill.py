@@ -16,7 +16,7 @@ import pyarrow as pa
 from muskox.store.blobs import refused_write, write_all
 from muskox.store.partition import Indexes, group
 
-SPILL_BYTES = 64 << 20  # of rows, gathered before they are sorted and written
+SPILL_BYTES = 32 << 20  # of rows, gathered before they are sorted and written
 
 
 class Spill:
@@ -74,10 +74,10 @@ class Spill:
             raise refused_write(error, self._path.parent) from error
 
     def batches(self, shard: int) -> Iterator[Any]:
-        """Yield the rows of a shard as record batches that look into the memory-mapped file."""
+        """Yield the rows of a shard as record batches, one run in memory at a time."""
         if not self._runs[shard]:
             return
-        with pa.memory_map(str(self._path)) as file:
+        with pa.OSFile(str(self._path)) as file:
             for offset, size in self._runs[shard]:
                 file.seek(offset)
                 yield pa.ipc.read_record_batch(file.read_buffer(size), self.schema)
