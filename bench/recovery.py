@@ -1,7 +1,8 @@
 """How long a death stops training: seconds from SIGKILL to the next finished round, as a client that follows the job sees it.
 
-Each kill hits a running fit on a local cluster of three nodes: a worker, the tree's root, a whole node, or the coordinator. The next finished round is the first one of a later generation. Every fit must end with the same digest; it is
-printed, so that nobody speeds this up by computing something else.
+Each kill hits a running fit on a local cluster of three nodes: a worker, the tree's root, a whole node, or the coordinator.
+The next finished round is the first one of a later generation. Every fit must end with the same digest; it is printed, so
+that nobody speeds this up by computing something else.
 
     python bench/recovery.py [--kills 10] [--roles worker,root,node,coordinator] [--json] [--tiny]
 """

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 Node = tuple[int, int]  # (level, index)
 Value = TypeVar("Value")
-Merge = Callable[[Value, Value], Value]
 
 
 def height(shards: int) -> int:
@@ -52,7 +51,7 @@ def cover(owned: Iterable[int], shards: int) -> list[Node]:
     return sorted(found, key=lambda node: node[1] << node[0])
 
 
-def reduce(values: Mapping[Node, Value], node: Node, shards: int, merge: Merge[Value]) -> Value:
+def reduce(values: Mapping[Node, Value], node: Node, shards: int, merge: Callable[[Value, Value], Value]) -> Value:
     """Return the value of `node`, merged from those `values` that lie under it.
 
     Raises

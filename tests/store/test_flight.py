@@ -17,9 +17,10 @@ import pytest
 from pyarrow import flight
 from store_cluster import KEY, NodeProcess
 
+from muskox.coordination import Tls
 from muskox.errors import CallerError, Corrupt, MuskoxError, PeerError, Unavailable
 from muskox.program import BLOCK_ROWS
-from muskox.store import BlobStore, Plugins, StoreClient, StoreServer, Stream, Tls
+from muskox.store import BlobStore, Plugins, StoreClient, StoreServer, Stream
 from muskox.store import client as client_module
 from muskox.store import server as server_module
 from muskox.store.auth import GREETING, NONCE_BYTES, ClientHandshake, prove

@@ -10,14 +10,11 @@ import secrets
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from muskox.errors import CallerError, Unavailable
-
-if TYPE_CHECKING:
-    from muskox.store import Tls
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -33,15 +30,17 @@ def node(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     cores: Annotated[int, typer.Option(help="cores to offer; 0 offers all", min=0)] = 0,
     session_timeout: Annotated[float, typer.Option(help="ZooKeeper session timeout in seconds", min=0.1)] = 4.0,
     keeper_file: Annotated[str, typer.Option(hidden=True)] = "",
-    tls_cert: Annotated[Path | None, typer.Option(help="this node's certificate (PEM)")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="its private key (PEM)")] = None,
-    tls_ca: Annotated[Path | None, typer.Option(help="the authority that signed every node's certificate (PEM)")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="this node's certificate (PEM)", envvar="MUSKOX_TLS_CERT")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="its private key (PEM)", envvar="MUSKOX_TLS_KEY")] = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="the authority that signed every node's certificate (PEM)", envvar="MUSKOX_TLS_CA")
+    ] = None,
 ) -> None:
     """Run one node in the foreground: what you start on each machine of a cluster."""
     from muskox.runtime import pin_environment
 
     pin_environment()
-    from muskox.coordination import read_secret
+    from muskox.coordination import make_tls, read_secret
     from muskox.runtime import Node, NodeOptions, hold_lifeline
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=LOG_FORMAT)
@@ -57,7 +56,7 @@ def node(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
         cores=cores or usable_cores(),
         session_timeout_s=session_timeout,
         keeper_file=keeper_file,
-        tls=tls_files(tls_cert, tls_key, tls_ca),
+        tls=make_tls(tls_cert, tls_key, tls_ca),
     )
     try:
         running = Node(options)
@@ -84,17 +83,6 @@ def new_name() -> str:
 
 def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def tls_files(certificate: Path | None, key: Path | None, authority: Path | None) -> "Tls | None":
-    """Return the three files of TLS, or None if none is given."""
-    from muskox.store import Tls
-
-    if certificate is None and key is None and authority is None:
-        return None
-    if certificate is None or key is None or authority is None:
-        raise CallerError("TLS takes all three of --tls-cert, --tls-key and --tls-ca")
-    return Tls(certificate, key, authority)
 
 
 def keeper(

@@ -16,6 +16,7 @@ from muskox.coordination import (
     Plane,
     Semaphore,
     Session,
+    Tls,
     barrier,
     derive,
     layout,
@@ -23,6 +24,7 @@ from muskox.coordination import (
     read_cluster,
     read_config,
     read_secret,
+    tls_from_environment,
     write_setting,
 )
 from muskox.engines import ClusterDataset, Nodes
@@ -54,6 +56,9 @@ def connect(
     secret_file : the cluster's secret; None takes MUSKOX_SECRET_FILE, else the one in `dir`
     dir : the folder of `muskox up`; None takes MUSKOX_DIR, else ~/.muskox
 
+    Clusters of several machines speak TLS: MUSKOX_TLS_CERT, MUSKOX_TLS_KEY and MUSKOX_TLS_CA name our certificate, its key and
+    the authority.
+
     Raises
     ------
     CallerError
@@ -66,7 +71,7 @@ def connect(
     folder = LocalFolder(Path(dir) if dir is not None else default_folder())
     url = url or (None if dir is not None else os.environ.get("MUSKOX_ZK")) or folder.get().url
     file = secret_file or (None if dir is not None else os.environ.get("MUSKOX_SECRET_FILE")) or folder.secret_file
-    cluster = Cluster(url, read_secret(Path(file)), folder=folder)
+    cluster = Cluster(url, read_secret(Path(file)), folder=folder, tls=tls_from_environment())
     try:
         read_cluster(cluster.session)
     except CallerError:
@@ -78,9 +83,9 @@ def connect(
 class Cluster:
     """A connection to a cluster; make one with :func:`muskox.connect` or :func:`muskox.local`."""
 
-    def __init__(self, url: str, secret: bytes, *, folder: LocalFolder | None = None) -> None:
-        self.session = Session(url, secret).connect()
-        self.client = StoreClient(derive(secret, Plane.FLIGHT), None)
+    def __init__(self, url: str, secret: bytes, *, folder: LocalFolder | None = None, tls: Tls | None = None) -> None:
+        self.session = Session(url, secret, tls=tls).connect()
+        self.client = StoreClient(derive(secret, Plane.FLIGHT), tls)
         self.secret = secret
         self.folder = folder
         self._engine = Nodes(self.session, self.client)

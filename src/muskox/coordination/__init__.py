@@ -21,6 +21,7 @@ from muskox.coordination.session import (
     Set,
     parse_url,
 )
+from muskox.coordination.tls import Tls, is_loopback, make_tls, tls_from_environment
 
 __all__ = [
     "CHROOT",
@@ -40,17 +41,21 @@ __all__ = [
     "Semaphore",
     "Session",
     "Set",
+    "Tls",
     "barrier",
     "derive",
     "found_cluster",
+    "is_loopback",
     "layout",
     "live_members",
     "make_secret",
+    "make_tls",
     "parse_url",
     "queue",
     "read_cluster",
     "read_config",
     "read_secret",
     "register",
+    "tls_from_environment",
     "write_setting",
 ]

@@ -30,9 +30,11 @@ from kazoo.security import make_digest_acl
 
 from muskox.coordination import layout
 from muskox.coordination.keys import Plane, derive
+from muskox.coordination.tls import Tls, is_loopback
 from muskox.errors import CallerError, MuskoxError, Unavailable
 
 SCHEME = "zk://"
+PLAINTEXT_SCHEME = "zk+plaintext://"  # says that the network between here and ZooKeeper is trusted
 CHROOT = "/muskox"
 SESSION_TIMEOUT_S = 4.0  # Apache's least with its default tick
 CONNECT_TIMEOUT_S = 15.0
@@ -82,9 +84,14 @@ class Address:
 
     hosts: str
     chroot: str
+    is_plaintext: bool = False
 
     def __str__(self) -> str:
-        return f"{SCHEME}{self.hosts}{self.chroot}"
+        return f"{PLAINTEXT_SCHEME if self.is_plaintext else SCHEME}{self.hosts}{self.chroot}"
+
+    @property
+    def is_local(self) -> bool:
+        return all(is_loopback(host.rpartition(":")[0]) for host in self.hosts.split(","))
 
 
 def parse_url(url: str) -> Address:
@@ -95,18 +102,38 @@ def parse_url(url: str) -> Address:
     CallerError
         If it is not of the form ``zk://host:port[,host:port...][/chroot]``.
     """
-    hosts, _, chroot = url.removeprefix(SCHEME).partition("/")
+    is_plaintext = url.startswith(PLAINTEXT_SCHEME)
+    hosts, _, chroot = url.removeprefix(PLAINTEXT_SCHEME).removeprefix(SCHEME).partition("/")
     parts = [part.rpartition(":") for part in hosts.split(",")]
     well_formed = all(host and port.isdigit() and 0 < int(port) < 65536 for host, _, port in parts)
-    if not url.startswith(SCHEME) or not well_formed:
+    if not url.startswith((SCHEME, PLAINTEXT_SCHEME)) or not well_formed:
         raise CallerError(f"{url!r} is no cluster address: write zk://host:port[,host:port...][/chroot]")
-    return Address(hosts, "/" + chroot.strip("/") if chroot.strip("/") else CHROOT)
+    return Address(hosts, "/" + chroot.strip("/") if chroot.strip("/") else CHROOT, is_plaintext)
+
+
+def tls_arguments(address: Address, tls: Tls | None) -> dict[str, Any]:
+    """Return what kazoo needs to reach `address`: TLS beyond loopback, unless the URL says that plaintext will do.
+
+    Raises
+    ------
+    CallerError
+        If the address is on another machine and there is no certificate to show: digest auth sends its password in clear.
+    """
+    if address.is_local or address.is_plaintext:
+        return {}
+    if tls is None:
+        raise CallerError(
+            f"{address} is on another machine, and without TLS the password would cross the network in clear: give a "
+            f"certificate, key and authority, or write {PLAINTEXT_SCHEME}... if you trust the network"
+        )
+    files = {"certfile": str(tls.certificate), "keyfile": str(tls.key), "ca": str(tls.authority)}
+    return {"use_ssl": True, "verify_certs": True, **files}
 
 
 class Session:
     """A connected, authenticated session. Use as a context manager, or call :meth:`close`."""
 
-    def __init__(self, url: str, secret: bytes, *, timeout_s: float = SESSION_TIMEOUT_S) -> None:
+    def __init__(self, url: str, secret: bytes, *, timeout_s: float = SESSION_TIMEOUT_S, tls: Tls | None = None) -> None:
         self.address = parse_url(url)
         key = derive(secret, Plane.COORDINATION).hex()
         self._acl = [make_digest_acl("muskox", key, all=True)]
@@ -118,6 +145,7 @@ class Session:
             default_acl=self._acl,
             connection_retry=KazooRetry(**retry),
             command_retry=KazooRetry(**retry, ignore_expire=True),
+            **tls_arguments(self.address, tls),
         )
         self._listeners: list[Callable[[str], None]] = []
         self._client.add_listener(self._on_state)

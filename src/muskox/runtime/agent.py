@@ -23,6 +23,7 @@ from muskox.coordination import (
     Config,
     Plane,
     Session,
+    Tls,
     derive,
     found_cluster,
     layout,
@@ -37,7 +38,7 @@ from muskox.runtime.guard import KeeperGuard
 from muskox.runtime.job_agent import JobAgent, NodeContext
 from muskox.runtime.pool import start_forkserver
 from muskox.runtime.progress import ProgressLog, stream_schema
-from muskox.store import BlobStore, Plugins, ShardEntry, StoreClient, StoreServer, Stream, Tls, open_dataset
+from muskox.store import BlobStore, Plugins, ShardEntry, StoreClient, StoreServer, Stream, open_dataset
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ class Node:
         self._config = Config(layout.ConfigRecord())
         self._fingerprint = numeric_fingerprint()
         incarnation = uuid.uuid4().hex
-        self._session = Session(options.url, options.secret, timeout_s=options.session_timeout_s)
+        self._session = Session(options.url, options.secret, timeout_s=options.session_timeout_s, tls=options.tls)
         self._guard = KeeperGuard(Path(options.keeper_file)) if options.keeper_file else None
         if self._guard is not None:
             self._session.on_state(self._guard.on_state)
