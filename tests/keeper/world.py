@@ -77,6 +77,14 @@ class World:
         self.tell(TransactionsSynced(self.machine.zxid if zxid is None else zxid))
 
     def wait(self, ms: int) -> None:
+        """Let time pass a bucket at a step, as it does for a server that runs."""
+        end_ms = self.steady_ms + ms
+        while self.steady_ms < end_ms:
+            self.steady_ms = min(self.steady_ms + SETTINGS.bucket_ms, end_ms)
+            self.tell(TimePassed())
+
+    def stand_still(self, ms: int) -> None:
+        """Let time pass unnoticed, as for a server that is stopped."""
         self.steady_ms += ms
         self.tell(TimePassed())
 

@@ -4,7 +4,7 @@ from raw import OPEN, connect_request, request
 from world import World, replayed
 
 from muskox.keeper.machine.events import ConnectionOpened, FramesArrived, OutputDrained
-from muskox.keeper.machine.machine import OUTPUT_BYTES_AT_ONCE_MAX, REQUESTS_WAITING_MAX
+from muskox.keeper.machine.machine import OUTPUT_BYTES_AT_ONCE_MAX, REQUESTS_WAITING_MAX, WAITING_BYTES_MAX
 from muskox.keeper.wire.jute import codec
 from muskox.keeper.wire.opcodes import ErrorCode, EventType, OpCode
 from muskox.keeper.wire.records import (
@@ -125,6 +125,18 @@ def test_a_session_that_is_silent_expires_with_its_ephemerals_and_one_that_pings
     assert isinstance(world.log()[-1].txn, CloseSessionTxn)
 
 
+def test_a_standstill_of_the_server_ends_no_session() -> None:
+    world = World()
+    world.open(1, timeout_ms=5_000)
+    world.open(2)
+    world.stand_still(60_000)
+    assert world.closed == []
+    world.wait(4_900)
+    assert world.closed == []
+    world.wait(300)
+    assert world.closed == [1]
+
+
 def test_timeouts_are_clamped() -> None:
     world = World()
     for number, (wanted, granted) in enumerate([(1, 1_000), (5_000, 5_000), (10**9, 40_000)], 1):
@@ -179,6 +191,19 @@ def test_a_client_with_too_much_in_line_is_not_read_from_until_it_has_caught_up(
     world.sync()
     assert not world.is_paused
     assert len(world.take(1)) == REQUESTS_WAITING_MAX + 2
+
+
+def test_a_client_that_writes_more_than_the_disk_takes_is_not_read_from() -> None:
+    world = World(syncs=False)
+    world.open(1)
+    world.sync()
+    for _ in range(WAITING_BYTES_MAX // 1_000_000):
+        world.put(1, OpCode.CREATE, CreateRequest("/a", bytes(1_000_000), OPEN, 0))
+        assert not world.is_paused
+    world.put(1, OpCode.CREATE, CreateRequest("/a", bytes(1_000_000), OPEN, 0))
+    assert world.is_paused
+    world.sync()
+    assert not world.is_paused
 
 
 def test_answers_stop_when_too_many_bytes_have_not_left() -> None:

@@ -390,3 +390,35 @@ def test_the_same_requests_get_the_same_answers(name: str, both: tuple[Witness, 
     ours, theirs = (witness.tell(SCRIPTS[name]) for witness in both)
     for step, mine, apaches in zip(SCRIPTS[name], ours, theirs, strict=True):
         assert mine == apaches, step
+
+
+def test_connecting_is_answered_alike(both: tuple[Witness, Witness]) -> None:
+    told = []
+    for witness in both:
+        answers: list[Any] = []
+        for timeout_ms in (-1, 0, 1, 4_000, 5_555, 10_000_000):
+            with RawClient(witness.port) as client:
+                answers.append(without_session(client.connect(timeout_ms=timeout_ms)))
+                with RawClient(witness.port) as again:
+                    answers.append(without_session(again.connect(session_id=client.session_id, password=client.password)))
+                    answers.append(client.receive())
+                    with RawClient(witness.port) as wrong:
+                        answers.append(without_session(wrong.connect(session_id=client.session_id, password=b"wrong")))
+                        answers.append(wrong.receive())
+                    answers.append(again.receive())
+                witness.end_session(client)
+        with RawClient(witness.port) as client:
+            answers.append(without_session(client.connect(session_id=12345, password=bytes(16))))
+        with RawClient(witness.port) as client:
+            answers.append(client.connect(last_zxid=1 << 50))
+        told.append(answers)
+    assert told[0] == told[1]
+
+
+def without_session(answer: Any) -> Any:
+    """Return a connect response and its size, without what differs from session to session."""
+    if answer is None:
+        return None
+    response, size = answer
+    is_refusal = response.session_id == 0
+    return response.timeout_ms, response.protocol_version, is_refusal, is_refusal and response.password, size

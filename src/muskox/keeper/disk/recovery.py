@@ -15,7 +15,7 @@ from muskox.errors import Corrupt, PeerError
 from muskox.keeper.disk.entries import FILE_HEAD_BYTES, Bytes, Scan, Verdict
 from muskox.keeper.disk.log import sync_folder
 from muskox.keeper.disk.names import LOG, SNAPSHOT, DatedFile, folder_of, list_files
-from muskox.keeper.disk.snapshot import decode_snapshot, write_snapshot
+from muskox.keeper.disk.snapshot import DRAFT_SUFFIX, decode_snapshot, write_snapshot
 from muskox.keeper.machine.database import Database
 from muskox.keeper.machine.tree import new_tree
 
@@ -41,7 +41,12 @@ def recover(data_dir: Path) -> Recovered:
         If the files cannot be read or written.
     """
     folder = folder_of(data_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        sync_folder(data_dir)
+        sync_folder(data_dir.parent)
+    for draft in folder.glob("*" + DRAFT_SUFFIX):
+        draft.unlink()
     notes: list[str] = []
     logs = list_files(folder, LOG)
     database = load_snapshot(list_files(folder, SNAPSHOT), notes)

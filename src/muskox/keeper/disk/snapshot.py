@@ -29,6 +29,7 @@ COUNT = Struct(">i")
 SEAL_PATH = b"\0\0\0\x01/"
 SEAL = Struct(">q5s")
 OPEN_ACL_NUMBER = -1  # what Apache calls the ACL that is open to all
+DRAFT_SUFFIX = ".draft"
 PART_BYTES = 1 << 16  # how much is encoded before it is written
 
 
@@ -82,7 +83,7 @@ def write_snapshot(folder: Path, image: Image) -> Path:
         If the disk refuses; no file with a snapshot's name is left then.
     """
     path = snapshot_path(folder, image.zxid)
-    draft = path.with_name(path.name + ".draft")
+    draft = path.with_name(path.name + DRAFT_SUFFIX)
     try:
         with draft.open("wb") as file:
             for part in encode_snapshot(image):

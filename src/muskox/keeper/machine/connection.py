@@ -23,11 +23,15 @@ class ReadWaiting(NamedTuple):
     type: int
     frame: bytes
 
+    @property
+    def size(self) -> int:
+        return len(self.frame)
+
 
 class WriteInFlight:
     """A transaction on its way to the disk, with the reply that its connection gets once it is there."""
 
-    __slots__ = ("changes", "connection", "digest", "header", "is_applied", "reply", "txn")
+    __slots__ = ("changes", "connection", "digest", "header", "is_applied", "reply", "size", "txn")
 
     def __init__(self, header: TxnHeader, txn: Txn, changes: list[Change], connection: int, reply: bytes, digest: int) -> None:
         self.header = header
@@ -36,6 +40,7 @@ class WriteInFlight:
         self.connection = connection  # 0 if nobody waits for the reply
         self.reply = reply
         self.digest = digest  # of the tree once this is applied
+        self.size = 0  # of the request
         self.is_applied = False
 
 
@@ -52,6 +57,7 @@ class Connection:
         "session_id",
         "timeout_ms",
         "waiting",
+        "waiting_bytes",
     )
 
     def __init__(self, number: int, address: str) -> None:
@@ -61,9 +67,19 @@ class Connection:
         self.timeout_ms = 0
         self.identities: tuple[Id, ...] = (Id("ip", address),)
         self.waiting: deque[ReadWaiting | WriteInFlight] = deque()
+        self.waiting_bytes = 0
         self.backlog: list[bytes] = []  # frames that came while the session was being opened
         self.is_blocked = False  # too much was sent that has not left yet
         self.is_paused = False  # the shell was told to read nothing more
+
+    def wait(self, item: ReadWaiting | WriteInFlight) -> None:
+        """Put a request in line."""
+        self.waiting.append(item)
+        self.waiting_bytes += item.size
+
+    def next_waiting(self) -> None:
+        """Take the first out of the line: it has been answered."""
+        self.waiting_bytes -= self.waiting.popleft().size
 
     def prove(self, identity: Id) -> None:
         if identity not in self.identities:

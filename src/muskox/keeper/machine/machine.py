@@ -16,9 +16,7 @@ from muskox.keeper.machine.database import Database, Image
 from muskox.keeper.machine.effects import draft
 from muskox.keeper.machine.events import (
     Action,
-    AppendTransactions,
     AwaitDrain,
-    CloseConnection,
     ConnectionLost,
     ConnectionOpened,
     Event,
@@ -27,10 +25,10 @@ from muskox.keeper.machine.events import (
     OutputDrained,
     PauseReading,
     ResumeReading,
-    Send,
     TimePassed,
     TransactionsSynced,
 )
+from muskox.keeper.machine.outbox import Outbox
 from muskox.keeper.machine.prepare import WRITES, close_session, prepare
 from muskox.keeper.machine.reads import Reads
 from muskox.keeper.machine.replies import data_reply, reply, welcome
@@ -58,7 +56,10 @@ OPEN = Phase.OPEN
 # A connection with more requests in line, or more bytes in one answer, is not read from until it has caught up: memory is
 # bounded by what one read of a socket can ask for.
 REQUESTS_WAITING_MAX = 2_000
+WAITING_BYTES_MAX = 4 << 20
 OUTPUT_BYTES_AT_ONCE_MAX = 1 << 20
+# Time passes a bucket at a step. If a step is this much longer, the server was stopped, and could hear nobody's pings.
+STANDSTILL_BUCKETS = 10
 
 
 class Settings(NamedTuple):
@@ -83,14 +84,13 @@ class Machine:
             if not self.sessions.is_alive(session_id):
                 self.sessions.track(session_id, settings.timeout_ms_min, now.steady_ms)  # nobody knows it: it will expire
         self.zxid = database.zxid  # of the last prepared transaction; database.zxid is the last applied one
+        self.looked_ms = now.steady_ms
         self.connections: dict[int, Connection] = {}
         self.attached: dict[int, int] = {}  # session id -> the number of its live connection
         self.in_flight: deque[WriteInFlight] = deque()
         self.watches = Watches()
         self.reads = Reads(database.tree, self.watches, self.notify)
-        self.out: dict[int, list[bytes]] = {}
-        self.entries: list[bytes] = []
-        self.orders: list[Action] = []
+        self.outbox = Outbox()
 
     def handle(self, event: Event, now: Instant) -> list[Action]:
         """Take one event in and return what the shell must do, in order."""
@@ -110,7 +110,7 @@ class Machine:
                 self.forget_connection(number)
             case _:
                 assert_never(event)
-        return self.take_orders(zxid_before)
+        return self.outbox.take(zxid_before + 1, self.zxid)
 
     def image(self) -> Image:
         """Return what a snapshot holds now."""
@@ -118,30 +118,16 @@ class Machine:
 
     # What leaves
 
-    def take_orders(self, zxid_before: int) -> list[Action]:
-        actions: list[Action] = []
-        if self.entries:
-            actions.append(AppendTransactions(zxid_before + 1, self.zxid, self.entries))
-            self.entries = []
-        if self.out:
-            for number, parts in self.out.items():
-                actions.append(Send(number, b"".join(parts)))
-            self.out = {}
-        if self.orders:
-            actions.extend(self.orders)
-            self.orders = []
-        return actions
-
     def send(self, number: int, data: bytes) -> None:
         if number in self.connections:
-            self.out.setdefault(number, []).append(data)
+            self.outbox.parts_for(number).append(data)
 
     def notify(self, number: int, body: bytes) -> None:
         self.send(number, frame(body))
 
     def close(self, connection: Connection) -> None:
         """Send what is ordered, then close; the session lives on until it is closed or expires."""
-        self.orders.append(CloseConnection(connection.number))
+        self.outbox.close(connection.number)
         self.forget_connection(connection.number)
 
     def forget_connection(self, number: int) -> None:
@@ -152,21 +138,21 @@ class Machine:
         if self.attached.get(connection.session_id) == number:
             del self.attached[connection.session_id]
         connection.phase = Phase.CLOSING
-        if number in self.out:
-            # Its last words must leave before the order to close it.
-            self.orders.insert(0, Send(number, b"".join(self.out.pop(number))))
         del self.connections[number]
 
     def regulate(self, connection: Connection) -> None:
         """Stop or go on reading, by how much of this connection waits."""
         must_pause = (
-            connection.phase is Phase.OPENING or connection.is_blocked or len(connection.waiting) > REQUESTS_WAITING_MAX
+            connection.phase is Phase.OPENING
+            or connection.is_blocked
+            or len(connection.waiting) > REQUESTS_WAITING_MAX
+            or connection.waiting_bytes > WAITING_BYTES_MAX
         )
         if must_pause == connection.is_paused or connection.phase is Phase.CLOSING:
             return
         connection.is_paused = must_pause
         order = PauseReading(connection.number) if must_pause else ResumeReading(connection.number)
-        self.orders.append(order)
+        self.outbox.orders.append(order)
 
     # What comes
 
@@ -196,7 +182,7 @@ class Machine:
         PeerError
             If a frame has no header.
         """
-        parts: list[bytes] = self.out.setdefault(connection.number, [])
+        parts = self.outbox.parts_for(connection.number)
         waiting = connection.waiting
         size = 0
         for data in frames:
@@ -211,7 +197,7 @@ class Machine:
                 if kind == AUTH or kind not in self.reads.answers:
                     self.special(connection, xid, kind, data)
                 else:
-                    waiting.append(ReadWaiting(xid, kind, data))
+                    connection.wait(ReadWaiting(xid, kind, data))
             else:
                 answer = data_reply(self.database.tree, self.database.zxid, xid, data) if kind == GET_DATA else None
                 if answer is None:
@@ -222,13 +208,11 @@ class Machine:
                     self.block(connection)
             if connection.phase is not OPEN:
                 break
-        if not parts and self.out.get(connection.number) is parts:
-            del self.out[connection.number]
 
     def block(self, connection: Connection) -> None:
         if not connection.is_blocked:
             connection.is_blocked = True
-            self.orders.append(AwaitDrain(connection.number))
+            self.outbox.orders.append(AwaitDrain(connection.number))
 
     def output_drained(self, number: int) -> None:
         connection = self.connections.get(number)
@@ -283,7 +267,8 @@ class Machine:
         if kind == CLOSE_SESSION:
             self.sessions.forget(connection.session_id)
         in_flight = self.log(header, txn, connection.number, reply(xid, header.zxid, code, body))
-        connection.waiting.append(in_flight)
+        in_flight.size = len(data)
+        connection.wait(in_flight)
 
     def log(self, header: TxnHeader, txn: Txn, number: int, reply: bytes) -> WriteInFlight:
         """Order the drafted transaction to the log; it takes a zxid even if it is a refusal."""
@@ -291,7 +276,7 @@ class Machine:
             header = header._replace(type=OpCode.ERROR)
         self.zxid = header.zxid
         digest = self.database.digest
-        self.entries.append(encode_entry(header, txn, digest))
+        self.outbox.entries.append(encode_entry(header, txn, digest))
         in_flight = WriteInFlight(header, txn, self.database.overlay.finish(), number, reply, digest)
         self.in_flight.append(in_flight)
         return in_flight
@@ -339,7 +324,7 @@ class Machine:
                 return
             else:
                 answer = self.read(connection, first.xid, first.type, first.frame)
-            waiting.popleft()
+            connection.next_waiting()
             self.send(connection.number, answer)
             size += len(answer)
             if size > OUTPUT_BYTES_AT_ONCE_MAX:
@@ -409,6 +394,12 @@ class Machine:
             self.close(connection)
 
     def expire_sessions(self, now: Instant) -> None:
+        """End the sessions whose time has run out; time in which this server stood still counts for none of them."""
+        late_ms = now.steady_ms - self.looked_ms
+        self.looked_ms = now.steady_ms
+        if late_ms > STANDSTILL_BUCKETS * self.settings.bucket_ms:
+            self.sessions.postpone(late_ms)
+            return
         for session_id in self.sessions.expired(now.steady_ms):
             self.sessions.forget(session_id)
             header = TxnHeader(session_id, 0, self.zxid + 1, now.wall_ms, CLOSE_SESSION)
