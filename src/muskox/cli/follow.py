@@ -124,14 +124,19 @@ class JobScreen:
         yield Group(title, *curve, line, *self._events[-EVENTS_SHOWN:], *footer)
 
 
-def follow(cluster: "Cluster", job_id: str, shown: JobScreen, on_report: OnReport | None = None) -> dict[str, Any]:
-    """Draw `shown` until the job is over, and return its record. Ctrl-C is raised as KeyboardInterrupt; the job goes on."""
+def follow(cluster: "Cluster", job_id: str, shown: JobScreen | None, on_report: OnReport | None = None) -> dict[str, Any]:
+    """Draw `shown`, if given, until the job is over, and return its record.
+
+    Ctrl-C is raised as KeyboardInterrupt; the job goes on.
+    """
     follower = Follower(cluster, job_id)
     console = screen.progress()
     try:
+        if shown is None:
+            return _drain(follower, JobScreen(""), on_report)
         if not console.is_terminal:
             return _plain(follower, shown, on_report)
-        with Live(shown, console=console, refresh_per_second=1 / DRAW_S):
+        with Live(shown, console=console, refresh_per_second=1 / DRAW_S, redirect_stdout=False):
             return _drain(follower, shown, on_report)
     finally:
         follower.stop()

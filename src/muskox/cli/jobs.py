@@ -62,8 +62,9 @@ def watch(cluster: "Cluster", record: dict[str, Any], json_: bool, rounds_max: i
         screen.print_json_line(line)
 
     try:
-        shown = JobScreen(f"{what} on {record['dataset']}, job {record['id']}", rounds_max)
-        return follow(cluster, record["id"], shown, print_round if json_ else None)
+        if json_:
+            return follow(cluster, record["id"], None, print_round)
+        return follow(cluster, record["id"], JobScreen(f"{what} on {record['dataset']}, job {record['id']}", rounds_max))
     except KeyboardInterrupt:
         raise detached(record["id"]) from None
 

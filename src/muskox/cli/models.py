@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -166,10 +166,13 @@ def serve(  # typer: an option is a parameter
     screen.say(f"{model} ({digest(record)[:12]}) is served at {url}; Ctrl-C ends it")
     if api_key_file is None:
         screen.say(f"key: {key}")
-    row = ", ".join(f'"{name}": ...' for name in record["encoder"]["columns"]["names"][:3])
-    shown = "$(cat " + str(api_key_file) + ")" if api_key_file else key
-    screen.say(f"try: curl {url}/predict -H 'Authorization: Bearer {shown}' -d '[{{{row}}}]'")
-    run(make_app(record, key), listener)
+    columns = record["encoder"]["columns"]
+    listed = ", ".join(f"{name} {kind}" for name, kind in zip(columns["names"], columns["kinds"], strict=True))
+    screen.say(f"a row may have: {listed}")
+    shown = f"$(cat {api_key_file})" if api_key_file else key
+    screen.say(f"try: curl {url}/predict -H \"Authorization: Bearer {shown}\" -d '[{{}}]'")
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
+        run(make_app(record, key), listener)
 
 
 def read_key(path: Path) -> str:
