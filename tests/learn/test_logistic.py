@@ -124,6 +124,11 @@ def test_it_keeps_the_contracts_of_a_program() -> None:
     assert resolve(unpack(pack(reference(program)))) == program
 
 
+def test_a_number_is_the_same_parameter_as_int_or_float() -> None:
+    table = rows_of((1.0, True, 3), (1.0, False, 1), (-1.0, True, 1), (-1.0, False, 3))
+    assert digest(train(table, C=1, tol=0)) == digest(train(table, C=1.0, tol=0.0))
+
+
 def test_reports_are_finite_and_the_loss_falls() -> None:
     reports: list[Any] = []
     program = LogisticProgram("late")

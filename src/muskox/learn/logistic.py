@@ -68,7 +68,8 @@ class LogisticProgram:
 
     def parameters(self) -> Record:
         lists = {"features": None if self.features is None else list(self.features), "categorical": list(self.categorical)}
-        return {**asdict(self), **lists}
+        rate = None if self.learning_rate is None else float(self.learning_rate)
+        return {**asdict(self), **lists, "C": float(self.C), "tol": float(self.tol), "learning_rate": rate}  # C=1 is C=1.0
 
     @classmethod
     def from_parameters(cls, parameters: Record) -> Program:
