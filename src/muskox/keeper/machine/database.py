@@ -11,7 +11,7 @@ from muskox.keeper.machine.overlay import Overlay
 from muskox.keeper.machine.tree import Change, Tree
 from muskox.keeper.wire.transactions import DIGEST_VERSION, CloseSessionTxn, CreateSessionTxn, Entry, Txn, TxnHeader
 
-LONG_SPAN = 1 << 64
+LONG_HALF = 1 << 63
 
 
 class Image(NamedTuple):
@@ -60,7 +60,10 @@ class Database:
     @property
     def digest(self) -> int:
         """The digest of the tree to be, as a Java long."""
-        return (self.overlay.digest + LONG_SPAN // 2) % LONG_SPAN - LONG_SPAN // 2
+        digest = self.overlay.digest
+        if -LONG_HALF <= digest < LONG_HALF:
+            return digest
+        return (digest + LONG_HALF) % (2 * LONG_HALF) - LONG_HALF
 
     def image(self) -> Image:
         """Return the database as it stands: one copy of a dict, since znodes never change."""

@@ -313,6 +313,7 @@ class Machine:
     def drain(self, connection: Connection) -> None:
         """Answer what stands in line, up to the first write that is not durable yet."""
         waiting = connection.waiting
+        parts = self.outbox.parts_for(connection.number)
         size = 0
         while waiting and connection.phase is OPEN:
             first = waiting[0]
@@ -325,7 +326,7 @@ class Machine:
             else:
                 answer = self.read(connection, first.xid, first.type, first.frame)
             connection.next_waiting()
-            self.send(connection.number, answer)
+            parts.append(answer)
             size += len(answer)
             if size > OUTPUT_BYTES_AT_ONCE_MAX:
                 self.block(connection)

@@ -165,7 +165,10 @@ class Codec(Generic[R]):
         PeerError
             If the bytes are no such record.
         """
-        return self.decode_from(data, at)[0]
+        try:
+            return self.read(data, at)[0]
+        except error as short:
+            raise self.too_short(data, at, short) from short
 
     def decode_from(self, data: bytes, at: int = 0) -> tuple[R, int]:
         """Return the record at byte `at` of `data`, and where it ends.
@@ -178,7 +181,10 @@ class Codec(Generic[R]):
         try:
             return self.read(data, at)
         except error as short:
-            raise PeerError(f"{len(data)} bytes hold no {self.record.__name__} at byte {at}: {short}") from short
+            raise self.too_short(data, at, short) from short
+
+    def too_short(self, data: bytes, at: int, short: error) -> PeerError:
+        return PeerError(f"{len(data)} bytes hold no {self.record.__name__} at byte {at}: {short}")
 
     def encode(self, record: R) -> bytes:
         out: list[bytes] = []

@@ -159,7 +159,7 @@ def encode_entry(header: TxnHeader, txn: Txn, tree_digest: int) -> bytes:
     out: list[bytes] = []
     HEADER.write(header, out)
     codec(type(txn)).write(txn, out)
-    out.append(DIGEST.encode(TxnDigest(DIGEST_VERSION, tree_digest)))
+    DIGEST.write(TxnDigest(DIGEST_VERSION, tree_digest), out)
     return b"".join(out)
 
 
