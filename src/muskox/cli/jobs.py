@@ -36,7 +36,10 @@ def jobs(  # typer: an option is a parameter
         record = cluster.job(job_id)
         if follow_ and record["state"] in ("waiting", "running"):
             record = watch(cluster, record, json_)
-    show(record, json_)
+    if follow_ and json_:
+        screen.print_json_line(record)
+    else:
+        show(record, json_)
     if follow_:
         require_done(record)
 
