@@ -14,7 +14,7 @@ from muskox.errors import Corrupt, PeerError
 from muskox.keeper.disk.log import sync_folder
 from muskox.keeper.disk.names import snapshot_path
 from muskox.keeper.machine.database import Database, Image
-from muskox.keeper.machine.node import OPEN_ACL, Node, new_node
+from muskox.keeper.machine.node import OPEN_ACL, Node, split_owner, wrap_int
 from muskox.keeper.machine.paths import ROOT, parent_of
 from muskox.keeper.machine.tree import Tree
 from muskox.keeper.wire.jute import Buffer, Codec, Int, Long, Text, codec
@@ -242,7 +242,8 @@ class Decoder:
 
 
 def make_node(record: NodeRecord, acl: AclList, child_count: int) -> Node:
-    node = new_node(record.data, acl, record.owner, record.czxid, record.ctime)
-    return node._replace(
-        mzxid=record.mzxid, mtime=record.mtime, version=record.version, aversion=record.aversion
-    ).with_children(record.creates, child_count, record.pzxid)
+    _, data, _, czxid, mzxid, ctime, mtime, version, creates, aversion, stored_owner, pzxid = record
+    owner, mark = split_owner(stored_owner)
+    size = 0 if data is None else len(data)
+    cversion = wrap_int(creates * 2 - child_count)
+    return Node(czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, size, child_count, pzxid, data, acl, mark)

@@ -7,7 +7,7 @@ the tree changes, so that transactions meet their own effects: a create of what 
 from typing import assert_never
 
 from muskox.errors import PeerError
-from muskox.keeper.machine.node import CONTAINER_OWNER, new_node, wrap_int
+from muskox.keeper.machine.node import CONTAINER_OWNER, TTL_SHIFT, new_node, wrap_int
 from muskox.keeper.machine.overlay import Overlay
 from muskox.keeper.machine.paths import parent_of
 from muskox.keeper.wire.opcodes import EventType, OpCode
@@ -27,8 +27,6 @@ from muskox.keeper.wire.transactions import (
     TxnHeader,
     codec_of,
 )
-
-TTL_MARK = -(1 << 56)  # 0xff in the first byte of a stored owner: the rest is a time to live in milliseconds
 
 # Looked up once: in the hot path, a look at an Enum's member costs as much as everything else about it.
 DATA_CHANGED = EventType.DATA_CHANGED
@@ -74,7 +72,7 @@ def owner_of(header: TxnHeader, txn: Creation) -> int:
         case CreateContainerTxn():
             return CONTAINER_OWNER
         case CreateTtlTxn():
-            return TTL_MARK | txn.ttl_ms
+            return -1 << TTL_SHIFT | txn.ttl_ms
 
 
 def create(overlay: Overlay, header: TxnHeader, txn: Creation) -> None:

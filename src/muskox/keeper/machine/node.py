@@ -13,6 +13,7 @@ OPEN_ACL: AclList = (Acl(31, Id("world", "anyone")),)
 READ_ONLY_ACL: AclList = (Acl(1, Id("world", "anyone")),)
 
 CONTAINER_OWNER = -(1 << 63)  # the owner that marks a container
+TTL_SHIFT = 56  # a stored owner with 0xff above this bit is a time to live in milliseconds
 INT_SPAN = 1 << 32
 
 STAT = Struct(">qqqqiiiqiiq")
@@ -75,9 +76,17 @@ class Node(NamedTuple):
 def new_node(data: bytes | None, acl: AclList, owner: int, zxid: int, time_ms: int) -> Node:
     """Return a znode as it is just after its creation; `owner` is the stored one."""
     size = 0 if data is None else len(data)
-    # No session id has the top bit, so an owner below 0 marks a container or a TTL.
-    session, mark = (owner, 0) if owner >= 0 else (0, owner)
+    session, mark = split_owner(owner)
     return Node(zxid, zxid, time_ms, time_ms, 0, 0, 0, session, size, 0, zxid, data, acl, mark)
+
+
+def split_owner(stored: int) -> tuple[int, int]:
+    """Return owner and mark of a stored owner.
+
+    A container's is the least number there is, a TTL's has 0xff in its first byte; any other is a session, even below 0.
+    """
+    is_marked = stored == CONTAINER_OWNER or stored >> TTL_SHIFT == -1
+    return (0, stored) if is_marked else (stored, 0)
 
 
 def wrap_int(value: int) -> int:
