@@ -1,6 +1,7 @@
 """The keeper beside Apache ZooKeeper: the same requests, the same answers; and each goes on from the other's files."""
 
 from collections.abc import Iterator
+from random import Random
 from struct import unpack_from
 from typing import Any
 
@@ -389,6 +390,48 @@ def both() -> Iterator[tuple[Witness, Witness]]:
 def test_the_same_requests_get_the_same_answers(name: str, both: tuple[Witness, Witness]) -> None:
     ours, theirs = (witness.tell(SCRIPTS[name]) for witness in both)
     for step, mine, apaches in zip(SCRIPTS[name], ours, theirs, strict=True):
+        assert mine == apaches, step
+
+
+def random_script(seed: int, count: int) -> list[Step]:
+    """Return requests of two clients to a few paths, so that they meet each other's effects."""
+    rng = Random(seed)
+    top = f"/r{seed}"
+    paths = [top, *(f"{top}/{name}" for name in ("a", "b", "a/x", "a/y", "b/s-", "a/x/deep"))]
+    versions = [-1, -1, -1, 0, 1, 2]
+
+    def change() -> tuple[int, Any]:
+        path = rng.choice(paths)
+        return rng.choice(
+            [
+                (OpCode.CREATE, CreateRequest(path, rng.choice([None, b"", b"data"]), OPEN, rng.choice([0, 0, 0, 1, 2, 3]))),
+                (OpCode.DELETE, PathVersion(path, rng.choice(versions))),
+                (OpCode.SET_DATA, SetDataRequest(path, b"x" * rng.randrange(9), rng.choice(versions))),
+            ]
+        )
+
+    def step() -> Step:
+        who, path = rng.randrange(2), rng.choice(paths)
+        kind = rng.randrange(10)
+        if kind < 5:
+            return who, *change()
+        if kind < 6:
+            checks = [(OpCode.CHECK, PathVersion(path, rng.choice(versions)))] * rng.randrange(2)
+            return multi(*checks, *(change() for _ in range(rng.randrange(4))), who=who)
+        if kind < 7:
+            return set_acl(path, rng.choice([OPEN, (READER,), (USER, READER)]), rng.choice(versions), who)
+        if kind < 8:
+            return get_acl(path, who)
+        return look(rng.choice([EXISTS, GET, CHILDREN, CHILDREN2]), path, watch=rng.random() < 0.5, who=who)
+
+    return [create(top), *(step() for _ in range(count))]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_requests_get_the_same_answers(seed: int, both: tuple[Witness, Witness]) -> None:
+    script = random_script(seed, 200)
+    ours, theirs = (witness.tell(script) for witness in both)
+    for step, mine, apaches in zip(script, ours, theirs, strict=True):
         assert mine == apaches, step
 
 

@@ -2,11 +2,14 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from muskox.errors import Unavailable
 
 LOCK_NAME = "keeper.lock"
+TRIES = 15
+TRY_SECONDS = 0.02
 
 
 def lock_folder(data_dir: Path) -> int:
@@ -20,14 +23,22 @@ def lock_folder(data_dir: Path) -> int:
     data_dir.mkdir(parents=True, exist_ok=True)
     path = data_dir / LOCK_NAME
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not try_flock(handle):
         holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(handle)
-        raise Unavailable(
-            f"{data_dir} is in use by the keeper with pid {holder}; stop it first, or take another folder"
-        ) from error
+        raise Unavailable(f"{data_dir} is in use by the keeper with pid {holder}; stop it first, or take another folder")
     os.ftruncate(handle, 0)
     os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     return handle
+
+
+def try_flock(handle: int) -> bool:
+    """Take the lock; somebody who only looks whether it is free may hold it for a moment."""
+    for _ in range(TRIES):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(TRY_SECONDS)
+        else:
+            return True
+    return False

@@ -58,8 +58,9 @@ class TransactionLog:
         os.posix_fallocate(file, 0, self.allocated)
 
     def roll(self) -> None:
-        """Let the next append begin a new file."""
+        """Let the next append begin a new file, and give back what was preallocated of this one."""
         if self.file is not None:
+            os.ftruncate(self.file, self.end)
             os.close(self.file)
             self.file = None
 

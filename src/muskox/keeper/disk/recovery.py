@@ -109,15 +109,15 @@ def check_gap(log: DatedFile, before: int, zxid: int) -> None:
 
 
 def finish_tail(log: DatedFile, scan: Scan, notes: list[str]) -> None:
-    """Cut a torn tail off the last log, and make sure that what was replayed from it is on disk."""
+    """Cut a torn tail, or what was preallocated, off the last log; make sure that what was replayed from it is on disk."""
     if scan.end <= FILE_HEAD_BYTES:
         log.path.unlink()  # it holds nothing, and its name is the one that the next log needs
         sync_folder(log.path.parent)
         return
     handle = os.open(log.path, os.O_WRONLY | os.O_CLOEXEC)
     try:
+        os.ftruncate(handle, scan.end)
         if scan.verdict is Verdict.TORN:
-            os.ftruncate(handle, scan.end)
             notes.append(f"cut a torn write off {log.path.name} at byte {scan.end}; nothing in it was acknowledged")
         os.fsync(handle)
     finally:
