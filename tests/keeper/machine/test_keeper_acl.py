@@ -3,9 +3,8 @@
 import pytest
 
 from muskox.keeper.machine.acl import Refusal, check_acl, digest_identity, fix_acl, is_in_network, is_valid_id, mask_digests
-from muskox.keeper.machine.node import OPEN_ACL
 from muskox.keeper.wire.opcodes import ErrorCode, Permission
-from muskox.keeper.wire.records import Acl, Id
+from muskox.keeper.wire.records import OPEN_ACL, Acl, Id
 
 USER = digest_identity(b"u:p")
 HOME = Id("ip", "127.0.0.1")

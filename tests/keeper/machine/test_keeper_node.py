@@ -2,7 +2,8 @@
 
 import pytest
 
-from muskox.keeper.machine.node import CONTAINER_OWNER, OPEN_ACL, new_node, node_digest, split_owner, wrap_int
+from muskox.keeper.machine.node import CONTAINER_OWNER, new_node, node_digest, split_owner, wrap_int
+from muskox.keeper.wire.records import OPEN_ACL
 
 
 @pytest.mark.parametrize(

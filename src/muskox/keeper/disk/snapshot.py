@@ -14,11 +14,11 @@ from muskox.errors import Corrupt, PeerError
 from muskox.keeper.disk.log import sync_folder
 from muskox.keeper.disk.names import snapshot_path
 from muskox.keeper.machine.database import Database, Image
-from muskox.keeper.machine.node import OPEN_ACL, Node, split_owner, wrap_int
+from muskox.keeper.machine.node import Node, split_owner, wrap_int
 from muskox.keeper.machine.paths import ROOT, parent_of
 from muskox.keeper.machine.tree import Tree
 from muskox.keeper.wire.jute import Buffer, Codec, Int, Long, Text, codec
-from muskox.keeper.wire.records import AclList, Acls
+from muskox.keeper.wire.records import OPEN_ACL, AclList, Acls
 from muskox.keeper.wire.transactions import DIGEST_VERSION
 
 MAGIC = b"ZKSN"

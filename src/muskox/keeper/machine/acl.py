@@ -8,9 +8,8 @@ from base64 import b64encode
 from hashlib import sha1
 from typing import NamedTuple
 
-from muskox.keeper.machine.node import OPEN_ACL
 from muskox.keeper.wire.opcodes import ErrorCode, Permission
-from muskox.keeper.wire.records import Acl, AclList, Id
+from muskox.keeper.wire.records import OPEN_ACL, Acl, AclList, Id
 
 SUPER = "super"  # the scheme of an identity that may do everything
 IP_PART_MAX = 255

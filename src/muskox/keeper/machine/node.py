@@ -9,7 +9,6 @@ from zlib import crc32
 
 from muskox.keeper.wire.records import Acl, AclList, Id, Stat
 
-OPEN_ACL: AclList = (Acl(31, Id("world", "anyone")),)
 READ_ONLY_ACL: AclList = (Acl(1, Id("world", "anyone")),)
 
 CONTAINER_OWNER = -(1 << 63)  # the owner that marks a container

@@ -5,10 +5,10 @@ together would both pass. It owns the pending changes, the digest of the tree to
 ephemeral znodes; it never touches the tree before :meth:`settle`.
 """
 
-from muskox.keeper.machine.node import OPEN_ACL, Node, node_digest
+from muskox.keeper.machine.node import Node, node_digest
 from muskox.keeper.machine.tree import Change, Tree
 from muskox.keeper.wire.opcodes import EventType
-from muskox.keeper.wire.records import AclList
+from muskox.keeper.wire.records import OPEN_ACL, AclList
 
 ACLS_SHARED_MAX = 10_000  # sharing saves memory; past this many different ACLs it is begun anew
 

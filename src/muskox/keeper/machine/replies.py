@@ -2,12 +2,12 @@
 
 from struct import Struct
 
-from muskox.keeper.machine.node import OPEN_ACL, STAT
+from muskox.keeper.machine.node import STAT
 from muskox.keeper.machine.sessions import password_of
 from muskox.keeper.machine.tree import Tree
 from muskox.keeper.wire.frames import frame
 from muskox.keeper.wire.jute import encode
-from muskox.keeper.wire.records import ConnectResponse
+from muskox.keeper.wire.records import OPEN_ACL, ConnectResponse
 
 HEAD_BYTES = 16
 PATH_AT = 12  # in a request whose body begins with a path

@@ -5,9 +5,10 @@ It owns the znodes and who is whose child. It decides nothing and checks nothing
 
 from typing import NamedTuple
 
-from muskox.keeper.machine.node import OPEN_ACL, READ_ONLY_ACL, Node, new_node, node_digest
+from muskox.keeper.machine.node import READ_ONLY_ACL, Node, new_node, node_digest
 from muskox.keeper.machine.paths import CONFIG, QUOTA, ROOT, ZOOKEEPER, name_of, parent_of
 from muskox.keeper.wire.opcodes import EventType
+from muskox.keeper.wire.records import OPEN_ACL
 
 
 class Change(NamedTuple):
