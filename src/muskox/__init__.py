@@ -7,17 +7,14 @@ first used, so that ``import muskox`` and ``muskox --help`` stay fast.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from muskox.program import set_in_process
-
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from muskox.client import Cluster, connect, local, rounds
     from muskox.digest import digest
+    from muskox.engines import in_process_dataset
     from muskox.errors import CallerError, Corrupt, MuskoxError, PeerError, Unavailable
     from muskox.keeper import Keeper
     from muskox.learn import Encoder, LogisticRegression, distributed_gradient_descent
-    from muskox.program import ArrayPartition, Block, Done, Manifest, RoundReport, Runs, Shard
+    from muskox.program import Block, Done, Manifest, RoundReport, Shard
     from muskox.serve import distributed_parallel_inference
     from muskox.store import hash_partition
 
@@ -26,6 +23,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "client": ("Cluster", "connect", "local", "rounds"),
     "digest": ("digest",),
+    "engines": ("in_process_dataset",),
     "errors": ("CallerError", "Corrupt", "MuskoxError", "PeerError", "Unavailable"),
     "keeper": ("Keeper",),
     "learn": ("Encoder", "LogisticRegression", "distributed_gradient_descent"),
@@ -55,6 +53,7 @@ __all__ = [
     "distributed_gradient_descent",
     "distributed_parallel_inference",
     "hash_partition",
+    "in_process_dataset",
     "local",
     "rounds",
 ]
@@ -66,12 +65,3 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"muskox.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value
-
-
-def _in_process(table: "pa.Table", partition: "ArrayPartition") -> "Runs":
-    from muskox.engines import in_process_dataset
-
-    return in_process_dataset(table, partition)
-
-
-set_in_process(_in_process)

@@ -17,12 +17,14 @@ def numeric_fingerprint() -> str:
     from scipy.special import expit
 
     x = np.linspace(-40.0, 40.0, PROBES)
-    matrix = np.sin(np.arange(64 * 31, dtype=np.float64)).reshape(64, 31)
+    matrix = (np.arange(64 * 31, dtype=np.float64) * 0.7548776662466927 % 1.0 - 0.5).reshape(64, 31)
     results = (
         np.logaddexp(0.0, x),
         expit(x),
         np.einsum("ij,j->i", matrix, matrix[0], optimize=False),
         np.einsum("ij,i->j", matrix, matrix[:, 0], optimize=False),
+        np.einsum("ji,j->i", matrix, matrix[:, 0], optimize=False),
+        np.einsum("ji,i->j", matrix, matrix[0], optimize=False),
         np.bincount(np.arange(PROBES) % 7, weights=x),
         np.sqrt(np.abs(x)),
     )

@@ -20,6 +20,8 @@ from muskox.runtime.worker import worker_main
 OnMessage = Callable[["WorkerProcess", FromWorker, bytes], None]
 OnGone = Callable[["WorkerProcess"], None]
 
+PRELOADED = ["muskox.runtime.worker", "muskox.learn.logistic", "muskox.learn.model", "muskox.evaluate"]  # a fork has them
+
 
 def start_forkserver() -> ForkServerContext:
     """Start the process that workers are forked from; call before threads, gRPC and sockets exist."""
@@ -29,7 +31,7 @@ def start_forkserver() -> ForkServerContext:
     if hasattr(main, "__file__"):
         del main.__file__
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["muskox.runtime.worker", "muskox.learn", "muskox.evaluate"])
+    context.set_forkserver_preload(PRELOADED)
     multiprocessing.forkserver.ensure_running()
     return context
 
