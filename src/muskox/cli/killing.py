@@ -110,7 +110,8 @@ class Killer:
 
     def _strike(self, victim: Victim, report: "RoundReport") -> None:
         view = self.cluster.status()
-        if len(view["nodes"]) < self.nodes:
+        killed = {kill.pid for kill in self.kills}  # the dead count as members until their sessions have expired
+        if sum(node["pid"] not in killed for node in view["nodes"]) < self.nodes:
             return
         working = {worker["node"] for job in view["jobs"] for worker in job["workers"]}
         node = choose(view["nodes"], working, victim)

@@ -158,21 +158,21 @@ def serve(  # typer: an option is a parameter
     from muskox.serve import bind, endpoint_key, make_app
     from muskox.serve import serve as run
 
-    listener = bind("127.0.0.1", port)  # before anything slow: a port in use is told at once
-    with connected(dir_, zk, secret_file) as cluster:
-        record = cluster.model_record(model)
-        key = read_key(api_key_file) if api_key_file else endpoint_key(cluster.secret, model)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    screen.say(f"{model} ({digest(record)[:12]}) is served at {url}; Ctrl-C ends it")
-    if api_key_file is None:
-        screen.say(f"key: {key}")
-    columns = record["encoder"]["columns"]
-    listed = ", ".join(f"{name} {kind}" for name, kind in zip(columns["names"], columns["kinds"], strict=True))
-    screen.say(f"a row may have: {listed}")
-    shown = f"$(cat {api_key_file})" if api_key_file else key
-    screen.say(f"try: curl {url}/predict -H \"Authorization: Bearer {shown}\" -d '[{{}}]'")
-    with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
-        run(make_app(record, key), listener)
+    with bind("127.0.0.1", port) as listener:  # before anything slow: a port in use is told at once
+        with connected(dir_, zk, secret_file) as cluster:
+            record = cluster.model_record(model)
+            key = read_key(api_key_file) if api_key_file else endpoint_key(cluster.secret, model)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        screen.say(f"{model} ({digest(record)[:12]}) is served at {url}; Ctrl-C ends it")
+        if api_key_file is None:
+            screen.say(f"key: {key}")
+        columns = record["encoder"]["columns"]
+        listed = ", ".join(f"{name} {kind}" for name, kind in zip(columns["names"], columns["kinds"], strict=True))
+        screen.say(f"a row may have: {listed}")
+        shown = f"$(cat {api_key_file})" if api_key_file else key
+        screen.say(f"try: curl {url}/predict -H \"Authorization: Bearer {shown}\" -d '[{{}}]'")
+        with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
+            run(make_app(record, key), listener)
 
 
 def read_key(path: Path) -> str:
