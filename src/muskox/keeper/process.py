@@ -49,6 +49,7 @@ class Keeper:
     ...     client.start()
     ...     path = client.create("/hello", b"world")
     ...     client.stop()
+    ...     client.close()
     >>> path
     '/hello'
     """
