@@ -4,6 +4,7 @@ It needs Java and Apache's jars, as Debian's package `zookeeper` installs them; 
 sentence to skip with. Servers are stopped by their process number.
 """
 
+import atexit
 import contextlib
 import re
 import shutil
@@ -88,12 +89,17 @@ class Apache:
         words = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{JARS / 'zookeeper.jar'}"]
         words += [f"-D{key}={value}" for key, value in self.properties.items()]
         with (self.folder / "said").open("ab") as said:
+            atexit.register(self.kill)  # it must not outlive the tests, even if nobody stops it
             self.process = subprocess.Popen([*words, MAIN, str(config)], stdout=said, stderr=said, cwd=self.folder)
 
     def start(self) -> "Apache":
-        """Start it and wait until it serves."""
-        self.launch()
-        self.await_mode()
+        """Start it and wait until it serves; one that does not is stopped."""
+        try:
+            self.launch()
+            self.await_mode()
+        except BaseException:  # bulkhead: whatever went wrong, no server may outlive it
+            self.kill()
+            raise
         return self
 
     def await_mode(self) -> str:
@@ -121,6 +127,7 @@ class Apache:
             self.process.kill()
             self.process.wait()
         self.process = None
+        atexit.unregister(self.kill)
 
     def kill(self) -> None:
         """Kill it as ``kill -9`` does; its data stay."""
@@ -154,12 +161,17 @@ class Ensemble:
         return ",".join(server.hosts for server in self.servers)
 
     def start(self) -> "Ensemble":
-        for index, server in enumerate(self.servers):
-            server.data_dir.mkdir(parents=True, exist_ok=True)
-            (server.data_dir / "myid").write_text(f"{index + 1}\n", encoding="utf-8")
-            server.launch()
-        for server in self.servers:
-            server.await_mode()
+        """Start all and wait until each serves; if one does not, all are stopped."""
+        try:
+            for index, server in enumerate(self.servers):
+                server.data_dir.mkdir(parents=True, exist_ok=True)
+                (server.data_dir / "myid").write_text(f"{index + 1}\n", encoding="utf-8")
+                server.launch()
+            for server in self.servers:
+                server.await_mode()
+        except BaseException:  # bulkhead: whatever went wrong, no server may outlive it
+            self.stop()
+            raise
         return self
 
     def leader(self) -> int:
