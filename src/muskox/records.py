@@ -7,6 +7,7 @@ The bytes are a transport, not an identity: for identity take :func:`muskox.dige
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from muskox.errors import CallerError, PeerError
 Record = dict[str, Any]
 Array = NDArray[Any]
 
+ITEM_BYTES_MAX = 8  # of an array: long doubles differ from machine to machine
 SEPARATOR = "/"  # joins the names of nested records: {"a": {"b": 1}} is a/b
 
 
@@ -31,9 +33,57 @@ def pack(record: Mapping[str, Any]) -> bytes:
     """
     from safetensors.numpy import save
 
-    arrays, rest = split(record)
-    contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
-    return bytes(save(contiguous, metadata={"json": canonical_json(rest)}))
+    arrays, rest = split(normal(record))
+    return bytes(save(arrays, metadata={"json": canonical_json(rest)}))
+
+
+def normal(record: Mapping[str, Any]) -> Record:
+    """Return `record` exactly as ``unpack(pack(record))`` would: what a program goes on with, here and on any other machine.
+
+    Arrays become C-ordered in native byte order, NumPy scalars Python's numbers, tuples lists. Nothing else changes.
+
+    Raises
+    ------
+    CallerError
+        If a value is neither an array of numbers, a record, nor finite JSON.
+
+    >>> normal({"n": np.int64(3), "pair": (1, 2)})
+    {'n': 3, 'pair': [1, 2]}
+    """
+    return {_name(name): _normal(name, value) for name, value in record.items()}
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str) or SEPARATOR in name:
+        raise CallerError(f"the names in a record are text without {SEPARATOR!r}, not {name!r}")
+    return name
+
+
+def _normal(path: str, value: Any) -> Any:
+    match value:
+        case np.ndarray():
+            if value.dtype.kind not in "biuf" or value.dtype.itemsize > ITEM_BYTES_MAX:
+                raise CallerError(f"array {path!r} has dtype {value.dtype}; a record holds bool, int and float arrays")
+            native = np.asarray(value, dtype=value.dtype.newbyteorder("="))
+            return np.ascontiguousarray(native).reshape(value.shape)
+        case np.generic():
+            return _normal(path, value.item())
+        case None | bool() | str():
+            return value
+        case int():
+            return int(value)
+        case float():
+            if not math.isfinite(value):
+                raise CallerError(f"{path!r} is {value}: a record's plain numbers are finite; keep it in an array")
+            return float(value)
+        case dict():
+            return {_name(name): _normal(f"{path}{SEPARATOR}{name}", part) for name, part in value.items()}
+        case list() | tuple():
+            if any(isinstance(part, np.ndarray) for part in value):
+                raise CallerError(f"{path!r} is a list of arrays: a record holds arrays by name")
+            return [_normal(path, part) for part in value]
+        case _:
+            raise CallerError(f"{path!r} is a {type(value).__name__}: a record holds arrays, numbers, text, lists and records")
 
 
 def unpack(data: bytes) -> Record:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from muskox.client.cluster import Cluster
 from muskox.client.folder import LocalCluster, LocalFolder
-from muskox.coordination import CHROOT, Session, live_members, make_secret, parse_url
+from muskox.coordination import CHROOT, Session, layout, live_members, make_secret, parse_url
 from muskox.errors import CallerError, Unavailable
 from muskox.runtime import LIFELINE, KeeperCommand, ensure_keeper, start_detached
 
@@ -84,6 +84,8 @@ def up(
         _await_members(connected.session, home, cluster.nodes, processes)
     except BaseException:
         connected.close()
+        for process in processes.values():
+            process.terminate()
         raise
     return connected
 
@@ -232,8 +234,12 @@ def _await_members(
     def look(_: object) -> None:
         changed.set()
 
+    def is_up(name: str, members: dict[str, layout.MemberRecord]) -> bool:
+        """A dead node is a member until its session ends: whom we started must be there itself."""
+        return name in members and (name not in processes or members[name].pid == processes[name].pid)
+
     waited_s = 0.0
-    while missing := sorted(set(names) - set(live_members(session, look))):
+    while missing := [name for name in names if not is_up(name, live_members(session, look))]:
         for name, process in processes.items():
             if process.poll() is not None:
                 raise Unavailable(f"node {name} did not start: {last_line(home.log_file(name))}")

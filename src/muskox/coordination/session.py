@@ -148,6 +148,7 @@ class Session:
             **tls_arguments(self.address, tls),
         )
         self._listeners: list[Callable[[str], None]] = []
+        self._is_closed = False
         self._client.add_listener(self._on_state)
 
     def connect(self, timeout_s: float = CONNECT_TIMEOUT_S) -> Self:
@@ -191,7 +192,8 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """End the session, and with it its ephemerals."""
+        """End the session, and with it its ephemerals; whoever waits for it is told that it is closed."""
+        self._is_closed = True
         self._client.stop()
         self._client.close()
 
@@ -269,6 +271,8 @@ class Session:
             made = self._call(self._client.create, path, data, self._acl, ephemeral, sequence)
         except NodeExistsError:
             return None
+        except NoNodeError as error:
+            raise Refused(f"znode {path} cannot be made: what it belongs to is gone") from error
         return str(made)
 
     def set(self, path: str, record: msgspec.Struct, version: int = -1) -> int:
@@ -296,13 +300,20 @@ class Session:
         Refused
             If a check failed.
         """
+        is_first = True
         while True:
             try:
                 return self._commit_once(operations)
-            except UNCERTAIN:
-                self.wait_connected()
+            except Refused:
+                if not is_first and was_done():  # it went through after all, later than we looked
+                    return None
+                raise
+            except UNCERTAIN as error:
+                if not self.wait_connected():
+                    raise Unavailable(f"the session with {self.address} was closed") from error
                 if was_done():
                     return None
+                is_first = False
 
     def _commit_once(self, operations: list[Operation]) -> None:
         transaction = self._client.transaction()
@@ -323,7 +334,7 @@ class Session:
                 raise Refused(f"{operation} was refused: {type(result).__name__}") from result
 
     def wait_connected(self, timeout_s: float | None = None) -> bool:
-        """Wait until the session is connected; return whether it is. None waits for ever."""
+        """Wait until the session is connected; return whether it is. None waits until it is, or is closed."""
         changed = threading.Event()
 
         def wake(_: str) -> None:
@@ -333,6 +344,8 @@ class Session:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         try:
             while not self.is_connected:
+                if self._is_closed:
+                    return False
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return False

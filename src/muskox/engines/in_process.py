@@ -23,7 +23,7 @@ from muskox.program import (
     RunOptions,
     Shard,
 )
-from muskox.records import Record
+from muskox.records import Record, normal
 from muskox.store import columns_of, conform_table, cut
 
 
@@ -38,12 +38,12 @@ class InProcess:
         CallerError
             If the program did not finish within ``options.rounds_max`` rounds, or refuses the data.
         """
-        state = program.initial(dataset.manifest)
+        state = normal(program.initial(dataset.manifest))
         for round_ in range(1, options.rounds_max + 1):
             after = program.update(state, total(program, state, dataset.shards))
             if isinstance(after, Done):
-                return Outcome(after.result, round_)
-            state = after
+                return Outcome(normal(after.result), round_)
+            state = normal(after)
             if options.on_round is not None:
                 metrics = program.report(state) if isinstance(program, Reports) else {}
                 options.on_round(RoundReport(round_, metrics))
@@ -52,8 +52,8 @@ class InProcess:
 
 def total(program: Program, state: Record, shards: list[Shard]) -> Record:
     """Return the contribution of all shards to a round, merged in the fixed tree."""
-    partials = {(0, shard.index): program.partial(state, shard, shard.blocks) for shard in shards}
-    return tree.reduce(partials, tree.root(len(shards)), len(shards), program.merge)
+    partials = {(0, shard.index): normal(program.partial(state, shard, shard.blocks)) for shard in shards}
+    return tree.reduce(partials, tree.root(len(shards)), len(shards), lambda a, b: normal(program.merge(a, b)))
 
 
 class TableDataset:

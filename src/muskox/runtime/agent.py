@@ -124,6 +124,7 @@ class Node:
         flight_key = derive(options.secret, Plane.FLIGHT)
         client = StoreClient(flight_key, options.tls)
         blobs = BlobStore(options.folder)
+        blobs.remove_unfinished()  # we hold the folder's lock: nobody else writes
         progress = ProgressLog()
         self._server = StoreServer(
             blobs,

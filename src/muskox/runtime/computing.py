@@ -1,7 +1,7 @@
 """What a worker computes with: its program, its state, and the shards it owns.
 
-It turns states and sums into bytes and back so that every worker, whether it computed a value itself or received it, goes on
-from the very same bits. It knows nothing of generations or peers.
+Every value of a program is brought into the form that it has after a journey (:func:`muskox.records.normal`), so that whoever
+computed it itself goes on from the very same bits as whoever received it. It knows nothing of generations or peers.
 """
 
 import sys
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from muskox.digest import digest
-from muskox.errors import CallerError, Corrupt, MuskoxError
+from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
 from muskox.program import Block, Done, Manifest, Program, Publishes, Reports, Shard, resolve
-from muskox.records import Record, pack, unpack
+from muskox.records import Record, normal, pack, unpack
 from muskox.runtime.rounds import Holding
 from muskox.tree import Node, cover, reduce, root
 
@@ -22,6 +22,14 @@ OpenShard = Callable[[Path, int], Shard]
 
 class Abandoned(Exception):
     """The round is of no use any more: a new generation was formed while it was computed."""
+
+
+class BrokenShard(MuskoxError):
+    """A shard's file is not what was written; `index` says which."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
 
 
 class ProgramFailed(MuskoxError):
@@ -41,7 +49,10 @@ def load_program(record: Mapping[str, Any]) -> Program:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if record["python"] != version:
         raise CallerError(f"the program was written with Python {record['python']}; this node runs {version}")
-    program: Program = cloudpickle.loads(record["code"].tobytes())
+    try:
+        program: Program = cloudpickle.loads(record["code"].tobytes())
+    except Exception as error:  # bulkhead: loading runs the user's imports
+        raise CallerError(f"the program cannot be loaded on this node: {type(error).__name__}: {error}") from error
     return program
 
 
@@ -52,27 +63,25 @@ class Computation:
         self._program = program
         self._manifest = manifest
         self._open = open_shard
-        self._shards: dict[int, Shard] = {}
+        self._files: dict[int, Path] = {}
+        self._shards: dict[int, Shard] = {}  # those opened; touched by the computing thread only
         self._state: Record = {}
         self._packed = b""
         self._is_done = False
 
     def own(self, files: Mapping[int, str]) -> None:
         """Own exactly these shards from now on; what was derived from a shard that stays is kept."""
-        self._shards = {
-            index: self._shards.get(index) or self._open(Path(path), index) for index, path in sorted(files.items())
-        }
+        self._files = {index: Path(path) for index, path in sorted(files.items())}
 
     def begin(self) -> Holding:
         """Take the program's initial state."""
-        return self._hold(0, False, pack(self._asked("initial", lambda: self._program.initial(self._manifest))))
+        return self._hold(0, False, self._asked("initial", lambda: pack(self._program.initial(self._manifest))))
 
     def load(self, round_: int, is_done: bool, data: bytes) -> Holding:
         """Take the packed state of a peer or of a checkpoint."""
         return self._hold(round_, is_done, data)
 
     def _hold(self, round_: int, is_done: bool, data: bytes) -> Holding:
-        # Every state is read back from its bytes, also our own: so a survivor and one who adopted it hold the same values.
         self._state, self._packed, self._is_done = unpack(data), data, is_done
         return Holding(round_, digest(self._state), is_done)
 
@@ -80,15 +89,36 @@ class Computation:
         return self._packed
 
     def parts(self, round_: int, abandoned: Callable[[], bool]) -> dict[Node, bytes]:
-        """Return the packed values of the highest tree nodes that lie wholly in our shards, left to right."""
-        shards = self._manifest.shards
+        """Return the packed values of the highest tree nodes that lie wholly in our shards, left to right.
+
+        Raises
+        ------
+        Abandoned
+            As soon as `abandoned` says so: the files and the state may then be others already.
+        BrokenShard
+            If a file is not what was written.
+        """
+        files, state, shards = self._files, self._state, self._manifest.shards
         values: dict[Node, Record] = {}
-        for index, shard in self._shards.items():
-            blocks = _until(shard.blocks, abandoned)
-            where = f"partial (round {round_ + 1}, shard {index})"
-            values[(0, index)] = self._asked(where, partial(self._program.partial, self._state, shard, blocks))
-        nodes = cover(self._shards, shards)
-        return {node: self._packed_value(values, node) for node in nodes}
+        for index in files:
+            if abandoned():
+                raise Abandoned
+            shard = self._opened(index, files)
+            ask = partial(self._partial, state, shard, _until(shard.blocks, abandoned))
+            values[(0, index)] = self._asked(f"partial (round {round_ + 1}, shard {index})", ask)
+        self._shards = {index: self._shards[index] for index in files}
+        return {node: self._packed_value(values, node) for node in cover(files, shards)}
+
+    def _partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
+        return normal(self._program.partial(state, shard, blocks))
+
+    def _opened(self, index: int, files: Mapping[int, Path]) -> Shard:
+        if index not in self._shards:
+            try:
+                self._shards[index] = self._open(files[index], index)
+            except (Corrupt, Unavailable) as error:
+                raise BrokenShard(index, str(error)) from error
+        return self._shards[index]
 
     def total(self, parts: Mapping[Node, bytes]) -> bytes:
         """Return the packed value of the whole tree."""
@@ -101,15 +131,19 @@ class Computation:
 
     def update(self, round_: int, total: bytes) -> Holding:
         """Go from round `round_` to the next, and return what we hold then."""
-        state = self._asked(f"update (round {round_ + 1})", lambda: self._program.update(self._state, unpack(total)))
-        is_done = isinstance(state, Done)
-        return self._hold(round_ + 1, is_done, pack(state.result if isinstance(state, Done) else state))
+        where = f"update (round {round_ + 1})"
+        is_done, data = self._asked(where, lambda: _packed(self._program.update(self._state, unpack(total))))
+        return self._hold(round_ + 1, is_done, data)
 
     def report(self) -> dict[str, float]:
         """Return what the program tells about the state."""
-        if not isinstance(self._program, Reports) or self._is_done:
+        program, state = self._program, self._state
+        if not isinstance(program, Reports) or self._is_done:
             return {}
-        return {name: float(value) for name, value in self._program.report(self._state).items()}
+        told: dict[str, float] = self._asked(
+            "report", lambda: {name: float(value) for name, value in program.report(state).items()}
+        )
+        return told
 
     def publish(self) -> None:
         """Let the program show its result outside, if it does that."""
@@ -118,19 +152,24 @@ class Computation:
             self._asked("publish", lambda: program.publish(result))
 
     def _merge(self, left: Record, right: Record) -> Record:
-        merged: Record = self._asked("merge", lambda: self._program.merge(left, right))
+        merged: Record = self._asked("merge", lambda: normal(self._program.merge(left, right)))
         return merged
 
     def _asked(self, where: str, call: Callable[[], Any]) -> Any:
         """Call the program; what it raises becomes a sentence that says where."""
         try:
             return call()
-        except (CallerError, Abandoned, Corrupt, MemoryError, OSError) as error:
-            if isinstance(error, CallerError):
-                raise ProgramFailed(str(error)) from error
+        except CallerError as error:
+            raise ProgramFailed(str(error)) from error
+        except (Abandoned, MemoryError, OSError):
             raise
         except Exception as error:  # bulkhead: a user's program may raise anything; it fails its job, not the worker
             raise ProgramFailed(f"the program raised {type(error).__name__} in {where}: {error}") from error
+
+
+def _packed(after: Record | Done) -> tuple[bool, bytes]:
+    """Return whether this is the result, and its bytes."""
+    return (True, pack(after.result)) if isinstance(after, Done) else (False, pack(after))
 
 
 def _until(blocks: Iterator[Block], abandoned: Callable[[], bool]) -> Iterator[Block]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
 from muskox.coordination import Candidacy, Check, Create, Operation, Refused, Session, Set, layout, live_members
-from muskox.errors import MuskoxError
+from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
 from muskox.runtime.plan import Abort, Assign, Explain, Form, JobView, Order, Picture, plan
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,8 @@ class Coordinator(threading.Thread):
             self._perform(order, fence)
         if orders:
             return 0.0
+        if picture.unseen:
+            return RETRY_S
         return PATIENCE_S if any(job.is_patient for job in picture.jobs) else RESYNC_S
 
     # -- seeing --
@@ -77,15 +79,23 @@ class Coordinator(threading.Thread):
         for node in self._session.children(layout.ASSIGNMENTS):
             found = self._session.find(layout.assignment(node), layout.AssignmentRecord)
             assignments[node] = {} if found is None else found[0].jobs
-        jobs = []
+        jobs, unseen = [], []
         for job_id in self._session.children(layout.JOBS, self.look):
-            if job_id not in self._final:
+            if job_id in self._final:
+                continue
+            try:
                 view = self._see_job(job_id, fence)
+            except CallerError as error:  # its dataset is gone, say: it can never run
+                self._perform(Abort(job_id, str(error)), fence)
+            except (Unavailable, Corrupt) as error:  # one job's trouble must not stop the others
+                log.warning("job %s cannot be seen: %s", job_id, error)
+                unseen.append(job_id)
+            else:
                 if view is None:
                     self._final.add(job_id)
                 else:
                     jobs.append(view)
-        return Picture(members, assignments, jobs)
+        return Picture(members, assignments, jobs, unseen)
 
     def _see_job(self, job_id: str, fence: int) -> JobView | None:
         """Return the job as it stands, admitted first if it is new; None if it is final."""

@@ -100,6 +100,7 @@ class KeeperGuard(threading.Thread):
         super().__init__(name="keeper guard", daemon=True)
         self._keeper = KeeperCommand.read(keeper_file)
         self._broken = threading.Event()
+        self._broken.set()  # until the first connection: nobody tells while that fails
         self._is_over = False
 
     def end(self) -> None:

@@ -5,13 +5,14 @@ other. What workers report is handled in the order in which it came.
 """
 
 import logging
+import math
 import queue
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
 from muskox.program import Manifest, RoundReport
 from muskox.records import unpack
 from muskox.runtime.messages import (
+    Broken,
     Checkpointed,
     Failed,
     Finished,
@@ -42,6 +44,9 @@ from muskox.store import BlobStore, ShardEntry, StoreClient
 
 log = logging.getLogger(__name__)
 
+Step = Callable[[], None]
+
+RESTORE_S_MAX = 60.0  # how long a checkpoint that cannot be had is waited for before a job begins anew
 RETRY_S = 0.3  # after something was unavailable
 RESYNC_S = 10.0  # between looks when no watch fires
 
@@ -83,14 +88,6 @@ class Staffed:
     record: layout.WorkerRecord | None = None
 
 
-@dataclass(slots=True)
-class Progress:
-    """What is to be written to ZooKeeper about the last told round, and when it was last written."""
-
-    told: Told | None = None
-    written_s: float = field(default=-1e9)
-
-
 class JobAgent(threading.Thread):
     """See the head of this file."""
 
@@ -102,14 +99,18 @@ class JobAgent(threading.Thread):
         self._job = job_id
         self._describe = describe
         self._wanted = 0
-        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._steps: queue.SimpleQueue[Step] = queue.SimpleQueue()
+        self._again: deque[Step] = deque()  # bounded by what workers say once: results, suspicions, wants
+        self._again_s = 0.0
         self._is_looking = threading.Event()
         self._workers: dict[str, Staffed] = {}
         self._starts = 0
         self._assignment: Assignment | None = None
-        self._progress = Progress()
-        self._keeping: Future[None] | None = None
-        self._background = ThreadPoolExecutor(1, f"checkpoints of {job_id}")
+        self._told: Told | None = None
+        self._told_s = -math.inf  # when one was last written
+        self._checkpoint: tuple[Checkpointed, bytes] | None = None
+        self._keeper: threading.Thread | None = None
+        self._unreachable_s: float | None = None  # since when the last checkpoint cannot be had
         self._is_over = False
 
     def want(self, workers: int) -> None:
@@ -120,28 +121,41 @@ class JobAgent(threading.Thread):
     def look(self, _: Any = None) -> None:
         if not self._is_looking.is_set():
             self._is_looking.set()
-            self._events.put(self._reconcile)
+            self._put(self._reconcile)
 
     def run(self) -> None:
-        wait_s = RESYNC_S
         while not self._is_over:
-            try:
-                event = self._events.get(timeout=wait_s)
-            except queue.Empty:
-                event = self._reconcile
-            wait_s = RESYNC_S
-            try:
-                event()
-            except (Unavailable, Refused, Corrupt) as error:
-                log.warning("job %s: %s", self._job, error)
-                wait_s = RETRY_S
-            except CallerError as error:
-                self._fail(0, str(error))
-            except Exception:  # bulkhead: one job's trouble is not the node's
-                log.exception("job %s", self._job)
-                wait_s = RESYNC_S
-        self._background.shutdown(wait=False)
+            self._do(self._next())
         self._node.progress.close(self._job)
+
+    def _next(self) -> Step:
+        """Return what to do now: first what failed a moment ago, then what came, then a look when nothing came for long."""
+        if self._again and time.monotonic() >= self._again_s:
+            return self._again.popleft()
+        try:
+            return self._steps.get(timeout=RETRY_S if self._again else RESYNC_S)
+        except queue.Empty:
+            return self._again.popleft() if self._again else self._reconcile
+
+    def _do(self, step: Step) -> None:
+        """Do it; what could not be reached is done again later, for nobody else would."""
+        try:
+            step()
+        except (Unavailable, Corrupt) as error:
+            log.warning("job %s: %s; again in %g s", self._job, error, RETRY_S)
+            self._again.append(step)
+            self._again_s = time.monotonic() + RETRY_S
+        except Refused as error:
+            log.info("job %s: %s", self._job, error)
+            self.look()
+        except CallerError as error:
+            reason = str(error)
+            self._put(lambda: self._fail(0, reason))
+        except Exception:  # bulkhead: one job's trouble is not the node's
+            log.exception("job %s", self._job)
+
+    def _put(self, step: Step) -> None:
+        self._steps.put(step)
 
     # -- what should be --
 
@@ -205,7 +219,7 @@ class JobAgent(threading.Thread):
 
     def configure(self) -> None:
         """Hand changed live settings to the workers."""
-        self._events.put(self._send_settings)
+        self._put(self._send_settings)
 
     def _send_settings(self) -> None:
         for staffed in self._workers.values():
@@ -235,7 +249,7 @@ class JobAgent(threading.Thread):
         """Return the local file of a shard, fetched from a node that has it if we have not."""
         shard = assignment.shards[index]
         for store in (self._node.blobs, self._node.cache):
-            if store.has(shard.file_digest):
+            if store.has_whole(shard.file_digest):
                 return store.path(shard.file_digest)
         self._node.client.fetch_blob(self._addresses(list(shard.nodes)), shard.file_digest, self._node.cache)
         return self._node.cache.path(shard.file_digest)
@@ -243,72 +257,98 @@ class JobAgent(threading.Thread):
     # -- what workers say; called on their reading threads --
 
     def _on_message(self, worker: WorkerProcess, message: FromWorker, body: bytes) -> None:
-        if isinstance(message, Told):  # at once: who follows a job must not wait for ZooKeeper
-            report = RoundReport(message.round, message.metrics, message.generation)
-            self._node.progress.add(self._job, report)
-        self._events.put(lambda: self._hear(worker, message, body))
+        """Of rounds and checkpoints only the latest counts, so that a ZooKeeper that is away makes no queue grow."""
+        match message:
+            case Told():
+                report = RoundReport(message.round, message.metrics, message.generation)
+                self._node.progress.add(self._job, report)  # at once: who follows a job must not wait for ZooKeeper
+                is_first, self._told = self._told is None, message
+                if is_first:
+                    self._put(self._write_progress)
+            case Checkpointed():
+                is_first, self._checkpoint = self._checkpoint is None, (message, body)
+                if is_first:
+                    self._put(self._begin_checkpoint)
+            case _:
+                self._put(lambda: self._hear(worker, message, body))
 
     def _on_gone(self, worker: WorkerProcess) -> None:
-        self._events.put(lambda: self._bury(worker))
+        self._put(lambda: self._bury(worker))
 
     def _bury(self, worker: WorkerProcess) -> None:
         """A worker ended unasked: say so, and start another."""
         if self._workers.pop(worker.name, None) is None:
             return
-        self._suspect(worker.name, "its process ended")
+        self._suspect(0, worker.name, "its process ended")
         self._node.session.delete(layout.worker(self._job, worker.name))
         self._reconcile()
 
-    def _suspect(self, worker: str, reason: str) -> None:
+    def _suspect(self, generation: int, worker: str, reason: str) -> None:
+        """Have a worker put out. Who accuses a peer must belong to the present generation; 0 is our own worker's end."""
         state = self._node.session.find(layout.job_state(self._job), layout.JobState)
         if state is None or state[0].phase.is_final:
             return  # workers end when their job does
         log.info("job %s: %s reported: %s", self._job, worker, reason)
-        self._node.session.create(
-            layout.suspect(self._job, worker), layout.SuspectRecord(reporter=self._node.name, reason=reason)
-        )
+        path, record = layout.suspect(self._job, worker), layout.SuspectRecord(reporter=self._node.name, reason=reason)
+        checks = [Check(layout.generation(self._job), generation)] if generation else []
+        self._node.session.commit([*checks, Create(path, record)], lambda: self._node.session.version(path) is not None)
 
     def _hear(self, worker: WorkerProcess, message: FromWorker, body: bytes) -> None:
+        staffed = self._workers.get(worker.name)
+        if staffed is None:
+            return  # put out: nothing it says counts
         match message:
             case Listening(address, pid):
-                staffed = self._workers.get(worker.name)
-                if staffed is not None:
-                    staffed.record = layout.WorkerRecord(node=self._node.name, address=address, pid=pid)
-                    self._register(worker.name, staffed.record)
-            case Wanted():
-                self._restore(worker)
-            case Suspected(name, reason):
-                self._suspect(name, reason)
-            case Told():
-                self._write_progress(message)
-            case Checkpointed():
-                if self._keeping is None or self._keeping.done():
-                    self._keeping = self._background.submit(self._keep_checkpoint, message, body)
+                staffed.record = layout.WorkerRecord(node=self._node.name, address=address, pid=pid)
+                self._register(worker.name, staffed.record)
+            case Wanted(generation):
+                self._restore(worker, generation)
+            case Suspected(generation, name, reason):
+                self._suspect(generation, name, reason)
+            case Broken(shard, reason):
+                self._discard(shard, reason)
+                worker.end()
             case Finished():
                 self._finish(message, body)
             case Failed(generation, reason):
                 self._fail(generation, reason)
+            case Told() | Checkpointed():
+                raise AssertionError("handled where it arrives")
 
-    def _restore(self, worker: WorkerProcess) -> None:
+    def _discard(self, shard: int, reason: str) -> None:
+        """Drop our copy of a shard that is not what was written; the next worker gets it from another replica."""
+        assert self._assignment is not None, "a worker runs"
+        log.warning("job %s: shard %d is fetched anew: %s", self._job, shard, reason)
+        for store in (self._node.blobs, self._node.cache):
+            store.delete(self._assignment.shards[shard].file_digest)
+
+    def _restore(self, worker: WorkerProcess, generation: int) -> None:
+        """Hand the last checkpoint to a root whose generation holds no state."""
         found = self._node.session.find(layout.checkpoint(self._job), layout.CheckpointRecord)
         if found is None:
-            worker.send(Restore(0, ""))
+            worker.send(Restore(generation, 0, ""))
             return
         checkpoint = found[0]
         try:
             body = self._node.client.get_blob(self._addresses(checkpoint.nodes), checkpoint.blob)
         except (Unavailable, Corrupt) as error:
-            log.warning("job %s: checkpoint %d cannot be had (%s): from the start", self._job, checkpoint.round, error)
-            worker.send(Restore(0, ""))
+            now = time.monotonic()
+            self._unreachable_s = self._unreachable_s or now
+            if now - self._unreachable_s < RESTORE_S_MAX:  # nodes come back at different times
+                raise Unavailable(f"the checkpoint of round {checkpoint.round} cannot be had: {error}") from error
+            log.warning("job %s: the checkpoint of round %d is lost: from the start", self._job, checkpoint.round)
+            worker.send(Restore(generation, 0, ""))
         else:
-            worker.send(Restore(checkpoint.round, checkpoint.digest), body)
+            self._unreachable_s = None
+            worker.send(Restore(generation, checkpoint.round, checkpoint.digest), body)
 
-    def _write_progress(self, told: Told) -> None:
-        """Write the round to ZooKeeper unless one was written a moment ago."""
+    def _write_progress(self) -> None:
+        """Write the last round to ZooKeeper unless one was written a moment ago."""
+        told, self._told = self._told, None
         now = time.monotonic()
-        if now - self._progress.written_s < self._node.config()["progress_interval_s"]:
+        if told is None or now - self._told_s < self._node.config()["progress_interval_s"]:
             return
-        self._progress.written_s = now
+        self._told_s = now
         path = layout.progress(self._job)
         record = layout.ProgressRecord(round=told.round, generation=told.generation, metrics=told.metrics)
         if self._node.session.create(path, record) is None:
@@ -321,13 +361,22 @@ class JobAgent(threading.Thread):
             self._node.session, self._node.client, data, int(self._node.config()["replicas"]), first=self._node.name
         )
 
+    def _begin_checkpoint(self) -> None:
+        """Keep the latest checkpoint on a thread of its own, one at a time; a round must not wait for a disk."""
+        kept, self._checkpoint = self._checkpoint, None
+        if kept is not None and (self._keeper is None or not self._keeper.is_alive()):
+            self._keeper = threading.Thread(target=self._keep_checkpoint, args=kept, name="checkpoint", daemon=True)
+            self._keeper.start()
+
     def _keep_checkpoint(self, message: Checkpointed, body: bytes) -> None:
         path = layout.checkpoint(self._job)
         try:
+            before = self._node.session.find(path, layout.CheckpointRecord)
+            if before is not None and before[0].round >= message.round:
+                return  # a later one stands, though it could not be had a while ago
             blob, nodes = self._replicate(body)
             record = layout.CheckpointRecord(round=message.round, digest=message.digest, blob=blob, nodes=nodes)
-            exists = self._node.session.version(path) is not None
-            write: Operation = Set(path, record) if exists else Create(path, record)
+            write: Operation = Create(path, record) if before is None else Set(path, record, before[1])
             check = Check(layout.generation(self._job), message.generation)
             self._node.session.commit([check, write], lambda: True)  # if lost, the next checkpoint replaces it
         except MuskoxError as error:
@@ -352,7 +401,8 @@ class JobAgent(threading.Thread):
             path, model = layout.model(record.model), self._model(done, unpack(body))
             exists = self._node.session.version(path) is not None
             operations.append(Set(path, model) if exists else Create(path, model))
-        self._commit_final(message.generation, done, operations)
+        if not self._commit_final(message.generation, done, operations):
+            raise Unavailable("the result was not committed: somebody changed the job or the model meanwhile")
 
     def _model(self, done: layout.JobState, result: dict[str, Any]) -> layout.ModelRecord:
         assert self._assignment is not None, "a worker finished"
@@ -374,10 +424,14 @@ class JobAgent(threading.Thread):
         failed = layout.JobState(
             phase=layout.JobPhase.FAILED, reason=reason, attempt=uuid.uuid4().hex, finished_ms=time.time_ns() // 1_000_000
         )
-        self._commit_final(generation, failed, [])
+        if not self._commit_final(generation, failed, []):
+            raise Unavailable("the failure was not committed: somebody changed the job meanwhile")
 
-    def _commit_final(self, generation: int, state: layout.JobState, operations: list[Operation]) -> None:
-        """Commit `state` unless the job is final already or the generation has passed: then its successor does it."""
+    def _commit_final(self, generation: int, state: layout.JobState, operations: list[Operation]) -> bool:
+        """Commit `state` unless the job is final already or the generation has passed: then its successor does it.
+
+        Return False if it is to be tried again.
+        """
         session, path = self._node.session, layout.job_state(self._job)
 
         def was_done() -> bool:
@@ -386,11 +440,11 @@ class JobAgent(threading.Thread):
 
         found = session.find(path, layout.JobState)
         if found is None or found[0].phase.is_final:
-            return
+            return True
         checks: list[Operation] = [Check(layout.generation(self._job), generation)] if generation else []
         try:
             session.commit([*checks, Set(path, state, found[1]), *operations], was_done)
         except Refused as error:
             log.info("job %s: %s", self._job, error)
-            if session.version(layout.generation(self._job)) == generation:
-                self._events.put(lambda: self._commit_final(generation, state, operations))
+            return bool(generation) and session.version(layout.generation(self._job)) != generation
+        return True

@@ -138,6 +138,7 @@ class Formed(Message, frozen=True):
 class Restore(Message, frozen=True):
     """The state to begin from, in the body: the last checkpoint; empty if there is none. Answers `Wanted`."""
 
+    generation: int
     round: int
     digest: str
 
@@ -168,6 +169,7 @@ class Wanted(Message, frozen=True):
 class Suspected(Message, frozen=True):
     """This peer broke its connection, fell silent, or holds another state."""
 
+    generation: int
     worker: str
     reason: str
 
@@ -196,6 +198,13 @@ class Finished(Message, frozen=True):
     digest: str
 
 
+class Broken(Message, frozen=True):
+    """The file of this shard is not what was written: it is to be fetched from another replica."""
+
+    shard: int
+    reason: str
+
+
 class Failed(Message, frozen=True):
     """The program refused: the job cannot finish, and this sentence says why."""
 
@@ -203,7 +212,7 @@ class Failed(Message, frozen=True):
     reason: str
 
 
-FromWorker = Listening | Wanted | Suspected | Told | Checkpointed | Finished | Failed
+FromWorker = Listening | Wanted | Suspected | Told | Checkpointed | Finished | Broken | Failed
 
 _COLLECTIVE = msgspec.msgpack.Decoder(Collective)
 _FROM_NODE = msgspec.msgpack.Decoder(FromNode)

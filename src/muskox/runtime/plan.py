@@ -38,11 +38,12 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Everything that a decision stands on."""
+    """Everything that a decision stands on. `unseen` are jobs that could not be read just now: they stay as they are."""
 
     members: Mapping[str, MemberRecord]
     assignments: Mapping[str, Mapping[str, int]]
     jobs: Sequence[JobView]
+    unseen: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,9 @@ Order = Assign | Form | Explain | Abort
 def plan(picture: Picture) -> list[Order]:
     """Return the orders that bring the cluster nearer to what its jobs ask for; none if all is well."""
     wanted: dict[str, dict[str, int]] = {}
+    for node, jobs in picture.assignments.items():
+        if kept := {job_id: count for job_id, count in jobs.items() if job_id in picture.unseen}:
+            wanted[node] = kept
     orders: list[Order] = []
     for job in sorted(picture.jobs, key=lambda view: (view.submitted_ms, view.id)):
         staff = staffing(job, picture.members)

@@ -243,6 +243,10 @@ class RoundMachine:
     def is_root(self) -> bool:
         return self._rank == 0
 
+    def wants_state(self, generation: int) -> bool:
+        """Return whether a state to begin `generation` with is still awaited: an answer may come too late."""
+        return generation == self.generation and self.phase is Phase.LOADING
+
     def handle(self, event: Event, now: float) -> list[Action]:
         match event:
             case GenerationFormed():
@@ -256,8 +260,10 @@ class RoundMachine:
             case PeerLost(peer, generation, reason):
                 return self._lose(peer, generation, reason)
             case StateLoaded(holding):
+                if self.phase is not Phase.LOADING:
+                    return []
                 self.holding = holding
-                return self._begin() if self.phase is Phase.LOADING else []
+                return self._begin()
             case PartComputed():
                 return self._part(event)
             case SumReduced(total):

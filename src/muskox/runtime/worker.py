@@ -17,10 +17,11 @@ from muskox.errors import MuskoxError, PeerError
 from muskox.program import Manifest
 from muskox.records import unpack
 from muskox.runtime import rounds
-from muskox.runtime.computing import Abandoned, Computation, ProgramFailed, load_program
+from muskox.runtime.computing import Abandoned, BrokenShard, Computation, ProgramFailed, load_program
 from muskox.runtime.links import Link, LinkOptions, answer, dial, tls_contexts
 from muskox.runtime.messages import (
     LENGTHS,
+    Broken,
     Checkpointed,
     Collective,
     Failed,
@@ -89,8 +90,9 @@ class Worker:
         )
         self._links: dict[tuple[int, str], Link] = {}
         self._addresses: dict[str, str] = {}
-        self._events: deque[rounds.Event] = deque()
-        self._is_feeding = False
+        self._steps: deque[Callable[[], None]] = deque()
+        self._is_running = False
+        self._is_thinking = False
         self._computing: rounds.Compute | None = None
         self._thread = ThreadPoolExecutor(1, "compute")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,9 +116,9 @@ class Worker:
                 self._settings = message
                 self._machine.checkpoint_interval_s = message.checkpoint_interval_s
             case Formed():
-                self._form(message)
-            case Restore(round_, _):
-                self._load(lambda: self._computation.load(round_, False, body) if body else self._computation.begin())
+                self._put(lambda: self._form(message))
+            case Restore():
+                self._put(lambda: self._restore(message, body))
             case Stop():
                 os._exit(0)
             case Setup():
@@ -125,6 +127,7 @@ class Worker:
                 assert_never(message)
 
     def _form(self, formed: Formed) -> None:
+        """Leave the former generation for this one."""
         for key in [key for key in self._links if key[0] < formed.number]:
             link = self._links.pop(key)
             link.send(Moved(key[0]))
@@ -134,7 +137,7 @@ class Worker:
         self._computation.own(formed.files)
         names = tuple(self._addresses)
         rank = names.index(self._setup.worker)
-        self._feed(rounds.GenerationFormed(formed.number, names, rank))
+        self._handle(rounds.GenerationFormed(formed.number, names, rank))
         if rank == 0:
             asyncio.get_running_loop().call_later(self._settings.silence_s, self._miss, formed.number)
 
@@ -144,32 +147,38 @@ class Worker:
             if generation == self._machine.generation and (generation, peer) not in self._links and peer != self._setup.worker:
                 self._feed(rounds.PeerLost(peer, generation, f"it did not join within {self._settings.silence_s:g} s"))
 
-    # -- the machine --
+    def _restore(self, message: Restore, body: bytes) -> None:
+        if self._machine.wants_state(message.generation):
+            self._think(lambda: self._computation.load(message.round, False, body) if body else self._computation.begin())
+
+    # -- the machine: one event after the other; while the thread thinks for it, events wait --
 
     def _feed(self, event: rounds.Event) -> None:
-        """Let the machine handle `event`, and all events that performing its actions yields, in order."""
-        self._events.append(event)
-        if self._is_feeding:
-            return
-        self._is_feeding = True
-        try:
-            while self._events:
-                self._step(self._events.popleft())
-        finally:
-            self._is_feeding = False
+        self._put(lambda: self._handle(event))
 
-    def _step(self, event: rounds.Event) -> None:
+    def _put(self, step: Callable[[], None]) -> None:
+        self._steps.append(step)
+        self._run()
+
+    def _run(self) -> None:
+        if self._is_running:
+            return
+        self._is_running = True
+        try:
+            while self._steps and not self._is_thinking:
+                self._steps.popleft()()
+        finally:
+            self._is_running = False
+
+    def _handle(self, event: rounds.Event) -> None:
         try:
             actions = self._machine.handle(event, asyncio.get_running_loop().time())
         except PeerError as error:
             assert isinstance(event, rounds.MessageArrived), "only a message can break the protocol"
-            self._events.append(rounds.PeerLost(event.peer, self._machine.generation, str(error)))
+            self._handle(rounds.PeerLost(event.peer, self._machine.generation, str(error)))
             return
-        try:
-            for action in actions:
-                self._perform(action)
-        except ProgramFailed as error:
-            self._tell(Failed(self._machine.generation, str(error)))
+        for action in actions:
+            self._perform(action)
 
     def _perform(self, action: rounds.Action) -> None:
         match action:
@@ -180,38 +189,61 @@ class Worker:
             case rounds.SendState(peer, message):
                 self._send(peer, message, self._computation.packed_state())
             case rounds.LoadState(round_, is_done, body):
-                self._events.append(rounds.StateLoaded(self._computation.load(round_, is_done, body)))
+                self._think(lambda: self._computation.load(round_, is_done, body))
             case rounds.RestoreState(generation):
                 self._tell(Wanted(generation))
             case rounds.Compute():
                 self._computing = action
                 self._spawn(self._compute(action))
             case rounds.Reduce(values):
-                self._events.append(rounds.SumReduced(self._computation.total(values)))
+                self._think(lambda: rounds.SumReduced(self._computation.total(values)))
             case rounds.Update(total):
-                self._events.append(rounds.StateUpdated(self._computation.update(self._machine.holding.round, total)))
+                round_ = self._machine.holding.round
+                self._think(lambda: rounds.StateUpdated(self._computation.update(round_, total)))
             case rounds.Suspect(peer, reason):
                 self._drop(peer)
-                self._tell(Suspected(peer, reason))
+                self._tell(Suspected(self._machine.generation, peer, reason))
             case rounds.Tell(generation, round_):
-                self._tell(Told(generation, round_, self._computation.report()))
+                self._report(generation, round_)
             case rounds.KeepCheckpoint(generation, holding):
                 self._tell(Checkpointed(generation, holding.round, holding.digest), self._computation.packed_state())
             case rounds.Finish(generation, holding):
-                self._computation.publish()
-                self._tell(Finished(generation, holding.round, holding.digest), self._computation.packed_state())
+                self._think(lambda: self._finished_with(Finished(generation, holding.round, holding.digest)))
             case rounds.GiveUp(generation, reason):
                 self._tell(Failed(generation, reason))
             case _:
                 assert_never(action)
 
-    def _load(self, load: Callable[[], rounds.Holding]) -> None:
+    def _report(self, generation: int, round_: int) -> None:
         try:
-            holding = load()
+            self._tell(Told(generation, round_, self._computation.report()))
+        except ProgramFailed as error:
+            self._tell(Failed(generation, str(error)))
+
+    def _finished_with(self, finished: Finished) -> Finished:
+        self._computation.publish()
+        return finished
+
+    def _think(self, work: Callable[[], "rounds.Event | rounds.Holding | Finished"]) -> None:
+        """Have the thread do what a program's size may make slow, so that beats go on; nothing is handled meanwhile."""
+        self._is_thinking = True
+        self._spawn(self._thought(work))
+
+    async def _thought(self, work: Callable[[], "rounds.Event | rounds.Holding | Finished"]) -> None:
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except ProgramFailed as error:
             self._tell(Failed(self._machine.generation, str(error)))
         else:
-            self._feed(rounds.StateLoaded(holding))
+            match result:
+                case Finished():
+                    self._tell(result, self._computation.packed_state())
+                case rounds.Holding():
+                    self._steps.appendleft(lambda: self._handle(rounds.StateLoaded(result)))
+                case _:
+                    self._steps.appendleft(lambda: self._handle(result))
+        self._is_thinking = False
+        self._run()
 
     async def _compute(self, action: rounds.Compute) -> None:
         def abandoned() -> bool:
@@ -221,6 +253,9 @@ class Worker:
         try:
             parts = await loop.run_in_executor(self._thread, self._computation.parts, action.round, abandoned)
         except Abandoned:
+            return
+        except BrokenShard as error:
+            self._tell(Broken(error.index, str(error)))
             return
         except ProgramFailed as error:
             self._tell(Failed(action.generation, str(error)))
@@ -265,13 +300,14 @@ class Worker:
     def _send(self, peer: str, message: Collective, body: bytes) -> None:
         link = self._links.get((self._machine.generation, peer))
         if link is None:
-            self._events.append(rounds.PeerLost(peer, self._machine.generation, f"there is no connection with {peer}"))
+            self._feed(rounds.PeerLost(peer, self._machine.generation, f"there is no connection with {peer}"))
         else:
             link.send(message, body)
 
     def _drop(self, peer: str) -> None:
         link = self._links.pop((self._machine.generation, peer), None)
         if link is not None:
+            link.send(Moved(link.generation))  # we end this link: it is no death of ours
             link.close()
 
     def _tell(self, message: FromWorker, body: bytes = b"") -> None:
