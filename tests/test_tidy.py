@@ -40,6 +40,7 @@ PURE_FILES = (
     "store/partition.py",
     "store/placement.py",
     "runtime/plan.py",
+    "runtime/round_events.py",
     "runtime/rounds.py",
 )
 IMPURE_MODULES = {

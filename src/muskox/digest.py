@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from muskox.records import canonical_json, split
+from muskox.records import canonical_json, normal, split
 
 
 def digest(record: Mapping[str, Any]) -> str:
@@ -24,7 +24,7 @@ def digest(record: Mapping[str, Any]) -> str:
     >>> digest({"coef": np.zeros(2), "classes": [0, 1]}) == digest({"classes": [0, 1], "coef": np.zeros(2)})
     True
     """
-    arrays, rest = split(record)
+    arrays, rest = split(normal(record))
     sha = hashlib.sha256()
     for name in sorted(arrays):
         array = np.asarray(arrays[name])

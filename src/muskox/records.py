@@ -159,6 +159,8 @@ def canonical_json(value: Any) -> str:
         If `value` is not finite JSON.
     """
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode()
+        return text
     except (TypeError, ValueError) as error:
         raise CallerError(f"{value!r:.200} is not finite JSON: {error}") from error

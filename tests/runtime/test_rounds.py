@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from muskox.errors import PeerError
-from muskox.runtime import rounds
+from muskox.runtime import round_events as rounds
 from muskox.runtime.messages import Begin, Hello, Moved, Partial, Total
-from muskox.runtime.rounds import NOTHING, Holding, Phase, RoundMachine
+from muskox.runtime.round_events import NOTHING, Holding
+from muskox.runtime.rounds import Phase, RoundMachine
 from muskox.tree import cover
 
 SHARDS = 6

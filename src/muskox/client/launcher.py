@@ -82,7 +82,7 @@ def up(
     connected = Cluster(cluster.url, make_secret(home.secret_file), folder=home)
     try:
         _await_members(connected.session, home, cluster.nodes, processes)
-    except BaseException:
+    except BaseException:  # bulkhead: an interrupt too must not leave half a cluster behind
         connected.close()
         for process in processes.values():
             process.terminate()

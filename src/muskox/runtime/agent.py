@@ -35,7 +35,8 @@ from muskox.program import Manifest
 from muskox.runtime.coordinator import Coordinator
 from muskox.runtime.fingerprint import numeric_fingerprint
 from muskox.runtime.guard import KeeperGuard
-from muskox.runtime.job_agent import JobAgent, NodeContext
+from muskox.runtime.job_agent import JobAgent
+from muskox.runtime.node_context import NodeContext
 from muskox.runtime.pool import start_forkserver
 from muskox.runtime.progress import ProgressLog, stream_schema
 from muskox.store import BlobStore, Plugins, ShardEntry, StoreClient, StoreServer, Stream, open_dataset

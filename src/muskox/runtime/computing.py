@@ -14,7 +14,7 @@ from muskox.digest import digest
 from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
 from muskox.program import Block, Done, Manifest, Program, Publishes, Reports, Shard, resolve
 from muskox.records import Record, normal, pack, unpack
-from muskox.runtime.rounds import Holding
+from muskox.runtime.round_events import Holding
 from muskox.tree import Node, cover, reduce, root
 
 OpenShard = Callable[[Path, int], Shard]

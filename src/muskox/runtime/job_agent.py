@@ -9,18 +9,16 @@ import math
 import queue
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
-from muskox.coordination import Check, Config, Create, Operation, Refused, Session, Set, layout, live_members
-from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
+from muskox.coordination import Check, Create, Refused, layout, live_members
+from muskox.errors import CallerError, Corrupt, Unavailable
 from muskox.program import Manifest, RoundReport
-from muskox.records import unpack
+from muskox.runtime.commits import JobCommits
 from muskox.runtime.messages import (
     Broken,
     Checkpointed,
@@ -37,10 +35,9 @@ from muskox.runtime.messages import (
     Told,
     Wanted,
 )
+from muskox.runtime.node_context import NodeContext
 from muskox.runtime.pool import WorkerProcess
-from muskox.runtime.progress import ProgressLog
-from muskox.runtime.replicas import put_replicated
-from muskox.store import BlobStore, ShardEntry, StoreClient
+from muskox.store import ShardEntry
 
 log = logging.getLogger(__name__)
 
@@ -49,24 +46,6 @@ Step = Callable[[], None]
 RESTORE_S_MAX = 60.0  # how long a checkpoint that cannot be had is waited for before a job begins anew
 RETRY_S = 0.3  # after something was unavailable
 RESYNC_S = 10.0  # between looks when no watch fires
-
-
-@dataclass(frozen=True, slots=True)
-class NodeContext:
-    """What the jobs of a node share."""
-
-    name: str
-    incarnation: str
-    host: str
-    tls: list[str]
-    collective_key: bytes
-    session: Session
-    client: StoreClient
-    blobs: BlobStore
-    cache: BlobStore
-    forkserver: ForkServerContext
-    progress: ProgressLog
-    config: Callable[[], Config]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +88,7 @@ class JobAgent(threading.Thread):
         self._told: Told | None = None
         self._told_s = -math.inf  # when one was last written
         self._checkpoint: tuple[Checkpointed, bytes] | None = None
-        self._keeper: threading.Thread | None = None
+        self._commits = JobCommits(node, job_id)
         self._unreachable_s: float | None = None  # since when the last checkpoint cannot be had
         self._is_over = False
 
@@ -150,7 +129,7 @@ class JobAgent(threading.Thread):
             self.look()
         except CallerError as error:
             reason = str(error)
-            self._put(lambda: self._fail(0, reason))
+            self._put(lambda: self._commits.fail(0, reason))
         except Exception:  # bulkhead: one job's trouble is not the node's
             log.exception("job %s", self._job)
 
@@ -268,7 +247,7 @@ class JobAgent(threading.Thread):
             case Checkpointed():
                 is_first, self._checkpoint = self._checkpoint is None, (message, body)
                 if is_first:
-                    self._put(self._begin_checkpoint)
+                    self._put(self._keep_checkpoint)
             case _:
                 self._put(lambda: self._hear(worker, message, body))
 
@@ -309,18 +288,26 @@ class JobAgent(threading.Thread):
                 self._discard(shard, reason)
                 worker.end()
             case Finished():
-                self._finish(message, body)
+                self._commits.finish(self._known().record, message, body)
             case Failed(generation, reason):
-                self._fail(generation, reason)
+                self._commits.fail(generation, reason)
             case Told() | Checkpointed():
                 raise AssertionError("handled where it arrives")
 
+    def _keep_checkpoint(self) -> None:
+        kept, self._checkpoint = self._checkpoint, None
+        if kept is not None:
+            self._commits.keep_checkpoint(*kept)
+
+    def _known(self) -> Assignment:
+        assert self._assignment is not None, "a worker of ours speaks, so it was read"
+        return self._assignment
+
     def _discard(self, shard: int, reason: str) -> None:
         """Drop our copy of a shard that is not what was written; the next worker gets it from another replica."""
-        assert self._assignment is not None, "a worker runs"
         log.warning("job %s: shard %d is fetched anew: %s", self._job, shard, reason)
         for store in (self._node.blobs, self._node.cache):
-            store.delete(self._assignment.shards[shard].file_digest)
+            store.delete(self._known().shards[shard].file_digest)
 
     def _restore(self, worker: WorkerProcess, generation: int) -> None:
         """Hand the last checkpoint to a root whose generation holds no state."""
@@ -353,98 +340,3 @@ class JobAgent(threading.Thread):
         record = layout.ProgressRecord(round=told.round, generation=told.generation, metrics=told.metrics)
         if self._node.session.create(path, record) is None:
             self._node.session.set(path, record)
-
-    # -- commits: one multi each, that checks the generation --
-
-    def _replicate(self, data: bytes) -> tuple[str, list[str]]:
-        return put_replicated(
-            self._node.session, self._node.client, data, int(self._node.config()["replicas"]), first=self._node.name
-        )
-
-    def _begin_checkpoint(self) -> None:
-        """Keep the latest checkpoint on a thread of its own, one at a time; a round must not wait for a disk."""
-        kept, self._checkpoint = self._checkpoint, None
-        if kept is not None and (self._keeper is None or not self._keeper.is_alive()):
-            self._keeper = threading.Thread(target=self._keep_checkpoint, args=kept, name="checkpoint", daemon=True)
-            self._keeper.start()
-
-    def _keep_checkpoint(self, message: Checkpointed, body: bytes) -> None:
-        path = layout.checkpoint(self._job)
-        try:
-            before = self._node.session.find(path, layout.CheckpointRecord)
-            if before is not None and before[0].round >= message.round:
-                return  # a later one stands, though it could not be had a while ago
-            blob, nodes = self._replicate(body)
-            record = layout.CheckpointRecord(round=message.round, digest=message.digest, blob=blob, nodes=nodes)
-            write: Operation = Create(path, record) if before is None else Set(path, record, before[1])
-            check = Check(layout.generation(self._job), message.generation)
-            self._node.session.commit([check, write], lambda: True)  # if lost, the next checkpoint replaces it
-        except MuskoxError as error:
-            log.warning("job %s: the checkpoint of round %d is skipped: %s", self._job, message.round, error)
-
-    def _finish(self, message: Finished, body: bytes) -> None:
-        """Keep the result on as many nodes as asked, then commit model and job in one step."""
-        assert self._assignment is not None, "a worker finished"
-        blob, nodes = self._replicate(body)
-        record = self._assignment.record
-        done = layout.JobState(
-            phase=layout.JobPhase.DONE,
-            attempt=uuid.uuid4().hex,
-            rounds=message.rounds,
-            result=message.digest,
-            result_blob=blob,
-            result_nodes=nodes,
-            finished_ms=time.time_ns() // 1_000_000,
-        )
-        operations: list[Operation] = []
-        if record.model:
-            path, model = layout.model(record.model), self._model(done, unpack(body))
-            exists = self._node.session.version(path) is not None
-            operations.append(Set(path, model) if exists else Create(path, model))
-        if not self._commit_final(message.generation, done, operations):
-            raise Unavailable("the result was not committed: somebody changed the job or the model meanwhile")
-
-    def _model(self, done: layout.JobState, result: dict[str, Any]) -> layout.ModelRecord:
-        assert self._assignment is not None, "a worker finished"
-        record = self._assignment.record
-        return layout.ModelRecord(
-            digest=done.result,
-            blob=done.result_blob,
-            nodes=done.result_nodes,
-            kind=str(result.get("kind", record.kind)),
-            dataset=record.dataset,
-            rounds=done.rounds,
-            job=self._job,
-            metrics={name: value for name, value in result.items() if isinstance(value, float)},
-            lineage=record.lineage,
-            created_ms=done.finished_ms,
-        )
-
-    def _fail(self, generation: int, reason: str) -> None:
-        failed = layout.JobState(
-            phase=layout.JobPhase.FAILED, reason=reason, attempt=uuid.uuid4().hex, finished_ms=time.time_ns() // 1_000_000
-        )
-        if not self._commit_final(generation, failed, []):
-            raise Unavailable("the failure was not committed: somebody changed the job meanwhile")
-
-    def _commit_final(self, generation: int, state: layout.JobState, operations: list[Operation]) -> bool:
-        """Commit `state` unless the job is final already or the generation has passed: then its successor does it.
-
-        Return False if it is to be tried again.
-        """
-        session, path = self._node.session, layout.job_state(self._job)
-
-        def was_done() -> bool:
-            found = session.find(path, layout.JobState)
-            return found is not None and found[0].attempt == state.attempt
-
-        found = session.find(path, layout.JobState)
-        if found is None or found[0].phase.is_final:
-            return True
-        checks: list[Operation] = [Check(layout.generation(self._job), generation)] if generation else []
-        try:
-            session.commit([*checks, Set(path, state, found[1]), *operations], was_done)
-        except Refused as error:
-            log.info("job %s: %s", self._job, error)
-            return bool(generation) and session.version(layout.generation(self._job)) != generation
-        return True

@@ -77,6 +77,8 @@ def submit(session: Session, client: StoreClient, spec: JobSpec) -> str:
     Unavailable
         If the cluster has no live node.
     """
+    if spec.workers < 0:
+        raise CallerError(f"workers must be at least 1, or 0 for one a node, not {spec.workers}")
     members = live_members(session)
     if not members:
         raise Unavailable(f"the cluster at {session.address} has no live node: start one with `muskox up` or `muskox node`")

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from muskox.coordination import layout
-from muskox.coordination.layout import GenerationMember, GenerationRecord, JobPhase, MemberRecord, WorkerRecord
 
 RUNS_PER_WORKER = 4  # aligned runs of shards a worker gets at least, where there are enough: load balance against messages
 DEATHS_MAX = 200  # of one job's workers: a program that kills every worker must not go on for ever
@@ -24,13 +23,13 @@ class JobView:
     """
 
     id: str
-    phase: JobPhase
+    phase: layout.JobPhase
     fingerprint: str
     workers_max: int
     submitted_ms: int
     replicas: Sequence[Sequence[str]]
-    generation: GenerationRecord
-    workers: Mapping[str, WorkerRecord]
+    generation: layout.GenerationRecord
+    workers: Mapping[str, layout.WorkerRecord]
     suspects: Sequence[str]
     reason: str = ""
     is_patient: bool = False
@@ -40,7 +39,7 @@ class JobView:
 class Picture:
     """Everything that a decision stands on. `unseen` are jobs that could not be read just now: they stay as they are."""
 
-    members: Mapping[str, MemberRecord]
+    members: Mapping[str, layout.MemberRecord]
     assignments: Mapping[str, Mapping[str, int]]
     jobs: Sequence[JobView]
     unseen: Sequence[str] = ()
@@ -59,7 +58,7 @@ class Form:
     """Make this the job's generation; the job runs."""
 
     job: str
-    generation: GenerationRecord
+    generation: layout.GenerationRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def plan(picture: Picture) -> list[Order]:
     return [*assigns, *orders]
 
 
-def staffing(job: JobView, members: Mapping[str, MemberRecord]) -> dict[str, int]:
+def staffing(job: JobView, members: Mapping[str, layout.MemberRecord]) -> dict[str, int]:
     """Return how many workers each node shall run for `job`: one a node, or `workers_max` spread evenly by name.
 
     Never more workers than shards, and only on nodes that compute the job's bits.
@@ -116,7 +115,7 @@ def staffing(job: JobView, members: Mapping[str, MemberRecord]) -> dict[str, int
     return {name: workers for name, workers in sorted(staff.items()) if workers}
 
 
-def _lead(job: JobView, staff: Mapping[str, int], members: Mapping[str, MemberRecord]) -> list[Order]:
+def _lead(job: JobView, staff: Mapping[str, int], members: Mapping[str, layout.MemberRecord]) -> list[Order]:
     """Return what to do about the job's generation."""
     if len(job.suspects) > DEATHS_MAX:
         return [Abort(job.id, f"its workers died {len(job.suspects)} times; see `muskox logs`")]
@@ -143,13 +142,13 @@ def _reason(lost: Sequence[str], joined: Sequence[str], suspects: Sequence[str])
     return ", ".join(parts)
 
 
-def form_generation(job: JobView, workers: Sequence[str], reason: str) -> GenerationRecord:
+def form_generation(job: JobView, workers: Sequence[str], reason: str) -> layout.GenerationRecord:
     """Return the next generation of `job`, made of `workers` in rank order."""
     before = {shard: member.worker for member in job.generation.members for shard in layout.parse_runs(member.shards)}
     nodes = {name: job.workers[name].node for name in workers}
     shares = share(job.replicas, nodes, before)
     members = [
-        GenerationMember(
+        layout.GenerationMember(
             worker=name,
             node=job.workers[name].node,
             address=job.workers[name].address,
@@ -158,7 +157,7 @@ def form_generation(job: JobView, workers: Sequence[str], reason: str) -> Genera
         )
         for name in workers
     ]
-    return GenerationRecord(number=job.generation.number + 1, members=members, reason=reason)
+    return layout.GenerationRecord(number=job.generation.number + 1, members=members, reason=reason)
 
 
 def share(replicas: Sequence[Sequence[str]], workers: Mapping[str, str], before: Mapping[int, str]) -> dict[str, list[int]]:

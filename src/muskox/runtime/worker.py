@@ -16,7 +16,7 @@ from typing import assert_never
 from muskox.errors import MuskoxError, PeerError
 from muskox.program import Manifest
 from muskox.records import unpack
-from muskox.runtime import rounds
+from muskox.runtime import round_events as rounds
 from muskox.runtime.computing import Abandoned, BrokenShard, Computation, ProgramFailed, load_program
 from muskox.runtime.links import Link, LinkOptions, answer, dial, tls_contexts
 from muskox.runtime.messages import (
@@ -42,6 +42,7 @@ from muskox.runtime.messages import (
     decode_from_node,
     frame,
 )
+from muskox.runtime.rounds import RoundMachine
 from muskox.store import open_shard
 
 ABANDONED_EXIT = 0
@@ -81,7 +82,7 @@ class Worker:
         self._setup = setup
         self._settings = settings
         self._pipe = pipe
-        self._machine = rounds.RoundMachine(
+        self._machine = RoundMachine(
             setup.worker, checkpoint_interval_s=settings.checkpoint_interval_s, rounds_max=setup.rounds_max
         )
         server_tls, client_tls = tls_contexts(setup.tls)

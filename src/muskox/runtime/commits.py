@@ -1,0 +1,117 @@
+"""What a node commits for a job: checkpoints, the result with its model, failures.
+
+Each is one ZooKeeper multi that checks the generation, so that nothing of a worker that was put out passes; its blobs lie on as
+many nodes as asked before any znode points at them.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from typing import Any
+
+from muskox.coordination import Check, Create, Operation, Refused, Set, layout
+from muskox.errors import MuskoxError, Unavailable
+from muskox.records import unpack
+from muskox.runtime.messages import Checkpointed, Finished
+from muskox.runtime.node_context import NodeContext
+from muskox.runtime.replicas import put_replicated
+
+log = logging.getLogger(__name__)
+
+
+class JobCommits:
+    """The commits of one job on one node."""
+
+    def __init__(self, node: NodeContext, job_id: str) -> None:
+        self._node = node
+        self._job = job_id
+        self._keeping: threading.Thread | None = None
+
+    def _replicate(self, data: bytes) -> tuple[str, list[str]]:
+        return put_replicated(
+            self._node.session, self._node.client, data, int(self._node.config()["replicas"]), first=self._node.name
+        )
+
+    def keep_checkpoint(self, message: Checkpointed, body: bytes) -> None:
+        """Keep a checkpoint on a thread of its own, one at a time: a round must not wait for a disk."""
+        if self._keeping is None or not self._keeping.is_alive():
+            self._keeping = threading.Thread(target=self._keep, args=(message, body), name="checkpoint", daemon=True)
+            self._keeping.start()
+
+    def _keep(self, message: Checkpointed, body: bytes) -> None:
+        path = layout.checkpoint(self._job)
+        try:
+            before = self._node.session.find(path, layout.CheckpointRecord)
+            if before is not None and before[0].round >= message.round:
+                return  # a later one stands, though it could not be had a while ago
+            blob, nodes = self._replicate(body)
+            record = layout.CheckpointRecord(round=message.round, digest=message.digest, blob=blob, nodes=nodes)
+            write: Operation = Create(path, record) if before is None else Set(path, record, before[1])
+            check = Check(layout.generation(self._job), message.generation)
+            self._node.session.commit([check, write], lambda: True)  # if lost, the next checkpoint replaces it
+        except MuskoxError as error:
+            log.warning("job %s: the checkpoint of round %d is skipped: %s", self._job, message.round, error)
+
+    def finish(self, record: layout.JobRecord, message: Finished, body: bytes) -> None:
+        """Keep the result on as many nodes as asked, then commit model and job in one step."""
+        blob, nodes = self._replicate(body)
+        done = layout.JobState(
+            phase=layout.JobPhase.DONE,
+            attempt=uuid.uuid4().hex,
+            rounds=message.rounds,
+            result=message.digest,
+            result_blob=blob,
+            result_nodes=nodes,
+            finished_ms=time.time_ns() // 1_000_000,
+        )
+        operations: list[Operation] = []
+        if record.model:
+            path, model = layout.model(record.model), self._model(record, done, unpack(body))
+            exists = self._node.session.version(path) is not None
+            operations.append(Set(path, model) if exists else Create(path, model))
+        if not self._commit_final(message.generation, done, operations):
+            raise Unavailable("the result was not committed: somebody changed the job or the model meanwhile")
+
+    def _model(self, record: layout.JobRecord, done: layout.JobState, result: dict[str, Any]) -> layout.ModelRecord:
+        return layout.ModelRecord(
+            digest=done.result,
+            blob=done.result_blob,
+            nodes=done.result_nodes,
+            kind=str(result.get("kind", record.kind)),
+            dataset=record.dataset,
+            rounds=done.rounds,
+            job=self._job,
+            metrics={name: value for name, value in result.items() if isinstance(value, float)},
+            lineage=record.lineage,
+            created_ms=done.finished_ms,
+        )
+
+    def fail(self, generation: int, reason: str) -> None:
+        failed = layout.JobState(
+            phase=layout.JobPhase.FAILED, reason=reason, attempt=uuid.uuid4().hex, finished_ms=time.time_ns() // 1_000_000
+        )
+        if not self._commit_final(generation, failed, []):
+            raise Unavailable("the failure was not committed: somebody changed the job meanwhile")
+
+    def _commit_final(self, generation: int, state: layout.JobState, operations: list[Operation]) -> bool:
+        """Commit `state` unless the job is final already or the generation has passed: then its successor does it.
+
+        Return False if it is to be tried again.
+        """
+        session, path = self._node.session, layout.job_state(self._job)
+
+        def was_done() -> bool:
+            found = session.find(path, layout.JobState)
+            return found is not None and found[0].attempt == state.attempt
+
+        found = session.find(path, layout.JobState)
+        if found is None or found[0].phase.is_final:
+            return True
+        checks: list[Operation] = [Check(layout.generation(self._job), generation)] if generation else []
+        try:
+            session.commit([*checks, Set(path, state, found[1]), *operations], was_done)
+        except Refused as error:
+            log.info("job %s: %s", self._job, error)
+            return bool(generation) and session.version(layout.generation(self._job)) != generation
+        return True

@@ -1,0 +1,27 @@
+"""What all jobs of a node share: its session, stores, keys and settings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
+
+from muskox.coordination import Config, Session
+from muskox.runtime.progress import ProgressLog
+from muskox.store import BlobStore, StoreClient
+
+
+@dataclass(frozen=True, slots=True)
+class NodeContext:
+    """What the jobs of a node share."""
+
+    name: str
+    incarnation: str
+    host: str
+    tls: list[str]
+    collective_key: bytes
+    session: Session
+    client: StoreClient
+    blobs: BlobStore
+    cache: BlobStore
+    forkserver: ForkServerContext
+    progress: ProgressLog
+    config: Callable[[], Config]
