@@ -7,7 +7,7 @@ what is merged grows with them: 24 bytes for each.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,8 @@ class EvaluateProgram:
     The result: "auc", "log_loss", "accuracy" (floats), "confusion" (int64, [true class, predicted class]), "rows", "positives",
     "classes".
     """
+
+    kind: ClassVar[str] = "evaluate"
 
     model: Mapping[str, Any]
     target: str

@@ -11,7 +11,7 @@ of the Hessian there.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +44,8 @@ class LogisticProgram:
     tol : stop when no component of the mean objective's gradient, over standardised columns, exceeds it
     learning_rate : of solver "gd"; None finds the step by backtracking
     """
+
+    kind: ClassVar[str] = "train"
 
     target: str
     features: tuple[str, ...] | None = None
