@@ -74,7 +74,7 @@ def print_jobs(jobs: list[dict[str, Any]]) -> None:
 
 
 def logs(
-    of: Annotated[str | None, typer.Argument(metavar="[NODE|JOB]", help="a node's log, or what the nodes say of a job")] = None,
+    of: Annotated[str | None, typer.Argument(metavar="NODE|JOB", help="a node's log, or what the nodes say of a job")] = None,
     lines: Lines = 100,
     dir_: UpDir = None,
 ) -> None:

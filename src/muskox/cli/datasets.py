@@ -16,17 +16,15 @@ if TYPE_CHECKING:
     from muskox.store import PutProgress
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="name of the dataset")]
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV (also .gz) or Parquet files with the same columns")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="CSV (also .gz) or Parquet files with the same columns")]
 Shards = Annotated[int | None, typer.Option(metavar="N", min=1, help="pieces to cut it into (default 12)")]
 By = Annotated[str | None, typer.Option(metavar="RULE", help="rows, or hash:COLUMN to keep equal keys together")]
 Replicas = Annotated[int | None, typer.Option(metavar="N", min=1, help="copies of each shard (default: the cluster's setting)")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="make a new version of an existing dataset")]
 Append = Annotated[bool, typer.Option("--append", help="add these rows to the latest version, as a new version")]
 Types = Annotated[list[str] | None, typer.Option("--type", metavar="COLUMN=TYPE", help="a type that is not to be inferred")]
-Verify = Annotated[str | None, typer.Argument(metavar="[NAME]", hidden=True)]
-Which = Annotated[
-    str | None, typer.Argument(metavar="[NAME | verify NAME]", help="one dataset; or have its replicas read again")
-]
+Verify = Annotated[str | None, typer.Argument(metavar="NAME", hidden=True)]
+Which = Annotated[str | None, typer.Argument(metavar="NAME|verify", help="one dataset; or have its replicas read again")]
 
 
 def put(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter

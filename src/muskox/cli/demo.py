@@ -5,6 +5,7 @@ It starts a cluster of its own in a temporary folder and leaves nothing behind.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ import typer
 
 from muskox.cli import screen
 from muskox.cli.datasets import put_progress
-from muskox.cli.flights import CATEGORICAL, FEATURES, KEY, TARGET, Flights, load_flights
+from muskox.cli.flights import CATEGORICAL, FEATURES, KEY, TARGET, Flights, load_flights, package_file
 from muskox.cli.follow import JobScreen, follow
 from muskox.cli.jobs import require_done
 from muskox.cli.killing import Kill, Killer, Order, Supervisor, Victim
@@ -56,9 +57,24 @@ class Run:
 
 def demo(you_kill: YouKill = False) -> None:
     """Three nodes, real flights, kills in the middle of training: the same model, bit for bit. Takes a minute."""
+    package_file("flights.csv.zip")  # what is missing is told before anything is started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that it cleans up behind itself
+    began = time.monotonic()
+    try:
+        runs = tell_story(ROUNDS_YOU_KILL if you_kill else ROUNDS, you_kill)
+    except KeyboardInterrupt:
+        screen.tell("the demo was ended; nothing of it is left behind")
+        raise typer.Exit(1) from None
+    screen.tell(f"\n{time.monotonic() - began:.0f} s in all. Next: `muskox demo --you-kill` lets you do the killing;")
+    screen.tell("`muskox up` starts a cluster that stays; `muskox put NAME FILE.csv` and `muskox train logistic -h` go on.")
+    if runs[0].model["digest"] != runs[1].model["digest"]:
+        raise Corrupt("the two models differ: that is a bug, please report it")
+
+
+def tell_story(rounds: int, you_kill: bool) -> list[Run]:
     began = time.monotonic()
     with cluster_of_its_own() as (cluster, lifeline):
-        story = Story(cluster, lifeline, ROUNDS_YOU_KILL if you_kill else ROUNDS)
+        story = Story(cluster, lifeline, rounds)
         story.tell_cluster(time.monotonic() - began)
         flights = story.put()
         runs = [story.train("undisturbed", ())]
@@ -67,12 +83,7 @@ def demo(you_kill: YouKill = False) -> None:
         story.predict(runs[1])
         story.serve(runs[1], flights)
         story.conclude(runs)
-    screen.tell(
-        f"\n{time.monotonic() - began:.0f} s in all. Next: `muskox demo --you-kill` lets you do the killing; `muskox up` starts"
-    )
-    screen.tell("a cluster that stays; `muskox put NAME FILE.csv` and `muskox train logistic --help` go on from there.")
-    if runs[0].model["digest"] != runs[1].model["digest"]:
-        raise Corrupt("the two models differ: that is a bug, please report it")
+    return runs
 
 
 @contextmanager

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from muskox.program import RoundReport
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="see `muskox jobs`")]
-AJob = Annotated[str | None, typer.Argument(metavar="[ID]", help="one job; all without it")]
+AJob = Annotated[str | None, typer.Argument(metavar="ID", help="one job; all without it")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="watch it round by round until it is over; Ctrl-C only detaches")]
 
 

@@ -13,7 +13,7 @@ from muskox.cli.options import Dir, Json, SecretFile, Workers, Zk, connected, na
 from muskox.errors import CallerError
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="see `muskox models`")]
-AModel = Annotated[str | None, typer.Argument(metavar="[NAME]", help="one model; all without it")]
+AModel = Annotated[str | None, typer.Argument(metavar="NAME", help="one model; all without it")]
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, or name@version")]
 Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="the true classes (default: what the model was trained on)")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="folder for Parquet files, reached by every node")]

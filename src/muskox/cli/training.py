@@ -12,11 +12,13 @@ from muskox.cli.jobs import require_done, watch
 from muskox.cli.models import show_model
 from muskox.cli.options import Dir, Json, SecretFile, Workers, Zk, connected, names
 
+PARAMETERS = "C, solver (lbfgs or gd), max_rounds, tol, learning_rate, standardise, categorical, categories_max"
+
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, or name@version")]
 Target = Annotated[str, typer.Option(metavar="COLUMN", help="the column to predict")]
 ModelName = Annotated[str, typer.Option("--name", metavar="MODEL", help="what the model shall be called")]
 Features = Annotated[str | None, typer.Option(metavar="A,B,...", help="columns to learn from (default: all but the target)")]
-Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a parameter of the estimator")]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=PARAMETERS)]
 Detach = Annotated[bool, typer.Option("--detach", help="submit, print the job's id, and leave")]
 
 
