@@ -236,8 +236,8 @@ def test_a_peer_that_falls_silent_is_lost() -> None:
 def test_a_peer_that_computes_for_long_is_kept_alive_by_its_beats() -> None:
     async def test() -> None:
         async with listening() as listener, linked(listener) as (member, _):
-            receiving = asyncio.create_task(member.receive(lambda: 1.8))  # longer than the second between two beats
-            done, _ = await asyncio.wait([receiving], timeout=3.0)
+            receiving = asyncio.create_task(member.receive(lambda: 1.5))  # longer than the second between two beats
+            done, _ = await asyncio.wait([receiving], timeout=2.2)
             assert not done
             receiving.cancel()
 
