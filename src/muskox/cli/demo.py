@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 NODES = 3
 SHARDS = 12
 REPLICAS = 2
-ROUNDS = 300  # L-BFGS needs 30 of them, half a second: over before anybody could be killed
+ROUNDS = 500  # L-BFGS needs 30 of them, half a second: over before anybody could be killed
 ROUNDS_YOU_KILL = 2_000
 ORDERS = (Order(60, Victim.NODE), Order(150, Victim.COORDINATOR))
 ENDPOINT_S_MAX = 60.0
@@ -51,6 +51,7 @@ class Run:
     record: dict[str, Any]
     seconds: float
     model: dict[str, Any]
+    orders: tuple[Order, ...] = ()
     kills: list[Kill] = field(default_factory=list)
     scores: dict[str, Any] = field(default_factory=dict)
 
@@ -172,7 +173,7 @@ class Story:
         finally:
             supervisor.stop()
         require_done(record)
-        run = Run(name, record, time.monotonic() - began, self._cluster.model_info(name), killer.kills)
+        run = Run(name, record, time.monotonic() - began, self._cluster.model_info(name), orders, killer.kills)
         generations = "1 generation" if record["generation"] == 1 else f"{record['generation']} generations"
         screen.tell(f"   {record['round']} rounds, {generations}, digest {run.model['digest'][:16]}...")
         return run
@@ -216,6 +217,8 @@ class Story:
         for kill in runs[1].kills:
             after = "no round came after it" if kill.seconds is None else f"the next round finished {kill.seconds:.2f} s later"
             screen.say(f"{sentence(kill)}; {after}")
+        for order in runs[1].orders[len(runs[1].kills) :]:
+            screen.say(f"the {order.victim.value} was to be killed too, but training ended before every node was back")
         if runs[0].model["digest"] == runs[1].model["digest"]:
             console.print("[bold green]The same model, bit for bit.[/]")
         else:
