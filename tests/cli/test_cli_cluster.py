@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from conftest import SECONDS_MAX, Muskox
+from command_line import SECONDS_MAX, Muskox
 
 SLOW = ["--set", "solver=gd", "--set", "max_rounds=100000", "--set", "tol=0", "--set", "learning_rate=1e-6"]
 
