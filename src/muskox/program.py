@@ -131,7 +131,8 @@ class Reports(Protocol):
 class Publishes(Protocol):
     """A program whose result also shows outside the cluster: files that a manifest is to name, say.
 
-    Called with the result before it is committed, on one worker; after a death perhaps again, on another.
+    Called with the committed result, perhaps more than once, perhaps not at all if a machine dies at that moment: whoever reads
+    the result may call it again.
     """
 
     def publish(self, result: Record) -> None: ...

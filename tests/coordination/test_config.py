@@ -52,3 +52,13 @@ def test_the_bounds_may_be_set_and_hold_the_default(session: Session, name: str)
     for value in (setting.least, setting.most):
         write_setting(session, name, value)
         assert read_config(session)[name] == value
+
+
+def test_writers_do_not_lose_each_others_settings(connect: Callable[[], Session]) -> None:
+    values = {"silence_s": 20.0, "replicas": 3.0, "progress_interval_s": 2.0, "checkpoint_interval_s": 7.0}
+    writers = [threading.Thread(target=write_setting, args=(connect(), name, value)) for name, value in values.items()]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(BOUND_S)
+    assert read_config(connect()).as_dict() == values

@@ -21,10 +21,11 @@ def test_a_good_name_is_returned(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", ".hidden", "-x", "a/b", "a b", "a\n", "a\0", "a@1", "x" * (layout.NAME_LENGTH_MAX + 1)]
+    "name",
+    ["", ".", "..", ".hidden", "-x", "a/b", "a b", "a\n", "a\0", "a@1", "_x", "²", "名", "x" * (layout.NAME_LENGTH_MAX + 1)],
 )
 def test_a_bad_name_is_refused_with_the_rule(name: str) -> None:
-    with pytest.raises(CallerError, match=r"dataset name .* is not valid: use letters, digits"):
+    with pytest.raises(CallerError, match=r"dataset name .* is not valid: use ASCII letters, digits"):
         layout.check_name("dataset", name)
 
 

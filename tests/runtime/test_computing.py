@@ -224,18 +224,6 @@ def test_a_program_reports_about_states_and_not_about_the_result() -> None:
     assert made.report() == {}
 
 
-def test_a_result_is_published_where_the_program_does_that() -> None:
-    published: list[Record] = []
-    made = computation(program(publish=published.append), [0])
-    made.begin()
-    made.publish()
-    assert [record["round"] for record in published] == [0]
-    computation(Sums(), [0]).publish()
-
-
-# -- programs that travel --
-
-
 def test_a_users_program_travels_as_code() -> None:
     factor = 3
 

@@ -242,7 +242,10 @@ class Cluster:
 
         opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
         program = PredictProgram(self._record(model), str(Path(output).absolute()))
-        return opened.run(program, RunOptions(workers=workers, on_round=on_round)).result
+        result = opened.run(program, RunOptions(workers=workers, on_round=on_round)).result
+        if Path(output).is_dir():
+            program.publish(result)  # again: the node that should have may have died right after its commit
+        return result
 
     # -- the cluster itself --
 

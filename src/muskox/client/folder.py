@@ -4,12 +4,15 @@ DIR/secret, DIR/cluster.json (which ZooKeeper, which nodes), DIR/keeper.json and
 DIR/nodes/NAME/, DIR/logs/NAME.log. A process lives as long as the lock in its own folder is held; its pid is written there.
 """
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from muskox.errors import CallerError
+from muskox.errors import CallerError, Corrupt
 from muskox.runtime import KeeperCommand, try_lock
 
 DEFAULT = "~/.muskox"
@@ -50,10 +53,13 @@ class LocalFolder:
 
     def find(self) -> LocalCluster | None:
         """Return the cluster of this folder, or None if none was founded here."""
+        path = self.path / "cluster.json"
         try:
-            return msgspec.json.decode((self.path / "cluster.json").read_bytes(), type=LocalCluster)
+            return msgspec.json.decode(path.read_bytes(), type=LocalCluster)
         except FileNotFoundError:
             return None
+        except msgspec.MsgspecError as error:
+            raise Corrupt(f"{path} is not what muskox wrote: {error}") from error
 
     def get(self) -> LocalCluster:
         """Return the cluster of this folder; CallerError if there is none."""
@@ -61,6 +67,17 @@ class LocalFolder:
         if found is None:
             raise CallerError(f"there is no cluster in {self.path}: start one with `muskox up`, or name one with --zk")
         return found
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder inside, waiting for it: only one `up` or `down` works in it at a time."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self.path / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def keep(self, cluster: LocalCluster) -> None:
         draft = self.path / "cluster.json.new"
@@ -82,7 +99,7 @@ def live_pid(lock_file: Path) -> int | None:
     """Return the pid written in `lock_file` if a process holds its lock."""
     if not lock_file.exists():
         return None
-    with try_lock(lock_file) as is_dead:
+    with try_lock(lock_file, is_look=True) as is_dead:
         if is_dead:
             return None
     text = lock_file.read_text().strip()

@@ -6,6 +6,7 @@ Python process by a pipe: when it ends, however it ends, they do.
 
 import contextlib
 import os
+import random
 import select
 import signal
 import socket
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from muskox.client.cluster import Cluster
 from muskox.client.folder import LocalCluster, LocalFolder
-from muskox.coordination import CHROOT, Session, layout, live_members, make_secret, parse_url
+from muskox.coordination import CHROOT, Session, layout, live_members, make_secret, parse_url, tls_from_environment
 from muskox.errors import CallerError, Unavailable
 from muskox.runtime import LIFELINE, KeeperCommand, ensure_keeper, start_detached
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import subprocess
 
 NODES_MAX = 64  # on one machine: each is a process, and so is each of its workers
+KEEPER_PORTS = range(21_000, 31_000)
 START_S_MAX = 60.0  # for all nodes to be members
 STOP_S_MAX = 15.0  # for a process to end by itself, before it is killed
 KEEPER_SESSION_TIMEOUT_S = 2.0  # our keeper allows less than Apache's default of two ticks: deaths show sooner
@@ -67,27 +69,37 @@ def up(
     Unavailable
         If a process does not come up; its log says why.
     """
-    tell = on_step or (lambda _: None)
+    if not 1 <= nodes <= NODES_MAX:
+        raise CallerError(f"a local cluster has 1 to {NODES_MAX} nodes, not {nodes}")
     home = LocalFolder(folder)
-    cluster = _found(home, nodes, zk, session_timeout_s)
+    with home.locked():
+        cluster = _found(home, nodes, zk, session_timeout_s)
+        processes = _start_missing(home, cluster, on_step or (lambda _: None), lifeline)
+        connected = Cluster(cluster.url, make_secret(home.secret_file), folder=home, tls=tls_from_environment())
+        try:
+            _await_members(connected.session, home, cluster.nodes, processes)
+        except BaseException:  # bulkhead: an interrupt too must not leave half a cluster behind
+            connected.close()
+            for process in processes.values():
+                process.terminate()
+            raise
+    return connected
+
+
+def _start_missing(
+    home: LocalFolder, cluster: LocalCluster, tell: OnStep, lifeline: int | None
+) -> dict[str, "subprocess.Popen[bytes]"]:
+    """Start the keeper and the nodes that do not live; return the nodes' processes by name."""
+    processes = {}
     with _environment(lifeline):
         if cluster.has_keeper and home.keeper_pid() is None:
             tell("keeper")
             _start_keeper(home)
-        processes = {}
         for name in cluster.nodes:
             if home.node_pid(name) is None:
                 tell(name)
                 processes[name] = _start_node(home, cluster, name)
-    connected = Cluster(cluster.url, make_secret(home.secret_file), folder=home)
-    try:
-        _await_members(connected.session, home, cluster.nodes, processes)
-    except BaseException:  # bulkhead: an interrupt too must not leave half a cluster behind
-        connected.close()
-        for process in processes.values():
-            process.terminate()
-        raise
-    return connected
+    return processes
 
 
 @contextlib.contextmanager
@@ -133,13 +145,14 @@ def down(folder: Path) -> list[Ended]:
     ended: list[Ended] = []
     if cluster is None:
         return ended
-    found = [(name, home.node_pid(name)) for name in cluster.nodes]
-    living = [Ended(name, pid) for name, pid in found if pid is not None]
-    _end(living)
-    keeper = home.keeper_pid()  # after the nodes: they would start it again
-    if keeper is not None:
-        _end([Ended("keeper", keeper)])
-        living.append(Ended("keeper", keeper))
+    with home.locked():
+        found = [(name, home.node_pid(name)) for name in cluster.nodes]
+        living = [Ended(name, pid) for name, pid in found if pid is not None]
+        _end(living)
+        keeper = home.keeper_pid()  # after the nodes: they would start it again
+        if keeper is not None:
+            _end([Ended("keeper", keeper)])
+            living.append(Ended("keeper", keeper))
     return living
 
 
@@ -148,12 +161,13 @@ def _end(processes: list[Ended]) -> None:
     handles = {}
     for process in processes:
         with contextlib.suppress(ProcessLookupError):
-            handles[os.pidfd_open(process.pid)] = process
-            os.kill(process.pid, signal.SIGTERM)
-    for handle, process in handles.items():
+            handle = os.pidfd_open(process.pid)
+            handles[handle] = process
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+    for handle in handles:
         if not select.select([handle], [], [], STOP_S_MAX)[0]:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
             select.select([handle], [], [], STOP_S_MAX)
         os.close(handle)
 
@@ -180,8 +194,6 @@ def _environment(lifeline: int | None) -> Iterator[None]:
 
 def _found(home: LocalFolder, nodes: int, zk: str | None, session_timeout_s: float | None) -> LocalCluster:
     """Return the folder's cluster, founded if new; nodes beyond those there are added."""
-    if not 1 <= nodes <= NODES_MAX:
-        raise CallerError(f"a local cluster has 1 to {NODES_MAX} nodes, not {nodes}")
     home.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     make_secret(home.secret_file)
     before = home.find()
@@ -202,13 +214,20 @@ def _found(home: LocalFolder, nodes: int, zk: str | None, session_timeout_s: flo
 
 def _write_keeper_file(home: LocalFolder) -> str:
     """Say how the keeper of this folder is started, on a port that is free now and its own from now on; return its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = _free_port()
     data_dir = home.path / "keeper"
     command = [sys.executable, "-m", "muskox.keeper", "--data-dir", str(data_dir), "--client-port", str(port)]
     command += ["--min-session-timeout-ms", "1000", "--tick-ms", "500", "--max-session-timeout-ms", "60000"]
     KeeperCommand(command, str(data_dir), "127.0.0.1", port, str(home.log_file("keeper"))).write(home.keeper_file)
     return f"zk://127.0.0.1:{port}{CHROOT}"
+
+
+def _free_port() -> int:
+    """Return a free port below those that outgoing connections take: one of them might hold it when the keeper comes back."""
+    for port in random.sample(KEEPER_PORTS, len(KEEPER_PORTS)):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise Unavailable(f"no port of {KEEPER_PORTS.start} to {KEEPER_PORTS.stop - 1} is free on 127.0.0.1")
 
 
 def _start_keeper(home: LocalFolder) -> None:

@@ -66,9 +66,9 @@ def write_setting(session: Session, name: str, value: Any) -> None:
     if not setting.least <= number <= setting.most:
         raise CallerError(f"{name} must lie between {setting.least:g} and {setting.most:g}, not {number:g}")
     while True:
+        version = session.version(layout.CONFIG)  # before the values: a change in between is then refused
         found = session.find(layout.CONFIG, layout.ConfigRecord)
         values = {} if found is None else found[0].values
-        version = session.version(layout.CONFIG) if found is None else found[1]
         assert version is not None, "connect() made the config"
         try:
             session.set(layout.CONFIG, layout.ConfigRecord(values={**values, name: number}), version)

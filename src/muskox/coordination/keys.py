@@ -3,6 +3,7 @@
 Derivation is HKDF-SHA256 (RFC 5869) with the plane's name as info. The secret lies in a file of mode 0600.
 """
 
+import contextlib
 import hmac
 import os
 import secrets
@@ -32,14 +33,16 @@ def derive(secret: bytes, plane: Plane) -> bytes:
 
 def make_secret(path: Path) -> bytes:
     """Write a new random secret to `path` with mode 0600, unless one is there, and return the one there."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return read_secret(path)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(SECRET_BYTES) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(SECRET_BYTES) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # who links first has made it, whole
+            os.link(draft, path)
+        draft.unlink()
     return read_secret(path)
 
 

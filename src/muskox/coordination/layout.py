@@ -240,10 +240,10 @@ def decode(data: bytes, kind: type[Payload], path: str) -> Payload:
 
 def check_name(kind: str, name: str) -> str:
     """Return `name` if it can be a znode and a file, else raise CallerError with the rule."""
-    good = bool(name) and len(name) <= NAME_LENGTH_MAX and not name.startswith((".", "-"))
+    good = bool(name) and name.isascii() and len(name) <= NAME_LENGTH_MAX and name[0].isalnum()
     if not good or any(not (letter.isalnum() or letter in "._-") for letter in name):
         raise CallerError(
-            f"{kind} name {name!r} is not valid: use letters, digits, '.', '_' and '-', at most {NAME_LENGTH_MAX}, "
+            f"{kind} name {name!r} is not valid: use ASCII letters, digits, '.', '_' and '-', at most {NAME_LENGTH_MAX}, "
             "and begin with a letter or digit"
         )
     return name

@@ -35,7 +35,10 @@ class Candidacy:
     def look(self, notify: Notify) -> int | None:
         """Return the fence if this node leads now, else None; `notify` is called once when that may change."""
         mine = self._candidate(notify)
-        before = predecessor(self._session.children(layout.CANDIDATES), mine)
+        candidates = self._session.children(layout.CANDIDATES)
+        if mine not in candidates:
+            return self.look(notify)  # the session ended between the two reads
+        before = predecessor(candidates, mine)
         if before is not None:
             self.fence = self._leading_as = None
             if self._session.version(f"{layout.CANDIDATES}/{before}", notify) is None:

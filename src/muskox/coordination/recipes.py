@@ -8,6 +8,7 @@ number lower than the highest seen.
 from types import TracebackType
 from typing import Any, Self
 
+from kazoo.exceptions import KazooException, LockTimeout
 from kazoo.recipe.barrier import Barrier, DoubleBarrier
 from kazoo.recipe.lock import Lock as KazooLock
 from kazoo.recipe.lock import Semaphore as KazooSemaphore
@@ -43,16 +44,21 @@ class _Fenced:
 
     def acquire(self, timeout_s: float | None = None) -> int:
         """Wait until held and return the fence; Unavailable after `timeout_s` seconds."""
-        from kazoo.exceptions import LockTimeout
-
+        client = self._session.kazoo
         try:
             held = self._recipe.acquire(timeout=timeout_s)
+            stat = client.retry(client.exists, self._contender()) if held else None
         except LockTimeout:
             held = False
+        except ValueError as error:
+            raise CallerError(f"{self._kind} {self._name!r}: {error}") from error
+        except KazooException as error:
+            self._recipe.release()
+            raise Unavailable(f"{self._kind} {self._name!r} was not taken: {type(error).__name__}") from error
         if not held:
             raise Unavailable(f"{self._kind} {self._name!r} was not free within {timeout_s} s")
-        stat = self._session.kazoo.exists(self._contender())
         if stat is None:
+            self._recipe.release()
             raise Unavailable(f"the session was lost while {self._kind} {self._name!r} was taken: try again")
         self._fence = int(stat.czxid)
         return self._fence
@@ -88,6 +94,8 @@ class Semaphore(_Fenced):
     _kind = "semaphore"
 
     def __init__(self, session: Session, name: str, leases: int) -> None:
+        if leases < 1:
+            raise CallerError(f"semaphore {name!r} needs at least one lease, not {leases}")
         self._path = layout.recipe("semaphores", name)
         super().__init__(session, KazooSemaphore(session.kazoo, self._path, max_leases=leases), name)
 

@@ -26,7 +26,7 @@ from kazoo.exceptions import (
     SessionExpiredError,
 )
 from kazoo.retry import KazooRetry, RetryFailedError
-from kazoo.security import make_digest_acl
+from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
 
 from muskox.coordination import layout
 from muskox.coordination.keys import Plane, derive
@@ -167,20 +167,23 @@ class Session:
             raise Unavailable(f"no ZooKeeper answers at {self.address} within {timeout_s:g} s: is the cluster up?")
         try:
             self._make_roots()
-        except NoAuthError as error:
+        except MuskoxError:
             self.close()
-            raise self._wrong_secret() from error
+            raise
         return self
 
     def _make_roots(self) -> None:
         """Make what is missing of the layout, and read one znode of it: existence alone proves no right to it."""
         client = self._client
         client.chroot = ""
-        client.ensure_path(self.address.chroot)
+        parent = self.address.chroot.rpartition("/")[0]
+        if parent:
+            self._call(client.ensure_path, parent, OPEN_ACL_UNSAFE)  # what lies above the chroot is not ours alone
+        self._call(client.ensure_path, self.address.chroot)
         client.chroot = self.address.chroot
         for path in layout.ROOTS:
-            client.ensure_path(path)
-        client.get(layout.CONFIG)
+            self._call(client.ensure_path, path)
+        self._call(client.get, layout.CONFIG)
 
     def _wrong_secret(self) -> CallerError:
         return CallerError(f"the secret does not open the cluster at {self.address}: use the secret file of that cluster")

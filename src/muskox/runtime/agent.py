@@ -5,11 +5,14 @@ written in ZooKeeper: a watch only makes it look again.
 """
 
 import fcntl
-import json
+import itertools
 import logging
 import os
 import queue
+import shutil
 import signal
+import threading
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +33,7 @@ from muskox.coordination import (
     read_config,
     register,
 )
-from muskox.errors import CallerError, MuskoxError
+from muskox.errors import CallerError, Corrupt, MuskoxError
 from muskox.program import Manifest
 from muskox.runtime.coordinator import Coordinator
 from muskox.runtime.fingerprint import numeric_fingerprint
@@ -45,6 +48,8 @@ log = logging.getLogger(__name__)
 
 RESYNC_S = 10.0  # between looks when no watch fires
 RETRY_S = 0.3  # after an error
+STOP_S_MAX = 8.0  # from SIGTERM to the end, whatever is under way
+LOCK_S_MAX = 1.0  # a mere look at the folder's lock is over long before
 
 
 class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +72,13 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     tls: Tls | None = None
 
 
+class KeptIdentity(msgspec.Struct, frozen=True):
+    """What the folder says of itself, in node.json."""
+
+    name: str
+    folder_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who this folder is: kept in it for ever. The lock is held as long as the process lives."""
@@ -86,21 +98,36 @@ def take_folder(folder: Path, name: str) -> Identity:
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise CallerError(f"a node runs in {folder} already: stop it, or choose another --dir") from error
+    deadline = time.monotonic() + LOCK_S_MAX
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                os.close(lock)
+                raise CallerError(f"a node runs in {folder} already: stop it, or choose another --dir") from error
+            time.sleep(0.01)
     os.ftruncate(lock, 0)
     os.write(lock, f"{os.getpid()}\n".encode())
     path = folder / "node.json"
     if not path.exists():
         draft = folder / "node.json.new"
-        draft.write_text(json.dumps({"name": name, "folder_id": uuid.uuid4().hex}))
+        draft.write_bytes(msgspec.json.encode(KeptIdentity(name, uuid.uuid4().hex)))
         draft.replace(path)
-    kept = json.loads(path.read_text())
-    if name and kept["name"] != name:
-        raise CallerError(f"{folder} belongs to node {kept['name']!r}, not {name!r}: choose another --dir")
-    return Identity(kept["name"], kept["folder_id"], lock)
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=KeptIdentity)
+    except msgspec.MsgspecError as error:
+        raise Corrupt(f"{path} is not what a node wrote: {error}") from error
+    if name and kept.name != name:
+        raise CallerError(f"{folder} belongs to node {kept.name!r}, not {name!r}: choose another --dir")
+    return Identity(kept.name, kept.folder_id, lock)
+
+
+def _empty_cache(folder: Path) -> BlobStore:
+    """Return a store for copies of other nodes' shards; what was there is of no use to anybody now."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return BlobStore(folder)
 
 
 class Node:
@@ -146,10 +173,11 @@ class Node:
             session=self._session,
             client=client,
             blobs=blobs,
-            cache=BlobStore(options.folder / "cache"),
+            cache=_empty_cache(options.folder / "cache"),
             forkserver=forkserver,
             progress=progress,
             config=lambda: self._config,
+            starts=itertools.count(1),
         )
         candidacy = Candidacy(self._session, self._identity.name, incarnation)
         self._coordinator = Coordinator(self._session, candidacy, self._replicas)
@@ -157,8 +185,8 @@ class Node:
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
-        signal.signal(signal.SIGTERM, lambda *_: self._events.put("stop"))
-        signal.signal(signal.SIGINT, lambda *_: self._events.put("stop"))
+        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGINT, self._end)
         self._reconcile()
         self._coordinator.start()
         log.info("node %s serves at %s", self._identity.name, self._server.address)
@@ -185,6 +213,13 @@ class Node:
 
     def look(self, _: Any = None) -> None:
         self._events.put("look")
+
+    def _end(self, *_: Any) -> None:
+        """Stop; and if what is under way waits for a ZooKeeper that is away, do not wait with it."""
+        self._events.put("stop")
+        timer = threading.Timer(STOP_S_MAX, os._exit, [0])
+        timer.daemon = True
+        timer.start()
 
     def _on_state(self, state: str) -> None:
         log.info("ZooKeeper session: %s", state)
@@ -234,7 +269,8 @@ class Node:
             self._guard.end()
         for agent in self._agents.values():
             agent.want(0)
+        deadline = time.monotonic() + STOP_S_MAX / 2
         for agent in self._agents.values():
-            agent.join(timeout=5.0)
+            agent.join(timeout=max(deadline - time.monotonic(), 0.0))
         self._session.close()
         self._server.stop()

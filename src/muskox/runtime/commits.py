@@ -4,7 +4,9 @@ Each is one ZooKeeper multi that checks the generation, so that nothing of a wor
 many nodes as asked before any znode points at them.
 """
 
+import contextlib
 import logging
+import math
 import threading
 import time
 import uuid
@@ -12,10 +14,11 @@ from typing import Any
 
 from muskox.coordination import Check, Create, Operation, Refused, Set, layout
 from muskox.errors import MuskoxError, Unavailable
-from muskox.records import unpack
+from muskox.program import Publishes, resolve
+from muskox.records import Record, unpack
 from muskox.runtime.messages import Checkpointed, Finished
 from muskox.runtime.node_context import NodeContext
-from muskox.runtime.replicas import put_replicated
+from muskox.runtime.replicas import addresses_of, put_replicated
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +53,18 @@ class JobCommits:
             write: Operation = Create(path, record) if before is None else Set(path, record, before[1])
             check = Check(layout.generation(self._job), message.generation)
             self._node.session.commit([check, write], lambda: True)  # if lost, the next checkpoint replaces it
+            if before is not None and before[0].blob != blob:
+                self._drop(before[0])
         except MuskoxError as error:
             log.warning("job %s: the checkpoint of round %d is skipped: %s", self._job, message.round, error)
 
-    def finish(self, record: layout.JobRecord, message: Finished, body: bytes) -> None:
+    def _drop(self, checkpoint: layout.CheckpointRecord) -> None:
+        """Delete the bytes of a checkpoint that nothing points at any more, where they can be reached."""
+        for address in addresses_of(self._node.session, checkpoint.nodes):
+            with contextlib.suppress(MuskoxError):  # what is left is collected with the other blobs that nobody names
+                self._node.client.delete(address, [checkpoint.blob], self._node.client.clock_ns(address))
+
+    def finish(self, record: layout.JobRecord, program: bytes, message: Finished, body: bytes) -> None:
         """Keep the result on as many nodes as asked, then commit model and job in one step."""
         blob, nodes = self._replicate(body)
         done = layout.JobState(
@@ -72,6 +83,23 @@ class JobCommits:
             operations.append(Set(path, model) if exists else Create(path, model))
         if not self._commit_final(message.generation, done, operations):
             raise Unavailable("the result was not committed: somebody changed the job or the model meanwhile")
+        self._publish(unpack(program), unpack(body))
+        path = layout.checkpoint(self._job)
+        checkpoint = self._node.session.find(path, layout.CheckpointRecord)
+        if checkpoint is not None:
+            self._node.session.delete(path)
+            self._drop(checkpoint[0])
+
+    def _publish(self, program: Record, result: Record) -> None:
+        """Let one of our own programs show its committed result outside; a user's code is not run in the node."""
+        if "code" in program:
+            return
+        built_in = resolve(program)
+        if isinstance(built_in, Publishes):
+            try:
+                built_in.publish(result)
+            except (MuskoxError, OSError) as error:
+                log.warning("job %s: its result is committed, but not shown outside: %s", self._job, error)
 
     def _model(self, record: layout.JobRecord, done: layout.JobState, result: dict[str, Any]) -> layout.ModelRecord:
         return layout.ModelRecord(
@@ -82,7 +110,7 @@ class JobCommits:
             dataset=record.dataset,
             rounds=done.rounds,
             job=self._job,
-            metrics={name: value for name, value in result.items() if isinstance(value, float)},
+            metrics={name: value for name, value in result.items() if isinstance(value, float) and math.isfinite(value)},
             lineage=record.lineage,
             created_ms=done.finished_ms,
         )

@@ -4,6 +4,7 @@ Every value of a program is brought into the form that it has after a journey (:
 computed it itself goes on from the very same bits as whoever received it. It knows nothing of generations or peers.
 """
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Any
 
 from muskox.digest import digest
 from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
-from muskox.program import Block, Done, Manifest, Program, Publishes, Reports, Shard, resolve
+from muskox.program import Block, Done, Manifest, Program, Reports, Shard, resolve
 from muskox.records import Record, normal, pack, unpack
 from muskox.runtime.round_events import Holding
 from muskox.tree import Node, cover, reduce, root
@@ -141,15 +142,9 @@ class Computation:
         if not isinstance(program, Reports) or self._is_done:
             return {}
         told: dict[str, float] = self._asked(
-            "report", lambda: {name: float(value) for name, value in program.report(state).items()}
+            "report", lambda: {name: float(value) for name, value in program.report(state).items() if math.isfinite(value)}
         )
         return told
-
-    def publish(self) -> None:
-        """Let the program show its result outside, if it does that."""
-        if isinstance(self._program, Publishes):
-            program, result = self._program, self._state
-            self._asked("publish", lambda: program.publish(result))
 
     def _merge(self, left: Record, right: Record) -> Record:
         merged: Record = self._asked("merge", lambda: normal(self._program.merge(left, right)))

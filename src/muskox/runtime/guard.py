@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from muskox.errors import Corrupt
 from muskox.runtime.processes import start_detached
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,10 @@ class KeeperCommand:
 
     @classmethod
     def read(cls, path: Path) -> "KeeperCommand":
-        return cls(**json.loads(path.read_text()))
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise Corrupt(f"{path} is not what muskox wrote: {error}") from error
 
     @property
     def lock_file(self) -> Path:
@@ -47,13 +51,13 @@ class KeeperCommand:
 
 
 @contextmanager
-def try_lock(path: Path) -> Iterator[bool]:
-    """Hold the lock of `path` inside, if it is free; yields whether it was."""
+def try_lock(path: Path, *, is_look: bool = False) -> Iterator[bool]:
+    """Hold the lock of `path` inside, if it is free; yields whether it was. A mere look shares it with other lookers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if is_look else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
         else:
@@ -75,19 +79,23 @@ def ensure_keeper(keeper: KeeperCommand) -> bool:
     with try_lock(Path(keeper.data_dir) / "guard.lock") as is_ours:
         if not is_ours:
             return False
-        with try_lock(keeper.lock_file) as is_dead:
-            pass
-        if not is_dead:
+        if is_alive(keeper):
             return is_serving(keeper.host, keeper.port)
         log.info("starting the keeper of %s", keeper.data_dir)
         return _start(keeper)
+
+
+def is_alive(keeper: KeeperCommand) -> bool:
+    """Return whether a process holds the keeper's lock."""
+    with try_lock(keeper.lock_file, is_look=True) as is_dead:
+        return not is_dead
 
 
 def _start(keeper: KeeperCommand) -> bool:
     process = start_detached(keeper.command, Path(keeper.log_file))
     deadline = time.monotonic() + START_S_MAX
     while time.monotonic() < deadline and process.poll() is None:
-        if is_serving(keeper.host, keeper.port):
+        if is_alive(keeper) and is_serving(keeper.host, keeper.port):
             return True
         time.sleep(LOOK_S)
     return False

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from muskox.coordination import Check, Create, Refused, layout, live_members
+from muskox.coordination import Check, Create, Refused, layout
 from muskox.errors import CallerError, Corrupt, Unavailable
 from muskox.program import Manifest, RoundReport
 from muskox.runtime.commits import JobCommits
@@ -37,6 +37,7 @@ from muskox.runtime.messages import (
 )
 from muskox.runtime.node_context import NodeContext
 from muskox.runtime.pool import WorkerProcess
+from muskox.runtime.replicas import addresses_of
 from muskox.store import ShardEntry
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,10 @@ log = logging.getLogger(__name__)
 Step = Callable[[], None]
 
 RESTORE_S_MAX = 60.0  # how long a checkpoint that cannot be had is waited for before a job begins anew
+LATELY_S = 30.0
+PAUSE_S = 0.1  # before a second worker in a row is replaced; doubled for each further one
+PAUSE_S_MAX = 5.0
+DEATHS_MAX = 100  # that are remembered
 RETRY_S = 0.3  # after something was unavailable
 RESYNC_S = 10.0  # between looks when no watch fires
 
@@ -83,7 +88,8 @@ class JobAgent(threading.Thread):
         self._again_s = 0.0
         self._is_looking = threading.Event()
         self._workers: dict[str, Staffed] = {}
-        self._starts = 0
+        self._deaths_s: deque[float] = deque(maxlen=DEATHS_MAX)  # when workers ended unasked
+        self._pause_until_s = 0.0
         self._assignment: Assignment | None = None
         self._told: Told | None = None
         self._told_s = -math.inf  # when one was last written
@@ -103,6 +109,7 @@ class JobAgent(threading.Thread):
             self._put(self._reconcile)
 
     def run(self) -> None:
+        self._node.progress.open(self._job)
         while not self._is_over:
             self._do(self._next())
         self._node.progress.close(self._job)
@@ -141,14 +148,15 @@ class JobAgent(threading.Thread):
     def _reconcile(self) -> None:
         self._is_looking.clear()
         if self._wanted == 0:
-            for staffed in self._workers.values():
-                staffed.process.stop()
             self._is_over = True
+            for name, staffed in self._workers.items():
+                staffed.process.stop()
+                self._node.session.delete(layout.worker(self._job, name))
             return
         if self._assignment is None:
             self._assignment = self._read_assignment()
         self._put_out_suspects()
-        while len(self._workers) < self._wanted:
+        while len(self._workers) < self._wanted and time.monotonic() >= self._pause_until_s:
             self._start_worker(self._assignment)
         for name in sorted(self._workers)[self._wanted :]:
             self._workers.pop(name).process.stop()
@@ -165,8 +173,7 @@ class JobAgent(threading.Thread):
         return Assignment(record, program, manifest, shards)
 
     def _addresses(self, nodes: list[str]) -> list[str]:
-        members = live_members(self._node.session)
-        return [members[name].address for name in nodes if name in members]
+        return addresses_of(self._node.session, nodes)
 
     def _put_out_suspects(self) -> None:
         for name in self._node.session.children(layout.suspects(self._job), self.look):
@@ -175,8 +182,7 @@ class JobAgent(threading.Thread):
                 self._node.session.delete(layout.worker(self._job, name))
 
     def _start_worker(self, assignment: Assignment) -> None:
-        self._starts += 1
-        name = f"{self._node.name}.{self._node.incarnation[:6]}.{self._starts}"
+        name = f"{self._node.name}.{self._node.incarnation[:6]}.{next(self._node.starts)}"
         process = WorkerProcess(self._node.forkserver, name, self._on_message, self._on_gone)
         self._workers[name] = Staffed(process)
         setup = Setup(
@@ -207,7 +213,8 @@ class JobAgent(threading.Thread):
     def _register(self, name: str, record: layout.WorkerRecord) -> None:
         path = layout.worker(self._job, name)
         while self._node.session.create(path, record, ephemeral=True) is None:
-            if self._node.session.owner(path) == self._node.session.id:
+            found = self._node.session.find(path, layout.WorkerRecord)
+            if found is not None and found[0] == record and self._node.session.owner(path) == self._node.session.id:
                 return
             self._node.session.delete(path)  # of our own session before this one
 
@@ -260,7 +267,20 @@ class JobAgent(threading.Thread):
             return
         self._suspect(0, worker.name, "its process ended")
         self._node.session.delete(layout.worker(self._job, worker.name))
+        self._pause()
         self._reconcile()
+
+    def _pause(self) -> None:
+        """Before yet another worker starts, wait the longer the more of them ended lately; the first is replaced at once."""
+        now = time.monotonic()
+        self._deaths_s.append(now)
+        lately = sum(now - death_s < LATELY_S for death_s in self._deaths_s)
+        pause_s = min(PAUSE_S * 2 ** (lately - 2), PAUSE_S_MAX) if lately > 1 else 0.0
+        if pause_s:
+            self._pause_until_s = now + pause_s
+            timer = threading.Timer(pause_s, self.look)
+            timer.daemon = True
+            timer.start()
 
     def _suspect(self, generation: int, worker: str, reason: str) -> None:
         """Have a worker put out. Who accuses a peer must belong to the present generation; 0 is our own worker's end."""
@@ -288,7 +308,7 @@ class JobAgent(threading.Thread):
                 self._discard(shard, reason)
                 worker.end()
             case Finished():
-                self._commits.finish(self._known().record, message, body)
+                self._commits.finish(self._known().record, self._known().program, message, body)
             case Failed(generation, reason):
                 self._commits.fail(generation, reason)
             case Told() | Checkpointed():

@@ -82,16 +82,18 @@ def submit(session: Session, client: StoreClient, spec: JobSpec) -> str:
     members = live_members(session)
     if not members:
         raise Unavailable(f"the cluster at {session.address} has no live node: start one with `muskox up` or `muskox node`")
+    model = spec.model and layout.check_name("model", spec.model)
+    kind = layout.check_name("job kind", spec.kind)
     replicas = int(read_config(session)["replicas"])
     blob, nodes = put_replicated(session, client, pack(spec.program), replicas)
-    job_id = f"{spec.kind}-{secrets.token_hex(4)}"
+    job_id = f"{kind}-{secrets.token_hex(4)}"
     record = layout.JobRecord(
-        kind=spec.kind,
+        kind=kind,
         program=blob,
         program_nodes=nodes,
         dataset=spec.dataset,
         workers=spec.workers,
-        model=spec.model and layout.check_name("model", spec.model),
+        model=model,
         fingerprint=usual_fingerprint(members),
         rounds_max=spec.rounds_max,
         lineage=spec.lineage or {},
@@ -173,32 +175,34 @@ def follow(session: Session, client: StoreClient, job_id: str) -> Iterator[Round
     Streams from the node of the generation's root and moves with it; rounds told by a node that died may be missing.
     """
     seen = 0
-    while not job_state(session, job_id).phase.is_final:
-        for report in _from_root(session, client, job_id, seen):
-            if report.round > seen:
-                seen = report.round
-                yield report
-    for report in _from_root(session, client, job_id, seen):
-        if report.round > seen:
-            seen = report.round
-            yield report
-
-
-def _from_root(session: Session, client: StoreClient, job_id: str, after: int) -> Iterator[RoundReport]:
-    """Yield what the present root's node tells, until the root moves, the job is final or the node is gone."""
     changed = threading.Event()
 
     def look(_: Any) -> None:
         changed.set()
 
+    is_final = False
+    while not is_final:
+        is_final = job_state(session, job_id).phase.is_final  # then look once more: the last rounds may have come since
+        changed.clear()
+        for report in _from_root(session, client, job_id, seen, (changed, look)):
+            if report.round > seen:
+                seen = report.round
+                yield report
+        if not is_final:
+            changed.wait(LOOK_S)
+
+
+def _from_root(
+    session: Session, client: StoreClient, job_id: str, after: int, watch: tuple[threading.Event, Callable[[Any], None]]
+) -> Iterator[RoundReport]:
+    """Yield what the present root's node tells, until the root moves, the job is final or the node is gone."""
+    changed, look = watch
     found = session.find(layout.generation(job_id), layout.GenerationRecord, look)
     state = session.find(layout.job_state(job_id), layout.JobState, look)
     if found is None or not found[0].members:
-        changed.wait(LOOK_S)
         return
     address = addresses_of(session, [found[0].members[0].node])
     if not address:
-        changed.wait(LOOK_S)
         return
     is_final = state is not None and state[0].phase.is_final
     argument = json.dumps({"job": job_id, "after": after}).encode()
@@ -208,7 +212,7 @@ def _from_root(session: Session, client: StoreClient, job_id: str, after: int) -
             if changed.is_set() or (is_final and batch.num_rows == 0):
                 return
     except Unavailable:
-        changed.wait(LOOK_S)
+        return
 
 
 def _report(row: dict[str, Any]) -> RoundReport:

@@ -89,7 +89,7 @@ class Link:
         """
         while True:
             try:
-                message, body = await asyncio.wait_for(self._read_frame(), silence_s())
+                message, body = await self._read_frame(silence_s)
             except TimeoutError as error:
                 raise PeerError(f"{self.peer} was silent for {silence_s():g} s") from error
             except (OSError, asyncio.IncompleteReadError) as error:
@@ -97,10 +97,20 @@ class Link:
             if not isinstance(message, Beat):
                 return message, body
 
-    async def _read_frame(self) -> tuple[Collective, bytes]:
-        head_bytes, body_bytes = check_lengths(await self._reader.readexactly(LENGTHS.size))
-        head = decode_collective(await self._reader.readexactly(head_bytes))
-        return head, await self._reader.readexactly(body_bytes)
+    async def _read_frame(self, silence_s: Callable[[], float]) -> tuple[Collective, bytes]:
+        """Read a frame piece by piece, each within the silence allowed: no beat overtakes a large body."""
+
+        async def read(count: int) -> bytes:
+            return await asyncio.wait_for(self._reader.readexactly(count), silence_s())
+
+        head_bytes, body_bytes = check_lengths(await read(LENGTHS.size))
+        head = decode_collective(await read(head_bytes))
+        if body_bytes <= BUFFER_BYTES:
+            return head, await read(body_bytes)
+        body = bytearray()
+        while len(body) < body_bytes:
+            body += await read(min(BUFFER_BYTES, body_bytes - len(body)))
+        return head, bytes(body)
 
     async def _beat(self) -> None:
         while True:

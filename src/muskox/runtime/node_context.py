@@ -1,6 +1,6 @@
-"""What all jobs of a node share: its session, stores, keys and settings."""
+"""What all jobs of a node share: its session, stores, keys and settings, and the numbers that make worker names unique."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 
@@ -25,3 +25,4 @@ class NodeContext:
     forkserver: ForkServerContext
     progress: ProgressLog
     config: Callable[[], Config]
+    starts: Iterator[int]

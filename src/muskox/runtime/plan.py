@@ -5,13 +5,14 @@ it nearer.
 The same picture gives the same orders; lost, doubled or late news do no harm. Each decision carries its reason.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from muskox.coordination import layout
 
 RUNS_PER_WORKER = 4  # aligned runs of shards a worker gets at least, where there are enough: load balance against messages
-DEATHS_MAX = 200  # of one job's workers: a program that kills every worker must not go on for ever
+DEATHS_MAX = 20  # of one job's workers on one node, which then takes no further part: it may be the node that is sick
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,9 @@ def staffing(job: JobView, members: Mapping[str, layout.MemberRecord]) -> dict[s
 
     Never more workers than shards, and only on nodes that compute the job's bits.
     """
-    nodes = sorted(name for name, member in members.items() if member.fingerprint == job.fingerprint)
+    deaths = Counter(node_of(worker) for worker in job.suspects)
+    fitting = (name for name, member in members.items() if member.fingerprint == job.fingerprint)
+    nodes = sorted(name for name in fitting if deaths[name] <= DEATHS_MAX)
     if not nodes:
         return {}
     count = min(job.workers_max or len(nodes), max(len(job.replicas), 1))
@@ -115,10 +118,19 @@ def staffing(job: JobView, members: Mapping[str, layout.MemberRecord]) -> dict[s
     return {name: workers for name, workers in sorted(staff.items()) if workers}
 
 
+def node_of(worker: str) -> str:
+    """Return the node of a worker, which its name begins with: NODE.INCARNATION.NUMBER.
+
+    >>> node_of("rack.7.a1b2c3.12")
+    'rack.7'
+    """
+    return worker.rsplit(".", 2)[0]
+
+
 def _lead(job: JobView, staff: Mapping[str, int], members: Mapping[str, layout.MemberRecord]) -> list[Order]:
     """Return what to do about the job's generation."""
-    if len(job.suspects) > DEATHS_MAX:
-        return [Abort(job.id, f"its workers died {len(job.suspects)} times; see `muskox logs`")]
+    if not staff and len(job.suspects) > DEATHS_MAX:
+        return [Abort(job.id, f"its workers died {len(job.suspects)} times, on every node; `muskox logs` tells how")]
     if not staff:
         have = ", ".join(sorted({member.fingerprint for member in members.values()})) or "none"
         reason = f"no node computes with the numeric fingerprint {job.fingerprint}; those here: {have}"
@@ -171,21 +183,28 @@ def share(replicas: Sequence[Sequence[str]], workers: Mapping[str, str], before:
     while count >> (level + 1) >= RUNS_PER_WORKER * len(workers):
         level += 1
     runs = [list(range(first, min(first + (1 << level), count))) for first in range(0, count, 1 << level)]
-    most = -(-len(runs) // len(workers))
+    least, larger = divmod(len(runs), len(workers))
     owned: dict[str, list[int]] = {name: [] for name in workers}
     taken = dict.fromkeys(workers, 0)
     homeless: list[list[int]] = []
     for run in runs:
         owner = before.get(run[0])
-        if owner in taken and taken[owner] < most:
+        if owner in taken and _has_room(owner, taken, least, larger):
             owned[owner].extend(run)
             taken[owner] += 1
         else:
             homeless.append(run)
     for run in homeless:
-        free = [name for name in workers if taken[name] < most]
+        free = [name for name in workers if _has_room(name, taken, least, larger)]
         near = [name for name in free if workers[name] in replicas[run[0]]]
         owner = min(near or free, key=lambda name: (taken[name], name))
         owned[owner].extend(run)
         taken[owner] += 1
     return owned
+
+
+def _has_room(worker: str, taken: Mapping[str, int], least: int, larger: int) -> bool:
+    """Return whether `worker` may take a run more: everybody gets `least` of them, and only `larger` workers one more."""
+    if taken[worker] < least:
+        return True
+    return taken[worker] == least and sum(count > least for count in taken.values()) < larger

@@ -91,7 +91,8 @@ class WorkerProcess:
                     head = decode_from_worker(_exactly(file.read(head_bytes), head_bytes))
                     self._on_message(self, head, _exactly(file.read(body_bytes), body_bytes))
         except (OSError, PeerError):
-            self._process.kill()
+            if self._process.is_alive():
+                self._process.kill()
         finally:
             self._on_gone(self)
 

@@ -31,20 +31,27 @@ class ProgressLog:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._rounds: dict[str, deque[RoundReport]] = {}
-        self._closed: set[str] = set()
+        self._closed: dict[str, None] = {}
 
     def add(self, job: str, report: RoundReport) -> None:
         with self._changed:
             while job not in self._rounds and len(self._rounds) >= JOBS_MAX:
                 del self._rounds[next(iter(self._rounds))]
-            self._closed.discard(job)
+            self._closed.pop(job, None)
             self._rounds.setdefault(job, deque(maxlen=ROUNDS_MAX)).append(report)
             self._changed.notify_all()
+
+    def open(self, job: str) -> None:
+        """Rounds of this job may come from this node again."""
+        with self._changed:
+            self._closed.pop(job, None)
 
     def close(self, job: str) -> None:
         """No further round of this job comes from this node, for now."""
         with self._changed:
-            self._closed.add(job)
+            while len(self._closed) >= JOBS_MAX:
+                del self._closed[next(iter(self._closed))]
+            self._closed[job] = None
             self._changed.notify_all()
 
     def after(self, job: str, round_: int) -> list[RoundReport]:

@@ -3,7 +3,7 @@
 import hashlib
 
 from muskox.coordination import Session, layout, live_members
-from muskox.errors import Unavailable
+from muskox.errors import MuskoxError, Unavailable
 from muskox.store import StoreClient
 
 
@@ -28,7 +28,7 @@ def put_replicated(
             break
         try:
             client.put_blob(members[node].address, data)
-        except Unavailable as error:
+        except MuskoxError as error:  # away, full, or somebody else's by now: another node will do
             reasons.append(f"{node}: {error}")
         else:
             nodes.append(node)

@@ -6,8 +6,10 @@ back as events. It ends when its node's pipe closes: an orphan would only warm t
 
 import asyncio
 import os
+import select
 import signal
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +54,16 @@ def worker_main(pipe: socket.socket) -> None:
     """Run a worker until its node's pipe closes; the entry of the forked process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the node to decide
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(pipe.dup(),), name="node", daemon=True).start()
     asyncio.run(_serve(pipe))
+
+
+def _end_with(pipe: socket.socket) -> None:
+    """End this process when its node is gone, whatever the event loop is doing."""
+    watch = select.poll()
+    watch.register(pipe, select.POLLRDHUP | select.POLLHUP)
+    watch.poll()
+    os._exit(ABANDONED_EXIT)
 
 
 async def _serve(pipe: socket.socket) -> None:
@@ -209,7 +220,7 @@ class Worker:
             case rounds.KeepCheckpoint(generation, holding):
                 self._tell(Checkpointed(generation, holding.round, holding.digest), self._computation.packed_state())
             case rounds.Finish(generation, holding):
-                self._think(lambda: self._finished_with(Finished(generation, holding.round, holding.digest)))
+                self._tell(Finished(generation, holding.round, holding.digest), self._computation.packed_state())
             case rounds.GiveUp(generation, reason):
                 self._tell(Failed(generation, reason))
             case _:
@@ -221,28 +232,19 @@ class Worker:
         except ProgramFailed as error:
             self._tell(Failed(generation, str(error)))
 
-    def _finished_with(self, finished: Finished) -> Finished:
-        self._computation.publish()
-        return finished
-
-    def _think(self, work: Callable[[], "rounds.Event | rounds.Holding | Finished"]) -> None:
+    def _think(self, work: Callable[[], rounds.Event | rounds.Holding]) -> None:
         """Have the thread do what a program's size may make slow, so that beats go on; nothing is handled meanwhile."""
         self._is_thinking = True
         self._spawn(self._thought(work))
 
-    async def _thought(self, work: Callable[[], "rounds.Event | rounds.Holding | Finished"]) -> None:
+    async def _thought(self, work: Callable[[], rounds.Event | rounds.Holding]) -> None:
         try:
             result = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except ProgramFailed as error:
             self._tell(Failed(self._machine.generation, str(error)))
         else:
-            match result:
-                case Finished():
-                    self._tell(result, self._computation.packed_state())
-                case rounds.Holding():
-                    self._steps.appendleft(lambda: self._handle(rounds.StateLoaded(result)))
-                case _:
-                    self._steps.appendleft(lambda: self._handle(result))
+            event = rounds.StateLoaded(result) if isinstance(result, rounds.Holding) else result
+            self._steps.appendleft(lambda: self._handle(event))
         self._is_thinking = False
         self._run()
 
