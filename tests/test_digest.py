@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from muskox.digest import digest
+from muskox.errors import CallerError
 
 GOLDEN = {"coef": np.array([0.5, -1.25]), "classes": [0, 1], "encoder": {"columns": ["a", "ü"], "mean": np.float32([[3]])}}
 
@@ -60,3 +61,11 @@ def test_everything_else_counts(other: dict[str, Any]) -> None:
 
 def test_the_sign_of_zero_counts() -> None:
     assert digest({"x": np.array([0.0])}) != digest({"x": np.array([-0.0])})
+
+
+@pytest.mark.parametrize(
+    "record", [{"x": float("nan")}, {"x": float("inf")}, {"x": {1}}, {"a/b": 1}, {"x": np.array(["text"])}], ids=str
+)
+def test_what_is_no_record_has_no_digest(record: dict[str, Any]) -> None:
+    with pytest.raises(CallerError):
+        digest(record)
