@@ -8,7 +8,17 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from muskox.errors import PeerError
-from muskox.runtime.links import GREETING_BYTES_MAX, HANDSHAKE_S_MAX, MAGIC, NONCE_BYTES, Link, LinkOptions, answer, dial
+from muskox.runtime.links import (
+    BUFFER_BYTES,
+    GREETING_BYTES_MAX,
+    HANDSHAKE_S_MAX,
+    MAGIC,
+    NONCE_BYTES,
+    Link,
+    LinkOptions,
+    answer,
+    dial,
+)
 from muskox.runtime.messages import LENGTHS, Beat, Fetch, Hello, Total, frame
 
 KEY = b"k" * 32
@@ -240,6 +250,26 @@ def test_a_peer_that_computes_for_long_is_kept_alive_by_its_beats() -> None:
             done, _ = await asyncio.wait([receiving], timeout=2.2)
             assert not done
             receiving.cancel()
+
+    run(test)
+
+
+def test_a_large_frame_that_keeps_coming_is_no_silence() -> None:
+    data = frame(Total(3, 0), b"x" * (12 * BUFFER_BYTES))
+
+    async def test() -> None:
+        async with listening() as listener, linked(listener) as (member, root):
+
+            async def trickle() -> None:
+                """Send a piece each time that the one before has gone, for longer in all than the silence allowed."""
+                for first in range(0, len(data), BUFFER_BYTES):
+                    root._writer.write(data[first : first + BUFFER_BYTES])
+                    await asyncio.sleep(0.1)
+
+            sending = asyncio.create_task(trickle())
+            _, body = await member.receive(lambda: 0.8)
+            assert len(body) == 12 * BUFFER_BYTES
+            await sending
 
     run(test)
 
