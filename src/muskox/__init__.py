@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from muskox.client import Cluster, connect, local, rounds
-    from muskox.digest import digest
     from muskox.engines import in_process_dataset
     from muskox.errors import CallerError, Corrupt, MuskoxError, PeerError, Unavailable
     from muskox.keeper import Keeper
@@ -22,7 +21,6 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "client": ("Cluster", "connect", "local", "rounds"),
-    "digest": ("digest",),
     "engines": ("in_process_dataset",),
     "errors": ("CallerError", "Corrupt", "MuskoxError", "PeerError", "Unavailable"),
     "keeper": ("Keeper",),
@@ -49,7 +47,6 @@ __all__ = [
     "Shard",
     "Unavailable",
     "connect",
-    "digest",
     "distributed_gradient_descent",
     "distributed_parallel_inference",
     "hash_partition",

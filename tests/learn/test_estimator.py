@@ -210,7 +210,9 @@ def test_rounds_are_watched_and_the_run_is_told_its_lineage() -> None:
     recording = Recording(mixed_table(300))
     model = LogisticRegression().fit(recording, target="late", name="m", workers=3, on_round=seen.append, features=["amount"])
     assert (recording.options.name, recording.options.workers) == ("m", 3)
-    assert recording.options.lineage == {"estimator": "LogisticRegression", "target": "late"}
+    lineage = recording.options.lineage
+    assert (lineage["estimator"], lineage["target"]) == ("LogisticRegression", "late")
+    assert lineage["parameters"]["features"] == ["amount"]
     assert [report.round for report in seen] == list(range(1, model.n_rounds_ + 1))
     assert model.feature_names_in_.tolist() == ["amount"]
 

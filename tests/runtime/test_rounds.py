@@ -31,7 +31,15 @@ class SimulatedWorker:
 
     machine: RoundMachine
     inbox: deque = field(default_factory=deque)
+    thoughts: deque = field(
+        default_factory=deque
+    )  # what the shell thinks of goes before all else: it handles nothing meanwhile
+    told: deque = field(default_factory=deque)  # by its node, which may lag behind what peers say
     owned: list[int] = field(default_factory=list)
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self.thoughts or self.told or self.inbox)
 
 
 class Simulation:
@@ -61,8 +69,8 @@ class Simulation:
         self.members = sorted(self.workers)
         for rank, name in enumerate(self.members):
             worker = self.workers[name]
-            worker.owned = list(range(rank, SHARDS, len(self.members)))
-            worker.inbox.append(rounds.GenerationFormed(self.generation, tuple(self.members), rank))
+            owned = list(range(rank, SHARDS, len(self.members)))
+            worker.told.append((rounds.GenerationFormed(self.generation, tuple(self.members), rank), owned))
 
     def kill(self, name: str) -> None:
         generation = self.workers.pop(name).machine.generation
@@ -79,18 +87,24 @@ class Simulation:
             if self.deaths and self.random.random() < 0.05:
                 self.deaths -= 1
                 self.kill(self.random.choice(sorted(self.workers)))
-            waiting = [name for name in sorted(self.workers) if self.workers[name].inbox]
+            waiting = [name for name in sorted(self.workers) if self.workers[name].has_work]
             assert waiting, f"the generation is stuck: {[(n, w.machine.phase) for n, w in self.workers.items()]}"
             self.step(self.random.choice(waiting))
         raise AssertionError("the job did not finish")
 
     def step(self, name: str) -> None:
         worker = self.workers[name]
-        for action in worker.machine.handle(worker.inbox.popleft(), self.now):
+        if worker.thoughts:
+            event = worker.thoughts.popleft()
+        elif worker.told and (not worker.inbox or self.random.random() < 0.5):
+            event, worker.owned = worker.told.popleft()
+        else:
+            event = worker.inbox.popleft()
+        for action in worker.machine.handle(event, self.now):
             self.perform(name, worker, action)
 
     def perform(self, name: str, worker: SimulatedWorker, action: rounds.Action) -> None:
-        machine, now_first = worker.machine, worker.inbox.appendleft
+        machine, think = worker.machine, worker.thoughts.append
         match action:
             case rounds.Dial(peer, generation):
                 worker.inbox.append(rounds.LinkOpened(generation) if peer in self.workers else self.lost(peer, generation))
@@ -100,19 +114,18 @@ class Simulation:
                 self.deliver(name, peer, message, b"state")
             case rounds.LoadState(round_, is_done, _):
                 assert is_done == (round_ >= ROUNDS)
-                now_first(rounds.StateLoaded(holding(round_)))
+                think(rounds.StateLoaded(holding(round_)))
             case rounds.RestoreState():
                 worker.inbox.append(rounds.StateLoaded(self.checkpoint if self.checkpoint != NOTHING else holding(0)))
             case rounds.Compute(generation, round_):
                 nodes = tuple(cover(worker.owned, SHARDS))
                 worker.inbox.append(rounds.PartComputed(generation, round_, nodes, tuple(b"x" for _ in nodes)))
             case rounds.Reduce(values):
-                assert sorted(values) == sorted(
-                    node for other in self.members for node in cover(self.workers[other].owned, SHARDS)
-                ), "every shard counts once"
-                now_first(rounds.SumReduced(b"sum"))
+                shards = [index << level for level, index in values]
+                assert len(set(shards)) == len(shards) and 0 in shards, "no part counts twice"
+                think(rounds.SumReduced(b"sum"))
             case rounds.Update():
-                now_first(rounds.StateUpdated(holding(machine.holding.round + 1)))
+                think(rounds.StateUpdated(holding(machine.holding.round + 1)))
             case rounds.KeepCheckpoint(_, held):
                 self.checkpoint = held
             case rounds.Finish(_, held):

@@ -3,7 +3,7 @@
 It owns one ZooKeeper session and one Flight client. Nothing here decides anything: what is submitted goes on without it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from kazoo.recipe.queue import LockingQueue
 
     from muskox.learn import LogisticRegression
-
-OnRound = Callable[[RoundReport], None]
 
 
 def connect(
@@ -157,8 +155,10 @@ class Cluster:
     ) -> str:
         """Submit the training of `estimator` and return the job's id; the model will be called `name`."""
         opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
-        options = RunOptions(workers=workers, name=name, lineage={"estimator": type(estimator).__name__, "target": target})
-        spec = self._engine.spec(estimator.program(target, features), opened, options)
+        program = estimator.program(target, features)
+        lineage = {"estimator": type(estimator).__name__, "target": target, "parameters": program.parameters()}
+        options = RunOptions(workers=workers, name=name, lineage=lineage)
+        spec = self._engine.spec(program, opened, options)
         return runtime.submit(self.session, self.client, spec)
 
     def jobs(self) -> list[dict[str, Any]]:
@@ -234,18 +234,19 @@ class Cluster:
         dataset: str | ClusterDataset,
         output: str | Path,
         *,
+        columns: Sequence[str] = (),
         workers: int | None = None,
-        on_round: OnRound | None = None,
     ) -> dict[str, Any]:
-        """Predict a dataset in parallel into Parquet files under `output`, a folder that every node reaches."""
+        """Predict a dataset in parallel into Parquet files under `output`, a folder that every node reaches.
+
+        Each file has the columns "prediction" and "probability", and those of the dataset that `columns` names. Return the
+        manifest, which is also written to `output`: what it does not name does not count.
+        """
         from muskox.serve import PredictProgram
 
         opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
-        program = PredictProgram(self._record(model), str(Path(output).absolute()))
-        result = opened.run(program, RunOptions(workers=workers, on_round=on_round)).result
-        if Path(output).is_dir():
-            program.publish(result)  # again: the node that should have may have died right after its commit
-        return result
+        program = PredictProgram(self._record(model), str(Path(output).absolute()), tuple(columns))
+        return opened.run(program, RunOptions(workers=workers)).result
 
     # -- the cluster itself --
 

@@ -18,6 +18,7 @@ from muskox.program import (
     Manifest,
     Outcome,
     Program,
+    Publishes,
     Reports,
     RoundReport,
     RunOptions,
@@ -42,7 +43,10 @@ class InProcess:
         for round_ in range(1, options.rounds_max + 1):
             after = program.update(state, total(program, state, dataset.shards))
             if isinstance(after, Done):
-                return Outcome(normal(after.result), round_)
+                result = normal(after.result)
+                if isinstance(program, Publishes):
+                    program.publish(result)
+                return Outcome(result, round_)
             state = normal(after)
             if options.on_round is not None:
                 metrics = program.report(state) if isinstance(program, Reports) else {}

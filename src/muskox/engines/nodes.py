@@ -3,11 +3,13 @@
 It submits, follows and fetches the result; the job itself goes on without it.
 """
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from muskox import runtime
 from muskox.coordination import Session
-from muskox.program import Manifest, Outcome, Program, RunOptions
+from muskox.errors import MuskoxError
+from muskox.program import Manifest, Outcome, Program, Publishes, RunOptions
 from muskox.runtime import JobSpec
 from muskox.store import Dataset, StoreClient
 
@@ -44,7 +46,11 @@ class Nodes:
         """
         spec = self.spec(program, dataset, options)
         job_id, state = runtime.run(self._session, self._client, spec, options.on_round)
-        return Outcome(runtime.result(self._session, self._client, job_id, state), state.rounds)
+        result = runtime.result(self._session, self._client, job_id, state)
+        if isinstance(program, Publishes):
+            with contextlib.suppress(MuskoxError, OSError):  # a second time: the node that did it may have died over it
+                program.publish(result)
+        return Outcome(result, state.rounds)
 
 
 class ClusterDataset:

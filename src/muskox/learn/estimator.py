@@ -103,7 +103,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if isinstance(X, Runs) and (shards is not None or by != "rows"):
             raise CallerError("shards= and by= are for arrays: a dataset was cut into shards when it was put")
         program = self.program(target, features)
-        lineage = {"estimator": "LogisticRegression", "target": target}
+        lineage = {"estimator": "LogisticRegression", "target": target, "parameters": program.parameters()}
         rounds_max = program.max_rounds + ROUNDS_BESIDE
         options = RunOptions(workers=workers, name=name, rounds_max=rounds_max, on_round=on_round, lineage=lineage)
         return self._adopt(dataset.run(program, options).result)

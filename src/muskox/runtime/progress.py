@@ -3,6 +3,7 @@
 Fine progress goes by Flight from here; ZooKeeper gets about one record a second.
 """
 
+import itertools
 import json
 import threading
 from collections import deque
@@ -55,7 +56,8 @@ class ProgressLog:
             self._changed.notify_all()
 
     def after(self, job: str, round_: int) -> list[RoundReport]:
-        return [report for report in self._rounds.get(job, ()) if report.round > round_]
+        latest = itertools.takewhile(lambda report: report.round > round_, reversed(self._rounds.get(job, ())))
+        return list(latest)[::-1]
 
     def stream(self, argument: bytes) -> "Iterator[pa.RecordBatch]":
         """Yield batches of the rounds after ``argument["after"]`` of ``argument["job"]`` until the job leaves this node.

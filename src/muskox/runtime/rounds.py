@@ -77,6 +77,16 @@ class RoundMachine:
     def is_root(self) -> bool:
         return self._rank == 0
 
+    def unheard(self) -> list[str]:
+        """Return the members that the root has not heard of in this generation, while it gathers them.
+
+        A peer may have been told of a generation after ours already: its word of that one is kept, and does not count yet.
+        """
+        if self.phase is not Phase.GATHERING:
+            return []
+        heard = {peer for peer, hello in self._hellos.items() if hello.generation == self.generation}
+        return [peer for peer in self._members[1:] if peer not in heard]
+
     def wants_state(self, generation: int) -> bool:
         """Return whether a state to begin `generation` with is still awaited: an answer may come too late."""
         return generation == self.generation and self.phase is Phase.LOADING
@@ -123,12 +133,12 @@ class RoundMachine:
             self.phase = Phase.JOINING
             return [Dial(self._members[0], self.generation)]
         self.phase = Phase.GATHERING
-        self._hellos = {peer: hello for peer, hello in self._hellos.items() if hello.generation == self.generation}
+        self._hellos = {peer: hello for peer, hello in self._hellos.items() if hello.generation >= self.generation}
         return self._choose()
 
     def _choose(self) -> list[Action]:
         """Once all have said what they hold, agree on the state to begin with."""
-        if any(peer not in self._hellos for peer in self._members[1:]):
+        if self.unheard():
             return []
         held = {self.worker: self.holding}
         for peer in self._members[1:]:

@@ -155,8 +155,8 @@ class Worker:
 
     def _miss(self, generation: int) -> None:
         """Report those who never joined the generation."""
-        for peer in list(self._addresses):
-            if generation == self._machine.generation and (generation, peer) not in self._links and peer != self._setup.worker:
+        if generation == self._machine.generation:
+            for peer in self._machine.unheard():
                 self._feed(rounds.PeerLost(peer, generation, f"it did not join within {self._settings.silence_s:g} s"))
 
     def _restore(self, message: Restore, body: bytes) -> None:
