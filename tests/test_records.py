@@ -138,3 +138,11 @@ def test_numbers_of_numpy_and_tuples_become_plain() -> None:
 
 def test_canonical_json_is_one_text() -> None:
     assert canonical_json({"b": [1, 2.5], "a": "é"}) == '{"a":"é","b":[1,2.5]}'
+
+
+@pytest.mark.parametrize("text", ["[1]", "1", "null", '"a"'])
+def test_metadata_that_is_no_object_is_a_peer_error(text: str) -> None:
+    from safetensors.numpy import save
+
+    with pytest.raises(PeerError):
+        unpack(bytes(save({}, metadata={"json": text})))

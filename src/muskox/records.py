@@ -102,7 +102,7 @@ def unpack(data: bytes) -> Record:
         header = json.loads(data[8 : 8 + size])
         record: Record = nested(json.loads(header["__metadata__"]["json"]))
         arrays = load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, MemoryError, RecursionError) as error:
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, MemoryError, RecursionError) as error:
         raise PeerError(f"{len(data)} bytes are not a packed record: {error}") from error
     for path, array in arrays.items():
         insert(record, path, array)

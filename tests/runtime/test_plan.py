@@ -231,14 +231,23 @@ def test_a_job_without_nodes_says_so() -> None:
 def test_too_many_deaths_on_every_node_end_a_job() -> None:
     few, many = ([f"ann.a1b2c3.{number}" for number in range(count)] for count in (DEATHS_MAX, DEATHS_MAX + 1))
     staffed = {"ann": {"job-1": 1}}
-    assert plan(Picture(members("ann"), staffed, [view(suspects=few)])) == []
-    (abort,) = [order for order in plan(Picture(members("ann"), staffed, [view(suspects=many)])) if isinstance(order, Abort)]
+    assert plan(Picture(members("ann"), staffed, [view(suspects=few, fruitless=few)])) == []
+    (abort,) = [
+        order
+        for order in plan(Picture(members("ann"), staffed, [view(suspects=many, fruitless=many)]))
+        if isinstance(order, Abort)
+    ]
     assert f"died {DEATHS_MAX + 1} times" in abort.reason
+
+
+def test_deaths_between_which_rounds_finish_are_forgiven() -> None:
+    many = [f"ann.a1b2c3.{number}" for number in range(10 * DEATHS_MAX)]
+    assert staffing(view(suspects=many, fruitless=many[-3:]), members("ann")) == {"ann": 1}
 
 
 def test_a_node_whose_workers_keep_dying_takes_no_further_part() -> None:
     sick = [f"ann.a1b2c3.{number}" for number in range(DEATHS_MAX + 1)]
-    assert staffing(view(suspects=sick), members("ann", "bob")) == {"bob": 1}
+    assert staffing(view(suspects=sick, fruitless=sick), members("ann", "bob")) == {"bob": 1}
 
 
 def test_what_is_over_is_taken_from_its_nodes() -> None:

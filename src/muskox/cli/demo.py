@@ -149,6 +149,8 @@ class Story:
     def train(self, name: str, orders: tuple[Order, ...]) -> Run:
         title = "Train: arrives more than 15 minutes late? Only what is known before departure counts"
         with self._told("Again, and now two processes die: SIGKILL, no goodbye" if orders else title):
+            if orders:
+                screen.tell("   a dead node is started again, as systemd would; one death at a time is what two replicas bear")
             return self._train(name, orders)
 
     def train_while_you_kill(self) -> Run:

@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from muskox.client.cluster import Cluster
 from muskox.client.folder import LocalCluster, LocalFolder
 from muskox.coordination import CHROOT, Session, layout, live_members, make_secret, parse_url, tls_from_environment
 from muskox.errors import CallerError, Unavailable
-from muskox.runtime import LIFELINE, KeeperCommand, ensure_keeper, start_detached
+from muskox.runtime import LIFELINE, KeeperCommand, ensure_keeper, is_being_started, start_detached
 
 if TYPE_CHECKING:
     import subprocess
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 NODES_MAX = 64  # on one machine: each is a process, and so is each of its workers
 KEEPER_PORTS = range(21_000, 31_000)
 START_S_MAX = 60.0  # for all nodes to be members
+LOOK_S = 0.05
 STOP_S_MAX = 15.0  # for a process to end by itself, before it is killed
 KEEPER_SESSION_TIMEOUT_S = 2.0  # our keeper allows less than Apache's default of two ticks: deaths show sooner
 APACHE_SESSION_TIMEOUT_S = 4.0
@@ -232,6 +234,8 @@ def _free_port() -> int:
 
 def _start_keeper(home: LocalFolder) -> None:
     keeper = KeeperCommand.read(home.keeper_file)
+    while is_being_started(keeper):  # by a node that saw it die
+        time.sleep(LOOK_S)
     if not ensure_keeper(keeper):
         raise Unavailable(f"the keeper did not start: {last_line(Path(keeper.log_file))}")
 

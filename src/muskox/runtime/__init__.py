@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from muskox.runtime.agent import Node, NodeOptions
-    from muskox.runtime.guard import KeeperCommand, ensure_keeper, is_serving, try_lock
+    from muskox.runtime.guard import KeeperCommand, ensure_keeper, is_being_started, is_serving, try_lock
     from muskox.runtime.jobs import JobSpec, cancel, follow, job_state, program_record, result, run, submit, wait
     from muskox.runtime.pins import pin_environment
     from muskox.runtime.processes import LIFELINE, hold_lifeline, start_detached
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "agent": ("Node", "NodeOptions"),
-    "guard": ("KeeperCommand", "ensure_keeper", "is_serving", "try_lock"),
+    "guard": ("KeeperCommand", "ensure_keeper", "is_being_started", "is_serving", "try_lock"),
     "jobs": ("JobSpec", "cancel", "follow", "job_state", "program_record", "result", "run", "submit", "wait"),
     "pins": ("pin_environment",),
     "processes": ("LIFELINE", "hold_lifeline", "start_detached"),
@@ -35,6 +35,7 @@ __all__ = [
     "ensure_keeper",
     "follow",
     "hold_lifeline",
+    "is_being_started",
     "is_serving",
     "job_state",
     "pin_environment",

@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 
 RESYNC_S = 10.0  # between looks when no watch fires
 RETRY_S = 0.3  # after an error
+CLOSE_S = 1.0  # from SIGTERM until the session is closed, so that nobody waits for it any longer
 STOP_S_MAX = 8.0  # from SIGTERM to the end, whatever is under way
 LOCK_S_MAX = 1.0  # a mere look at the folder's lock is over long before
 
@@ -216,10 +217,13 @@ class Node:
 
     def _end(self, *_: Any) -> None:
         """Stop; and if what is under way waits for a ZooKeeper that is away, do not wait with it."""
+        if self._guard is not None:
+            self._guard.end()
         self._events.put("stop")
-        timer = threading.Timer(STOP_S_MAX, os._exit, [0])
-        timer.daemon = True
-        timer.start()
+        for seconds, act, arguments in ((CLOSE_S, self._session.close, []), (STOP_S_MAX, os._exit, [0])):
+            timer = threading.Timer(seconds, act, arguments)
+            timer.daemon = True
+            timer.start()
 
     def _on_state(self, state: str) -> None:
         log.info("ZooKeeper session: %s", state)

@@ -10,6 +10,7 @@ import math
 import threading
 import time
 import uuid
+from enum import Enum, auto
 from typing import Any
 
 from muskox.coordination import Check, Create, Operation, Refused, Set, layout
@@ -23,6 +24,13 @@ from muskox.runtime.replicas import addresses_of, put_replicated
 log = logging.getLogger(__name__)
 
 
+class Fate(Enum):
+    """What became of a final commit."""
+
+    DONE = auto()
+    TOO_LATE = auto()  # the job is final by another's hand, or the generation that speaks has passed
+
+
 class JobCommits:
     """The commits of one job on one node."""
 
@@ -30,6 +38,7 @@ class JobCommits:
         self._node = node
         self._job = job_id
         self._keeping: threading.Thread | None = None
+        self.lost = ""  # the blob of a checkpoint that nobody has any more
 
     def _replicate(self, data: bytes) -> tuple[str, list[str]]:
         return put_replicated(
@@ -46,8 +55,8 @@ class JobCommits:
         path = layout.checkpoint(self._job)
         try:
             before = self._node.session.find(path, layout.CheckpointRecord)
-            if before is not None and before[0].round >= message.round:
-                return  # a later one stands, though it could not be had a while ago
+            if before is not None and before[0].round >= message.round and before[0].blob != self.lost:
+                return  # a later one stands
             blob, nodes = self._replicate(body)
             record = layout.CheckpointRecord(round=message.round, digest=message.digest, blob=blob, nodes=nodes)
             write: Operation = Create(path, record) if before is None else Set(path, record, before[1])
@@ -81,8 +90,8 @@ class JobCommits:
             path, model = layout.model(record.model), self._model(record, done, unpack(body))
             exists = self._node.session.version(path) is not None
             operations.append(Set(path, model) if exists else Create(path, model))
-        if not self._commit_final(message.generation, done, operations):
-            raise Unavailable("the result was not committed: somebody changed the job or the model meanwhile")
+        if self._commit_final(message.generation, done, operations) is Fate.TOO_LATE:
+            return
         self._publish(unpack(program), unpack(body))
         path = layout.checkpoint(self._job)
         checkpoint = self._node.session.find(path, layout.CheckpointRecord)
@@ -119,13 +128,15 @@ class JobCommits:
         failed = layout.JobState(
             phase=layout.JobPhase.FAILED, reason=reason, attempt=uuid.uuid4().hex, finished_ms=time.time_ns() // 1_000_000
         )
-        if not self._commit_final(generation, failed, []):
-            raise Unavailable("the failure was not committed: somebody changed the job meanwhile")
+        self._commit_final(generation, failed, [])
 
-    def _commit_final(self, generation: int, state: layout.JobState, operations: list[Operation]) -> bool:
+    def _commit_final(self, generation: int, state: layout.JobState, operations: list[Operation]) -> Fate:
         """Commit `state` unless the job is final already or the generation has passed: then its successor does it.
 
-        Return False if it is to be tried again.
+        Raises
+        ------
+        Unavailable
+            If somebody changed the job or the model meanwhile: to be tried again, from what there is then.
         """
         session, path = self._node.session, layout.job_state(self._job)
 
@@ -134,12 +145,16 @@ class JobCommits:
             return found is not None and found[0].attempt == state.attempt
 
         found = session.find(path, layout.JobState)
-        if found is None or found[0].phase.is_final:
-            return True
+        if found is None:
+            return Fate.TOO_LATE
+        if found[0].phase.is_final:  # ours, if this is a second try after an error behind the commit
+            return Fate.DONE if state.result and found[0].result == state.result else Fate.TOO_LATE
         checks: list[Operation] = [Check(layout.generation(self._job), generation)] if generation else []
         try:
             session.commit([*checks, Set(path, state, found[1]), *operations], was_done)
         except Refused as error:
-            log.info("job %s: %s", self._job, error)
-            return bool(generation) and session.version(layout.generation(self._job)) != generation
-        return True
+            if generation and session.version(layout.generation(self._job)) != generation:
+                log.info("job %s: generation %d has passed: %s", self._job, generation, error)
+                return Fate.TOO_LATE
+            raise Unavailable(f"not committed, for somebody changed the job or the model meanwhile: {error}") from error
+        return Fate.DONE

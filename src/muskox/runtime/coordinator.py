@@ -34,7 +34,8 @@ class Coordinator(threading.Thread):
         self._changed = threading.Event()
         self._final: set[str] = set()
         self._known_replicas: dict[str, Sequence[Sequence[str]]] = {}
-        self._since: dict[str, tuple[object, float]] = {}
+        self._since: dict[str, tuple[int, float]] = {}
+        self._fruit: dict[str, tuple[int, frozenset[str]]] = {}
 
     def look(self, _: Any = None) -> None:
         """Look again: a watch fired, or the connection changed."""
@@ -86,7 +87,8 @@ class Coordinator(threading.Thread):
             try:
                 view = self._see_job(job_id, fence)
             except CallerError as error:  # its dataset is gone, say: it can never run
-                self._perform(Abort(job_id, str(error)), fence)
+                self._give_up(job_id, str(error), fence)
+                unseen.append(job_id)
             except (Unavailable, Corrupt) as error:  # one job's trouble must not stop the others
                 log.warning("job %s cannot be seen: %s", job_id, error)
                 unseen.append(job_id)
@@ -97,6 +99,12 @@ class Coordinator(threading.Thread):
                     jobs.append(view)
         return Picture(members, assignments, jobs, unseen)
 
+    def _give_up(self, job_id: str, reason: str, fence: int) -> None:
+        try:
+            self._perform(Abort(job_id, reason), fence)
+        except CallerError as error:
+            log.warning("job %s can neither be seen nor given up: %s", job_id, error)
+
     def _see_job(self, job_id: str, fence: int) -> JobView | None:
         """Return the job as it stands, admitted first if it is new; None if it is final."""
         record, _ = self._session.get(layout.job(job_id), layout.JobRecord, f"job {job_id}")
@@ -106,6 +114,7 @@ class Coordinator(threading.Thread):
             return self._see_job(job_id, fence)
         if state[0].phase.is_final:
             self._since.pop(job_id, None)
+            self._fruit.pop(job_id, None)
             return None
         found = self._session.find(layout.generation(job_id), layout.GenerationRecord)
         workers = {}
@@ -127,16 +136,26 @@ class Coordinator(threading.Thread):
             workers=workers,
             suspects=suspects,
             reason=state[0].reason,
-            is_patient=self._is_patient(job_id, (sorted(workers), suspects)),
+            fruitless=self._fruitless(job_id, suspects),
+            is_patient=self._is_patient(job_id, 0 if found is None else found[0].number),
         )
 
-    def _is_patient(self, job_id: str, seen: object) -> bool:
-        """Return whether the job's workers changed less than `PATIENCE_S` ago."""
+    def _is_patient(self, job_id: str, generation: int) -> bool:
+        """Return whether this generation was formed less than `PATIENCE_S` ago, as far as we have seen."""
         now = time.monotonic()
         before = self._since.get(job_id)
-        if before is None or before[0] != seen:
-            self._since[job_id] = before = (seen, now)
+        if before is None or before[0] != generation:
+            self._since[job_id] = before = (generation, now)
         return now - before[1] < PATIENCE_S
+
+    def _fruitless(self, job_id: str, suspects: Sequence[str]) -> list[str]:
+        """Return those of `suspects` that came since a new round was last told of; a new coordinator forgives all before it."""
+        found = self._session.find(layout.progress(job_id), layout.ProgressRecord)
+        round_ = 0 if found is None else found[0].round
+        before = self._fruit.get(job_id)
+        if before is None or before[0] != round_:
+            self._fruit[job_id] = before = (round_, frozenset(suspects))
+        return [name for name in suspects if name not in before[1]]
 
     # -- ordering --
 

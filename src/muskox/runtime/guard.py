@@ -49,6 +49,17 @@ class KeeperCommand:
     def lock_file(self) -> Path:
         return Path(self.data_dir) / "keeper.lock"
 
+    @property
+    def guard_file(self) -> Path:
+        """Who holds its lock looks after the keeper."""
+        return Path(self.data_dir) / "guard.lock"
+
+
+def is_being_started(keeper: KeeperCommand) -> bool:
+    """Return whether somebody looks after the keeper just now."""
+    with try_lock(keeper.guard_file, is_look=True) as is_free:
+        return not is_free
+
 
 @contextmanager
 def try_lock(path: Path, *, is_look: bool = False) -> Iterator[bool]:
@@ -76,9 +87,9 @@ def is_serving(host: str, port: int) -> bool:
 
 def ensure_keeper(keeper: KeeperCommand) -> bool:
     """Start the keeper if it is dead and nobody else is starting it; return whether one serves."""
-    with try_lock(Path(keeper.data_dir) / "guard.lock") as is_ours:
+    with try_lock(keeper.guard_file) as is_ours:
         if not is_ours:
-            return False
+            return is_alive(keeper) and is_serving(keeper.host, keeper.port)
         if is_alive(keeper):
             return is_serving(keeper.host, keeper.port)
         log.info("starting the keeper of %s", keeper.data_dir)

@@ -4,6 +4,7 @@ Level-triggered: :meth:`JobAgent.look` only says "look again". A thread of its o
 other. What workers report is handled in the order in which it came.
 """
 
+import contextlib
 import logging
 import math
 import queue
@@ -91,6 +92,7 @@ class JobAgent(threading.Thread):
         self._deaths_s: deque[float] = deque(maxlen=DEATHS_MAX)  # when workers ended unasked
         self._pause_until_s = 0.0
         self._assignment: Assignment | None = None
+        self._latest = threading.Lock()  # over the two below: workers' threads put, ours takes
         self._told: Told | None = None
         self._told_s = -math.inf  # when one was last written
         self._checkpoint: tuple[Checkpointed, bytes] | None = None
@@ -127,13 +129,12 @@ class JobAgent(threading.Thread):
         """Do it; what could not be reached is done again later, for nobody else would."""
         try:
             step()
-        except (Unavailable, Corrupt) as error:
+        except (Unavailable, Corrupt, Refused) as error:
             log.warning("job %s: %s; again in %g s", self._job, error, RETRY_S)
-            self._again.append(step)
+            step = self._reconcile if isinstance(error, Refused) else step  # what was refused has changed: look first
+            if step not in self._again:
+                self._again.append(step)
             self._again_s = time.monotonic() + RETRY_S
-        except Refused as error:
-            log.info("job %s: %s", self._job, error)
-            self.look()
         except CallerError as error:
             reason = str(error)
             self._put(lambda: self._commits.fail(0, reason))
@@ -178,6 +179,7 @@ class JobAgent(threading.Thread):
     def _put_out_suspects(self) -> None:
         for name in self._node.session.children(layout.suspects(self._job), self.look):
             if name in self._workers:
+                self._pause()
                 self._workers.pop(name).process.kill()
                 self._node.session.delete(layout.worker(self._job, name))
 
@@ -248,11 +250,13 @@ class JobAgent(threading.Thread):
             case Told():
                 report = RoundReport(message.round, message.metrics, message.generation)
                 self._node.progress.add(self._job, report)  # at once: who follows a job must not wait for ZooKeeper
-                is_first, self._told = self._told is None, message
+                with self._latest:
+                    is_first, self._told = self._told is None, message
                 if is_first:
                     self._put(self._write_progress)
             case Checkpointed():
-                is_first, self._checkpoint = self._checkpoint is None, (message, body)
+                with self._latest:
+                    is_first, self._checkpoint = self._checkpoint is None, (message, body)
                 if is_first:
                     self._put(self._keep_checkpoint)
             case _:
@@ -265,10 +269,10 @@ class JobAgent(threading.Thread):
         """A worker ended unasked: say so, and start another."""
         if self._workers.pop(worker.name, None) is None:
             return
+        self._pause()
+        self._put(self._reconcile)
         self._suspect(0, worker.name, "its process ended")
         self._node.session.delete(layout.worker(self._job, worker.name))
-        self._pause()
-        self._reconcile()
 
     def _pause(self) -> None:
         """Before yet another worker starts, wait the longer the more of them ended lately; the first is replaced at once."""
@@ -290,7 +294,8 @@ class JobAgent(threading.Thread):
         log.info("job %s: %s reported: %s", self._job, worker, reason)
         path, record = layout.suspect(self._job, worker), layout.SuspectRecord(reporter=self._node.name, reason=reason)
         checks = [Check(layout.generation(self._job), generation)] if generation else []
-        self._node.session.commit([*checks, Create(path, record)], lambda: self._node.session.version(path) is not None)
+        with contextlib.suppress(Refused):  # somebody said so already, or the generation has passed
+            self._node.session.commit([*checks, Create(path, record)], lambda: self._node.session.version(path) is not None)
 
     def _hear(self, worker: WorkerProcess, message: FromWorker, body: bytes) -> None:
         staffed = self._workers.get(worker.name)
@@ -315,7 +320,8 @@ class JobAgent(threading.Thread):
                 raise AssertionError("handled where it arrives")
 
     def _keep_checkpoint(self) -> None:
-        kept, self._checkpoint = self._checkpoint, None
+        with self._latest:
+            kept, self._checkpoint = self._checkpoint, None
         if kept is not None:
             self._commits.keep_checkpoint(*kept)
 
@@ -344,6 +350,7 @@ class JobAgent(threading.Thread):
             if now - self._unreachable_s < RESTORE_S_MAX:  # nodes come back at different times
                 raise Unavailable(f"the checkpoint of round {checkpoint.round} cannot be had: {error}") from error
             log.warning("job %s: the checkpoint of round %d is lost: from the start", self._job, checkpoint.round)
+            self._commits.lost = checkpoint.blob
             worker.send(Restore(generation, 0, ""))
         else:
             self._unreachable_s = None
@@ -351,7 +358,8 @@ class JobAgent(threading.Thread):
 
     def _write_progress(self) -> None:
         """Write the last round to ZooKeeper unless one was written a moment ago."""
-        told, self._told = self._told, None
+        with self._latest:
+            told, self._told = self._told, None
         now = time.monotonic()
         if told is None or now - self._told_s < self._node.config()["progress_interval_s"]:
             return

@@ -6,13 +6,13 @@ The same picture gives the same orders; lost, doubled or late news do no harm. E
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from muskox.coordination import layout
 
 RUNS_PER_WORKER = 4  # aligned runs of shards a worker gets at least, where there are enough: load balance against messages
-DEATHS_MAX = 20  # of one job's workers on one node, which then takes no further part: it may be the node that is sick
+DEATHS_MAX = 20  # of a job's workers on one node without a round between: it may be the node that is sick
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,9 @@ class JobView:
     """What is known of one job that is not final.
 
     replicas : for each shard the names of the nodes that hold it
-    is_patient : the job's workers changed a moment ago: newcomers may wait for each other, so that they join at once
+    suspects : workers that take part no more
+    fruitless : those of them that ended since a round was last finished
+    is_patient : the generation was formed a moment ago: newcomers may wait for each other, so that they join at once
     """
 
     id: str
@@ -33,6 +35,7 @@ class JobView:
     workers: Mapping[str, layout.WorkerRecord]
     suspects: Sequence[str]
     reason: str = ""
+    fruitless: Sequence[str] = ()
     is_patient: bool = False
 
 
@@ -105,7 +108,7 @@ def staffing(job: JobView, members: Mapping[str, layout.MemberRecord]) -> dict[s
 
     Never more workers than shards, and only on nodes that compute the job's bits.
     """
-    deaths = Counter(node_of(worker) for worker in job.suspects)
+    deaths = Counter(node_of(worker) for worker in job.fruitless)
     fitting = (name for name, member in members.items() if member.fingerprint == job.fingerprint)
     nodes = sorted(name for name in fitting if deaths[name] <= DEATHS_MAX)
     if not nodes:
@@ -129,8 +132,9 @@ def node_of(worker: str) -> str:
 
 def _lead(job: JobView, staff: Mapping[str, int], members: Mapping[str, layout.MemberRecord]) -> list[Order]:
     """Return what to do about the job's generation."""
-    if not staff and len(job.suspects) > DEATHS_MAX:
-        return [Abort(job.id, f"its workers died {len(job.suspects)} times, on every node; `muskox logs` tells how")]
+    if not staff and len(job.fruitless) > DEATHS_MAX:
+        reason = f"its workers died {len(job.fruitless)} times on every node without a round between; `muskox logs` tells how"
+        return [Abort(job.id, reason)]
     if not staff:
         have = ", ".join(sorted({member.fingerprint for member in members.values()})) or "none"
         reason = f"no node computes with the numeric fingerprint {job.fingerprint}; those here: {have}"
@@ -183,28 +187,37 @@ def share(replicas: Sequence[Sequence[str]], workers: Mapping[str, str], before:
     while count >> (level + 1) >= RUNS_PER_WORKER * len(workers):
         level += 1
     runs = [list(range(first, min(first + (1 << level), count))) for first in range(0, count, 1 << level)]
-    least, larger = divmod(len(runs), len(workers))
+    room = _Room(workers, *divmod(len(runs), len(workers)))
     owned: dict[str, list[int]] = {name: [] for name in workers}
-    taken = dict.fromkeys(workers, 0)
     homeless: list[list[int]] = []
     for run in runs:
         owner = before.get(run[0])
-        if owner in taken and _has_room(owner, taken, least, larger):
+        if owner in owned and room.has(owner):
             owned[owner].extend(run)
-            taken[owner] += 1
+            room.take(owner)
         else:
             homeless.append(run)
     for run in homeless:
-        free = [name for name in workers if _has_room(name, taken, least, larger)]
+        free = [name for name in workers if room.has(name)]
         near = [name for name in free if workers[name] in replicas[run[0]]]
-        owner = min(near or free, key=lambda name: (taken[name], name))
+        owner = min(near or free, key=lambda name: (room.taken[name], name))
         owned[owner].extend(run)
-        taken[owner] += 1
+        room.take(owner)
     return owned
 
 
-def _has_room(worker: str, taken: Mapping[str, int], least: int, larger: int) -> bool:
-    """Return whether `worker` may take a run more: everybody gets `least` of them, and only `larger` workers one more."""
-    if taken[worker] < least:
-        return True
-    return taken[worker] == least and sum(count > least for count in taken.values()) < larger
+class _Room:
+    """An even share of runs: everybody gets `least` of them, and only `larger` workers one more."""
+
+    def __init__(self, workers: Iterable[str], least: int, larger: int) -> None:
+        self.taken = dict.fromkeys(workers, 0)
+        self._least = least
+        self._larger = larger
+
+    def has(self, worker: str) -> bool:
+        return self.taken[worker] < self._least or (self.taken[worker] == self._least and self._larger > 0)
+
+    def take(self, worker: str) -> None:
+        if self.taken[worker] == self._least:
+            self._larger -= 1
+        self.taken[worker] += 1
