@@ -7,7 +7,7 @@ import pytest
 
 from muskox.client import LocalFolder, default_folder
 from muskox.client.folder import LocalCluster, live_pid
-from muskox.errors import CallerError
+from muskox.errors import CallerError, Unavailable
 from muskox.runtime import KeeperCommand, try_lock
 
 CLUSTER = LocalCluster(url="zk://127.0.0.1:1/muskox", nodes=["node-1"], has_keeper=True, session_timeout_s=2.0)
@@ -23,6 +23,13 @@ def test_a_kept_cluster_is_found_again(tmp_path: Path) -> None:
 def test_an_empty_folder_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(CallerError, match=r"there is no cluster in .*: start one with `muskox up`, or name one with --zk"):
         LocalFolder(tmp_path).get()
+
+
+def test_a_cluster_of_which_nothing_lives_says_how_to_start_it_again(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path)
+    folder.keep(LocalCluster(url="zk://127.0.0.1:2181/muskox", nodes=["node-1"], has_keeper=True, session_timeout_s=2.0))
+    with pytest.raises(Unavailable, match="is down: `muskox up` starts it again"):
+        folder.get_living()
 
 
 def test_a_folder_is_absolute_wherever_we_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

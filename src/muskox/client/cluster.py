@@ -67,7 +67,7 @@ def connect(
     import os
 
     folder = LocalFolder(Path(dir) if dir is not None else default_folder())
-    url = url or (None if dir is not None else os.environ.get("MUSKOX_ZK")) or folder.get().url
+    url = url or (None if dir is not None else os.environ.get("MUSKOX_ZK")) or folder.get_living().url
     file = secret_file or (None if dir is not None else os.environ.get("MUSKOX_SECRET_FILE")) or folder.secret_file
     cluster = Cluster(url, read_secret(Path(file)), folder=folder, tls=tls_from_environment())
     try:

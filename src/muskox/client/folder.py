@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from muskox.errors import CallerError, Corrupt
+from muskox.errors import CallerError, Corrupt, Unavailable
 from muskox.runtime import KeeperCommand, try_lock
 
 DEFAULT = "~/.muskox"
@@ -67,6 +67,13 @@ class LocalFolder:
         if found is None:
             raise CallerError(f"there is no cluster in {self.path}: start one with `muskox up`, or name one with --zk")
         return found
+
+    def get_living(self) -> LocalCluster:
+        """Return the cluster of this folder; Unavailable if nothing of it lives: no node would start its keeper again."""
+        cluster = self.get()
+        if cluster.has_keeper and self.keeper_pid() is None and not any(self.node_pid(name) for name in cluster.nodes):
+            raise Unavailable(f"the cluster in {self.path} is down: `muskox up` starts it again, on the same data")
+        return cluster
 
     @contextmanager
     def locked(self) -> Iterator[None]:
