@@ -150,8 +150,9 @@ class JobAgent(threading.Thread):
         self._is_looking.clear()
         if self._wanted == 0:
             self._is_over = True
-            for name, staffed in self._workers.items():
+            for staffed in self._workers.values():
                 staffed.process.stop()
+            for name in self._workers:
                 self._node.session.delete(layout.worker(self._job, name))
             return
         if self._assignment is None:
