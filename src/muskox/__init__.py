@@ -4,8 +4,9 @@ Kill any process at any moment and the job still finishes with the same model, t
 first used, so that ``import muskox`` and ``muskox --help`` stay fast.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from muskox.front_door import lazy
 
 if TYPE_CHECKING:
     from muskox.client import Cluster, connect, local, rounds
@@ -29,7 +30,6 @@ _HOMES = {
     "serve": ("distributed_parallel_inference",),
     "store": ("hash_partition",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Block",
@@ -55,10 +55,4 @@ __all__ = [
     "rounds",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"muskox.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _HOMES)

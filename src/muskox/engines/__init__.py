@@ -3,8 +3,9 @@
 Names are imported when first used: a fit in process needs no cluster.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from muskox.front_door import lazy
 
 if TYPE_CHECKING:
     from muskox.engines.in_process import InProcess, TableDataset, in_process_dataset
@@ -14,14 +15,7 @@ _HOMES = {
     "in_process": ("InProcess", "TableDataset", "in_process_dataset"),
     "nodes": ("ClusterDataset", "Nodes"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = ["ClusterDataset", "InProcess", "Nodes", "TableDataset", "in_process_dataset"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _HOMES)

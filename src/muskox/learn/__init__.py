@@ -4,8 +4,9 @@ through a dataset that runs programs.
 Names are imported when first used: a worker that runs a program need not load scikit-learn, which the estimator stands on.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from muskox.front_door import lazy
 
 if TYPE_CHECKING:
     from muskox.learn.encoder import Encoder, EncoderProgram
@@ -27,19 +28,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Encoder": "encoder",
-    "EncoderProgram": "encoder",
-    "LeastSquaresDescent": "least_squares",
-    "LogisticModel": "model",
-    "LogisticProgram": "logistic",
-    "LogisticRegression": "estimator",
-    "distributed_gradient_descent": "least_squares",
-    "load_model": "estimator",
-    "load_predictor": "model",
+    "encoder": ("Encoder", "EncoderProgram"),
+    "estimator": ("LogisticRegression", "load_model"),
+    "least_squares": ("LeastSquaresDescent", "distributed_gradient_descent"),
+    "logistic": ("LogisticProgram",),
+    "model": ("LogisticModel", "load_predictor"),
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy(__name__, _HOMES)

@@ -3,8 +3,9 @@
 Names are imported when first used: a forkserver that imports a worker must not start gRPC.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from muskox.front_door import lazy
 
 if TYPE_CHECKING:
     from muskox.runtime.agent import Node, NodeOptions
@@ -22,7 +23,6 @@ _HOMES = {
     "processes": ("LIFELINE", "hold_lifeline", "start_detached"),
     "replicas": ("addresses_of", "put_replicated"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "LIFELINE",
@@ -49,10 +49,4 @@ __all__ = [
     "wait",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _HOMES)

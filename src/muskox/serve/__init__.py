@@ -3,8 +3,9 @@
 Names are imported when first used: a worker that predicts a shard needs no web server.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from muskox.front_door import lazy
 
 if TYPE_CHECKING:
     from muskox.serve.app import AppLimits, make_app
@@ -22,7 +23,6 @@ _HOMES = {
     "output": ("find_manifest", "read_output"),
     "registry": ("get_model", "list_models", "read_model"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AppLimits",
@@ -39,10 +39,4 @@ __all__ = [
     "serve",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _HOMES)

@@ -4,8 +4,9 @@ Names are imported when first used: cutting a table in process needs neither gRP
 this room must not start gRPC.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from muskox.front_door import lazy
 
 if TYPE_CHECKING:
     from muskox.store.blobs import BlobStore
@@ -23,39 +24,19 @@ if TYPE_CHECKING:
     from muskox.store.source import Source, open_source
 
 _HOMES = {
-    "BlobStore": "blobs",
-    "Dataset": "dataset",
-    "DatasetInfo": "catalog",
-    "DatasetManifest": "manifest",
-    "Directory": "directory",
-    "Plugins": "server",
-    "PutOptions": "put",
-    "PutProgress": "put",
-    "ReplicaHealth": "dataset",
-    "ShardEntry": "manifest",
-    "Source": "source",
-    "StoreClient": "client",
-    "StoreServer": "server",
-    "Stream": "server",
-    "arrow_schema": "schema",
-    "assign_rows": "partition",
-    "assign_shards": "partition",
-    "columns_of": "schema",
-    "conform_table": "schema",
-    "content_digest": "shard",
-    "cut": "partition",
-    "dataset_digest": "manifest",
-    "find_dataset": "catalog",
-    "hash_partition": "partition",
-    "list_datasets": "catalog",
-    "open_dataset": "dataset",
-    "open_shard": "shard",
-    "open_source": "source",
-    "parse_reference": "catalog",
-    "place": "placement",
-    "put_dataset": "put",
-    "remove_dataset": "catalog",
-    "run_level": "placement",
+    "blobs": ("BlobStore",),
+    "catalog": ("DatasetInfo", "find_dataset", "list_datasets", "parse_reference", "remove_dataset"),
+    "client": ("StoreClient",),
+    "dataset": ("Dataset", "ReplicaHealth", "open_dataset"),
+    "directory": ("Directory",),
+    "manifest": ("DatasetManifest", "ShardEntry", "dataset_digest"),
+    "partition": ("assign_rows", "assign_shards", "cut", "hash_partition"),
+    "placement": ("place", "run_level"),
+    "put": ("PutOptions", "PutProgress", "put_dataset"),
+    "schema": ("arrow_schema", "columns_of", "conform_table"),
+    "server": ("Plugins", "StoreServer", "Stream"),
+    "shard": ("content_digest", "open_shard"),
+    "source": ("Source", "open_source"),
 }
 
 __all__ = [
@@ -94,10 +75,4 @@ __all__ = [
     "run_level",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _HOMES)
