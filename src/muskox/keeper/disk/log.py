@@ -54,8 +54,8 @@ class TransactionLog:
 
     def preallocate(self, file: int, needed: int) -> None:
         steps = -(-needed // self.preallocated_bytes)
-        self.allocated = steps * self.preallocated_bytes
-        os.posix_fallocate(file, 0, self.allocated)
+        before, self.allocated = self.allocated, steps * self.preallocated_bytes
+        os.posix_fallocate(file, before, self.allocated - before)  # only what is new: without support it is written out
 
     def roll(self) -> None:
         """Let the next append begin a new file, and give back what was preallocated of this one."""

@@ -14,7 +14,8 @@ from muskox.keeper.wire.records import OPEN_ACL, Acl, AclList, Id
 SUPER = "super"  # the scheme of an identity that may do everything
 IP_PART_MAX = 255
 IP_BITS = 32
-NUMBER = re.compile(r"[+-]?[0-9]+")  # what Java's parseInt takes
+ACL_LENGTH_MAX = 1 << 20  # characters, once auth stands for who was proved
+NUMBER = re.compile(r"[+-]?[0-9]{1,18}")  # what Java's parseInt takes
 
 
 class Refusal(NamedTuple):
@@ -48,6 +49,8 @@ def fix_acl(path: str, acl: AclList | None, identities: tuple[Id, ...]) -> AclLi
             fixed.append(entry)
         else:
             return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} has an id that no scheme knows: {entry.id}")
+    if sum(len(each.id.scheme or "") + len(each.id.id or "") + 12 for each in fixed) > ACL_LENGTH_MAX:
+        return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} is too long")
     if not fixed:
         return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} is empty")
     return tuple(fixed)

@@ -40,6 +40,7 @@ from muskox.keeper.wire.opcodes import XID_PING, ErrorCode, EventType, OpCode
 from muskox.keeper.wire.records import CONNECT_REQUEST, AuthPacket, ConnectRequest
 from muskox.keeper.wire.transactions import CreateSessionTxn, ErrorTxn, Txn, TxnHeader, encode_entry
 
+SESSION_ID_BITS = 55  # of ours; above them is the number of an ensemble's server
 REQUEST_HEAD = Struct(">ii")
 AUTH_PACKET = codec(AuthPacket)
 
@@ -76,13 +77,14 @@ class Machine:
     def __init__(self, database: Database, settings: Settings, session_id_first: int, now: Instant) -> None:
         self.database = database
         self.settings = settings
-        self.session_id_next = session_id_first
         self.sessions = Sessions(settings.bucket_ms)
         for session_id, timeout_ms in database.timeouts_ms.items():
             self.sessions.track(session_id, timeout_ms, now.steady_ms)
         for session_id in database.overlay.ephemerals:
             if not self.sessions.is_alive(session_id):
                 self.sessions.track(session_id, settings.timeout_ms_min, now.steady_ms)  # nobody knows it: it will expire
+        used = [session_id for session_id in self.sessions.due_ms if session_id >> SESSION_ID_BITS == 0]
+        self.session_id_next = max(session_id_first, *(session_id + 1 for session_id in used), 0)  # a clock may go back
         self.zxid = database.zxid  # of the last prepared transaction; database.zxid is the last applied one
         self.looked_ms = now.steady_ms
         self.connections: dict[int, Connection] = {}
@@ -260,6 +262,9 @@ class Machine:
         except PeerError as error:
             overlay.abandon()
             outcome = Refusal(ErrorCode.MARSHALLING, str(error))
+        except BaseException:  # bulkhead: parts of a multi that are drafted must not stay behind
+            overlay.abandon()
+            raise
         if isinstance(outcome, Refusal):
             code, txn = outcome.code, ErrorTxn(outcome.code)
         else:
@@ -372,6 +377,10 @@ class Machine:
         if is_own and self.sessions.touch(session_id, connection.timeout_ms, now.steady_ms):
             self.attach(connection, session_id)
             connection.phase = OPEN
+            for write in self.in_flight:  # what it reads here comes after what it wrote on its last connection
+                if write.header.session_id == session_id:
+                    write.connection, write.reply = connection.number, b""
+                    connection.wait(write)
             self.send(connection.number, welcome(session_id, connection.timeout_ms, knows_read_only))
             return
         self.send(connection.number, welcome(0, 0, knows_read_only))

@@ -41,6 +41,7 @@ from muskox.keeper.wire.transactions import (
 )
 
 ANY_VERSION = -1
+TXN_BYTES_MAX = 8 << 20  # well under disk's ENTRY_BYTES_MAX: what is longer would be written but never read again
 BODY_AT = 8  # where the body of a request starts, after xid and type
 
 # Plain numbers: in the hot path, a look at an Enum's member costs as much as everything else about it.
@@ -105,7 +106,10 @@ def prepare(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> 
 
 
 def close_session(overlay: Overlay, session_id: int) -> CloseSessionTxn:
-    return CloseSessionTxn(tuple(overlay.ephemerals.get(session_id, ())))
+    paths = overlay.ephemerals.get(session_id, {})
+    if sum(4 * len(path) + 4 for path in paths) > TXN_BYTES_MAX:
+        return CloseSessionTxn(None)  # too long for a log entry; replay finds the paths in the tree
+    return CloseSessionTxn(tuple(paths))
 
 
 def prepare_part(overlay: Overlay, asker: Asker, header: TxnHeader, request: Request) -> Prepared | Refusal:
@@ -125,10 +129,12 @@ def prepare_part(overlay: Overlay, asker: Asker, header: TxnHeader, request: Req
             return prepare_set_acl(overlay, asker, header, request)
 
 
-def prepare_multi(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> Prepared:
+def prepare_multi(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> Prepared | Refusal:
     """Check a multi: all parts or none. One that fails is a transaction too: of errors, and its reply's code is 0."""
     parts = decode_multi(frame, BODY_AT)
     done: list[tuple[int, Prepared]] = []
+    subs: list[SubTxn] = []
+    size = 0
     for index, part in enumerate(parts):
         kind = kind_in_multi(part)
         prepared = prepare_part(overlay, asker, header._replace(type=kind), part.request)
@@ -136,7 +142,13 @@ def prepare_multi(overlay: Overlay, asker: Asker, header: TxnHeader, frame: byte
             overlay.abandon()
             return failed_multi(index, len(parts), prepared.code)
         done.append((kind, prepared))
-    txn = MultiTxn(tuple(SubTxn(kind, encode(prepared.txn)) for kind, prepared in done))
+        data = encode(prepared.txn)
+        size += len(data) + 8
+        if size > TXN_BYTES_MAX:
+            overlay.abandon()
+            return failed_multi(index, len(parts), ErrorCode.BAD_ARGUMENTS)
+        subs.append(SubTxn(kind, data))
+    txn = MultiTxn(tuple(subs))
     replies = [
         (OpCode.CREATE2 if kind == OpCode.CREATE_CONTAINER else kind, ErrorCode.OK, prepared.reply) for kind, prepared in done
     ]

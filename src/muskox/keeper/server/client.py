@@ -10,6 +10,7 @@ from muskox.keeper.wire.frames import FrameSplitter
 OUTPUT_BYTES_HIGH = 1 << 20  # with more than this under way to a client, nothing is read from it
 OUTPUT_BYTES_MAX = 16 << 20  # one that reads nothing and is sent even more, by its watches, is cut off
 WORD_BYTES = 4
+CLOSE_SECONDS_MAX = 10.0
 
 
 class Hub(Protocol):
@@ -104,3 +105,5 @@ class ClientSocket(asyncio.Protocol):
     def close(self) -> None:
         """Send what is under way, then close."""
         self.transport.close()
+        # One that reads nothing would keep socket and output for ever.
+        asyncio.get_running_loop().call_later(CLOSE_SECONDS_MAX, self.transport.abort)

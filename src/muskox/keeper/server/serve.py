@@ -10,7 +10,6 @@ from threading import Thread
 from muskox.errors import MuskoxError, Unavailable
 from muskox.keeper.disk.lock import lock_folder
 from muskox.keeper.disk.recovery import recover
-from muskox.keeper.machine.events import TransactionsSynced
 from muskox.keeper.server.client import ClientSocket
 from muskox.keeper.server.options import Options
 from muskox.keeper.server.shell import Shell, say
@@ -83,6 +82,8 @@ async def run(options: Options) -> None:
     if error is not None:
         raise error
     await say_goodbye(shell)
+    if shell.failure is not None:
+        raise shell.failure
 
 
 async def listen(options: Options, shell: Shell) -> asyncio.Server:
@@ -123,7 +124,7 @@ def tell_ready(port: int) -> None:
 async def say_goodbye(shell: Shell) -> None:
     """Make durable and answer what was under way, then close."""
     await asyncio.to_thread(shell.writer.stop)
-    shell.handle(TransactionsSynced(shell.machine.zxid))
+    await asyncio.sleep(0)  # what the log has synced was told before its thread ended; nothing else may be acknowledged
     for socket in list(shell.sockets.values()):
         socket.close()
     loop = asyncio.get_running_loop()

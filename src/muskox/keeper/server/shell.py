@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 import time
+import traceback
 from pathlib import Path
 from threading import Thread
 from typing import assert_never
@@ -54,6 +55,7 @@ class Shell:
         self.loop = loop
         self.folder = folder_of(options.data_dir)
         self.stopping = loop.create_future()  # set to None for a stop, or to what failed
+        self.failure: OSError | None = None  # also one that comes after a stop was asked for
         settings = Settings(options.timeout_ms_min, options.timeout_ms_max, options.bucket_ms)
         session_id_first = (time.time_ns() // 1_000_000 << SESSION_ID_SHIFT) & SESSION_ID_MASK
         self.machine = Machine(recovered.database, settings, session_id_first, self.now())
@@ -83,7 +85,13 @@ class Shell:
         if type(event) is FramesArrived:
             self.received += len(event.frames)
             self.greeting.pop(event.connection, None)
-        self.perform(self.machine.handle(event, self.now()))
+        try:
+            actions = self.machine.handle(event, self.now())
+        except Exception as error:  # noqa: BLE001  # bulkhead: what the machine holds now is not what the log will say
+            say(f"a fault of this server's own, it ends: {error!r}")
+            traceback.print_exc()
+            os._exit(1)
+        self.perform(actions)
 
     def joined(self, client: ClientSocket) -> int:
         self.number_last += 1
@@ -109,6 +117,7 @@ class Shell:
         self.loop.call_soon_threadsafe(self.stop, error)
 
     def stop(self, error: OSError | None = None) -> None:
+        self.failure = self.failure or error
         if not self.stopping.done():
             self.stopping.set_result(error)
 
@@ -163,7 +172,8 @@ class Shell:
         except OSError as error:
             # The log holds everything; the next snapshot will be tried at its time.
             say(f"no snapshot at zxid {image.zxid:#x}: {error}")
-        self.snapshot = None
+        finally:
+            self.snapshot = None
 
     # Four-letter words
 

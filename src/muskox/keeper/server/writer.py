@@ -53,7 +53,11 @@ class LogWriter:
         order = self.queue.get()
         while not isinstance(order, Stop):
             if isinstance(order, Roll):
-                self.log.roll()
+                try:
+                    self.log.roll()
+                except OSError as error:
+                    self.failed(error)
+                    return
                 order = self.queue.get()
                 continue
             entries, zxid_last = list(order.entries), order.zxid_last
