@@ -22,6 +22,9 @@ Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE"
 Detach = Annotated[bool, typer.Option("--detach", help="submit, print the job's id, and leave")]
 
 
+PYTHON_NAMES = {"True": "true", "False": "false", "None": "null"}  # as people who know Python write them
+
+
 def logistic(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     dataset: Dataset,
     target: Target,
@@ -64,7 +67,7 @@ def parameter(key: str, text: str, estimator: Any) -> Any:
     if key == "categorical":
         return names(text)
     try:
-        value = json.loads(text)
+        value = json.loads(PYTHON_NAMES.get(text, text))
     except ValueError:
         return text
     return value

@@ -31,7 +31,7 @@ from muskox.engines import ClusterDataset, Nodes
 from muskox.errors import CallerError
 from muskox.program import RoundReport, RunOptions
 from muskox.records import Record
-from muskox.store import PutOptions, StoreClient, list_datasets, open_dataset, put_dataset, remove_dataset
+from muskox.store import PutOptions, StoreClient, find_dataset, list_datasets, open_dataset, put_dataset, remove_dataset
 
 if TYPE_CHECKING:
     from kazoo.recipe.barrier import Barrier, DoubleBarrier
@@ -131,7 +131,7 @@ class Cluster:
     def describe_dataset(self, name: str) -> dict[str, Any]:
         """Return what :meth:`datasets` tells of it, and its columns and where each shard lies."""
         opened = open_dataset(self.session, self.client, name)
-        info = next(info for info in list_datasets(self.session) if info.name == opened.name)
+        info = find_dataset(self.session, opened.name, opened.version)
         placement = [
             {"shard": index, "rows": shard.rows, "bytes": shard.bytes, "nodes": list(shard.nodes)}
             for index, shard in enumerate(opened.shards)

@@ -120,7 +120,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             max_rounds=plain(self.max_rounds),
             tol=plain(self.tol),
             learning_rate=plain(self.learning_rate),
-            standardise=bool(self.standardise),
+            standardise=plain(self.standardise),
             categories_max=plain(self.categories_max),
         )
 

@@ -65,6 +65,8 @@ class LogisticProgram:
         require_number("tol", self.tol, above=-1e-300)
         if self.learning_rate is not None:
             require_number("learning_rate", self.learning_rate, above=0.0)
+        if not isinstance(self.standardise, bool):
+            raise CallerError(f"standardise={self.standardise!r}: it is true or false")
         require_count("max_rounds", self.max_rounds)
         require_count("categories_max", self.categories_max)
 
@@ -177,12 +179,12 @@ class LogisticProgram:
 
 
 def require_number(name: str, value: object, above: float) -> None:
-    if not (isinstance(value, int | float) and above < value < math.inf):
+    if isinstance(value, bool) or not (isinstance(value, int | float) and above < value < math.inf):
         raise CallerError(f"{name}={value!r}: it must be a finite number{' above 0' if above >= 0 else ', 0 or above'}")
 
 
 def require_count(name: str, value: object) -> None:
-    if not (isinstance(value, int) and value >= 1):
+    if isinstance(value, bool) or not (isinstance(value, int) and value >= 1):
         raise CallerError(f"{name}={value!r}: it must be a whole number, 1 or above")
 
 

@@ -54,6 +54,8 @@ class PredictProgram:
     def __post_init__(self) -> None:
         if not Path(self.output).is_absolute():
             raise CallerError(f"the output folder {self.output!r} must be an absolute path: workers stand in other folders")
+        if len(set(self.columns)) < len(self.columns):
+            raise CallerError(f"a column to copy is named twice: {', '.join(self.columns)}")
         for name in self.columns:
             if name in OURS:
                 raise CallerError(f"column {name!r} cannot be copied: the prediction itself has a column of that name")

@@ -3,6 +3,7 @@
 A key that is missing, or null, is a missing value. Nothing is guessed: text is no number, 1 is no bool, 1.5 is no int.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,6 +57,8 @@ def _value(value: Any, kind: str, index: int, name: str) -> Any:
     if value is None:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise CallerError(f"row {index}, column {name!r}: the number is too large")
     match kind:
         case "float" if is_number:
             return float(value)

@@ -19,6 +19,9 @@ from muskox.store.manifest import DatasetManifest, decode_manifest
 T = TypeVar("T")
 
 
+VERSION_DIGITS_MAX = 10  # a version is a count of commits
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
     """A committed version as its znode tells it, and how many versions there are."""
@@ -36,7 +39,7 @@ def parse_reference(reference: str) -> tuple[str, int | None]:
     (('flights', 2), ('flights', None))
     """
     name, at, version = reference.partition("@")
-    if at and not (version.isascii() and version.isdigit()):
+    if at and not (version.isascii() and version.isdigit() and len(version) < VERSION_DIGITS_MAX):
         raise CallerError(f"{reference!r} names no version: write {name}@2, for example, or {name} for the latest")
     return layout.check_name("dataset", name), int(version) if at else None
 

@@ -54,7 +54,24 @@ def _look(path: Path, names: list[str], inference: Inference) -> int:
             line = line_of_row(path, rows + misfit.position)
             raise CallerError(f"{path}, line {line}: {misfit.reason}") from misfit
         rows += batch.num_rows
+        last = batch.column(len(names) - 1)[-1].as_py()
+    if rows and last and ("\n" in last or "\r" in last):  # a quote left open swallows what follows, to the end of the file
+        require_closed_quotes(path)
     return rows
+
+
+def require_closed_quotes(path: Path) -> None:
+    """Raise CallerError if the file's last quote is never closed."""
+    with _stream(path) as stream, _long_fields():
+        text = io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", newline="")
+        reader = csv.reader(text, strict=True)
+        line = 1
+        try:
+            for _ in reader:
+                line = reader.line_num + 1
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise CallerError(f"{path}, line {line}: a quote is opened in this row and never closed") from error
 
 
 def _typed(paths: list[Path], columns: Columns) -> Iterator[Any]:

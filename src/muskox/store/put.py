@@ -33,6 +33,7 @@ from muskox.store.upload import Uploader
 
 SHARDS = 12  # where the caller does not say
 UPLOADS_MAX = 4  # shards on their way at a time; also bounds the shard files on the client's disk
+CHANGED = "the input was changed while it was read: put it again once it is at rest"
 REPLICAS_MAX = 10
 
 
@@ -112,7 +113,7 @@ class _Plan:
         return 1 if self.fence is None else self.fence + 2
 
     def check_source(self, source: Source) -> Rule:
-        if self.base is not None and source.columns != self.base.types:
+        if self.base is not None and list(source.columns.items()) != list(self.base.types.items()):  # in order, too
             raise CallerError(
                 f"cannot append to {self.name!r}: its columns are {_typed(self.base.types)}; those of the new rows are "
                 f"{_typed(source.columns)}"
@@ -124,10 +125,20 @@ def _typed(columns: Mapping[str, str]) -> str:
     return ", ".join(f"{name} ({kind})" for name, kind in columns.items())
 
 
+def _replicas(session: Session, name: str, options: PutOptions) -> int:
+    """Return what was asked for, else what the version that is appended to has, else the live setting."""
+    if options.replicas is not None:
+        return options.replicas
+    found = session.find(layout.dataset(name), layout.DatasetRecord) if options.append else None
+    if found is not None and found[0].latest:
+        return find_dataset(session, name, found[0].latest).record.replicas
+    return int(read_config(session)["replicas"])
+
+
 def _plan(session: Session, client: StoreClient, name: str, options: PutOptions) -> _Plan:
     if options.overwrite and options.append:
         raise CallerError("a put either overwrites or appends, not both")
-    replicas = int(read_config(session)["replicas"]) if options.replicas is None else options.replicas
+    replicas = _replicas(session, name, options)
     if not 1 <= replicas <= REPLICAS_MAX:
         raise CallerError(f"a dataset has between 1 and {REPLICAS_MAX} replicas, not {replicas}")
     found = session.find(layout.dataset(name), layout.DatasetRecord)
@@ -168,9 +179,13 @@ def _read(source: Source, plan: _Plan, spill: Spill, options: PutOptions) -> Non
     rule = plan.check_source(source)
     done = 0
     for batch in source.batches():
+        if done + batch.num_rows > source.rows:
+            raise CallerError(CHANGED)
         spill.add(batch, _assign(rule, batch, done, source.rows, plan.shards))
         done += batch.num_rows
         options.tell("reading", done, source.rows)
+    if done != source.rows:
+        raise CallerError(CHANGED)
     spill.flush()
 
 

@@ -150,6 +150,9 @@ def _as(array: Any, kind: Any) -> Any:
         array = array.dictionary_decode()
     if array.type == kind:
         return array
+    own, wanted = type_of(array.type, "", ""), next(name for name, each in ARROW_TYPES.items() if each == kind)
+    if own != wanted and "string" not in (own, wanted) and (own, wanted) != ("int", "float") and array.null_count < len(array):
+        raise pa.ArrowInvalid(f"{array.type} is no {wanted}, and nothing is guessed")
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
         array = array.cast(pa.timestamp(array.type.unit, "UTC")).cast(pa.timestamp(array.type.unit))
     if pa.types.is_boolean(array.type) and pa.types.is_string(kind):

@@ -24,6 +24,7 @@ MISSING_SPELLINGS = ("", "NA", "N/A", "NULL", "null", "NaN", "nan")
 ALL_MISSING = "float"  # the type of a column without any value
 INFERRED = ("int", "float", "bool", "timestamp")
 INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*")
+PADDED = re.compile(r"0[0-9]+")  # a postcode, say: a number would lose the zero
 ZONE = r"[0-9](Z|[+-][0-9]{2}(:?[0-9]{2})?)$"  # after the time of day
 DATE_ONLY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"  # "-02" at its end is no zone
 
@@ -61,6 +62,8 @@ class Inference:
         """Return the type that holds `strings` too: `kind`, or float where an int column meets one."""
         position = find_misfit(strings, kind)
         if position is None:
+            if kind == "int" and name not in self.given:
+                _refuse_padded(name, strings)
             return kind
         value = strings[position].as_py()
         if kind == "int" and INTEGER.fullmatch(value):
@@ -71,6 +74,17 @@ class Inference:
         raise Misfit(position, f"column {name!r} is {kind} {why}, and {value!r} is not; {_advice(name, 'string')}")
 
 
+def _refuse_padded(name: str, strings: Any) -> None:
+    """Raise Misfit at a value such as 02139: a code, which as a number would lose its zero."""
+    padded = pc.and_(pc.starts_with(strings, "0"), pc.greater(pc.binary_length(strings), 1))
+    if pc.any(padded).as_py():
+        position = pc.index(padded, True).as_py()
+        value = strings[position].as_py()
+        raise Misfit(
+            position, f"column {name!r} is int by the values before, and {value!r} is a code; {_advice(name, 'string')}"
+        )
+
+
 def _advice(name: str, kind: str) -> str:
     return f"correct it, or pass types={{{name!r}: {kind!r}}} (on the command line: --type {name}={kind})"
 
@@ -78,9 +92,11 @@ def _advice(name: str, kind: str) -> str:
 def guess(value: str) -> str:
     """Return the type of a column whose first value is `value`.
 
-    >>> [guess(value) for value in ("7", "7.0", "True", "2013-01-01T10:00Z", "N14228", "99999999999999999999")]
-    ['int', 'float', 'bool', 'timestamp', 'string', 'int']
+    >>> [guess(value) for value in ("7", "7.0", "True", "2013-01-01T10:00Z", "N14228", "99999999999999999999", "02139")]
+    ['int', 'float', 'bool', 'timestamp', 'string', 'int', 'string']
     """
+    if PADDED.fullmatch(value):
+        return "string"
     if INTEGER.fullmatch(value):
         return "int"
     fitting = (kind for kind in INFERRED if find_misfit(pa.array([value]), kind) is None)

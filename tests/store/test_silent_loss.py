@@ -1,0 +1,66 @@
+"""Rows and values that could get lost without a word: each is kept, or refused with its place."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from store_cluster import StoreCluster
+
+from muskox.errors import CallerError
+from muskox.store import conform_table, open_source
+
+
+def file(folder: Path, text: str) -> Path:
+    path = folder / "rows.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_quote_that_is_never_closed_is_refused_with_its_line(tmp_path: Path) -> None:
+    rows = [f"{number},text" for number in range(1000)]
+    path = file(tmp_path, "\n".join(["k,v", *rows, '1000,"open', *rows]) + "\n")
+    with pytest.raises(CallerError, match="line 1002: a quote is opened in this row and never closed"):
+        open_source(path)
+
+
+def test_a_last_value_of_several_lines_is_fine(tmp_path: Path) -> None:
+    assert open_source(file(tmp_path, 'k,v\n1,one\n2,"two\nlines"\n')).rows == 2
+
+
+def test_a_code_with_a_leading_zero_is_no_number(tmp_path: Path) -> None:
+    assert open_source(file(tmp_path, "zip\n02139\n10001\n")).columns == {"zip": "string"}
+    with pytest.raises(CallerError, match=r"line 3: column 'zip' is int by the values before, and '02139' is a code"):
+        open_source(file(tmp_path, "zip\n10001\n02139\n"))
+    assert open_source(file(tmp_path, "zip\n10001\n02139\n"), {"zip": "string"}).columns == {"zip": "string"}
+
+
+def test_columns_in_another_order_are_not_appended(cluster: StoreCluster) -> None:
+    cluster.put("rows", pa.table({"k": [1, 2], "a": [1, 2]}), shards=2)
+    with pytest.raises(CallerError, match=r"cannot append to 'rows'"):
+        cluster.put("rows", pa.table({"a": [1, 2], "k": [1, 2]}), append=True)
+
+
+@pytest.mark.parametrize(("values", "kind"), [([5, 0], "bool"), ([1_700_000_000, 0], "timestamp"), ([True, False], "int")])
+def test_no_number_becomes_something_else(values: list[object], kind: str) -> None:
+    with pytest.raises(CallerError, match=f"cannot become {kind}"):
+        conform_table(pa.table({"x": values}), {"x": kind})
+
+
+def test_a_file_that_changes_between_the_passes_is_refused(tmp_path: Path) -> None:
+    path = file(tmp_path, "k\n" + "1\n" * 10)
+    source = open_source(path)
+    file(tmp_path, "k\n1\n")
+    assert (source.rows, sum(batch.num_rows for batch in source.batches())) == (10, 1), "the second pass sees another file"
+    with pytest.raises(CallerError, match="the input was changed while it was read"):
+        read_all(source)
+
+
+def read_all(source: object) -> None:
+    """Read as `put` does."""
+    from types import SimpleNamespace
+
+    from muskox.store import put
+
+    plan = SimpleNamespace(check_source=lambda _: put.ByRows(), shards=2)
+    spill = SimpleNamespace(add=lambda *_: None, flush=lambda: None)
+    put._read(source, plan, spill, SimpleNamespace(tell=lambda *_: None))
