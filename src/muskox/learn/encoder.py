@@ -92,16 +92,19 @@ class Encoder:
         Raises
         ------
         CallerError
-            If a column is not there, or holds an infinity.
+            If a column is not there, or holds an infinity, or a number that becomes one.
         """
         out = np.empty((len(self.numeric), batch.num_rows))
         for column, mean, scale, row in zip(self.numeric, self.mean, self.scale, out, strict=True):
             numbers = column.numbers(batch)
-            infinite = np.isinf(numbers)
-            if infinite.any():
-                raise CallerError(f"column {column.name!r} is infinite in row {int(np.argmax(infinite))} of these rows")
-            np.subtract(numbers, mean, out=row)
-            np.divide(row, scale, out=row)
+            with np.errstate(over="ignore"):
+                np.subtract(numbers, mean, out=row)
+                np.divide(row, scale, out=row)
+            beyond = np.isinf(row)
+            if beyond.any():
+                place = int(np.argmax(beyond))
+                what = "infinite" if np.isinf(numbers[place]) else "too large"
+                raise CallerError(f"column {column.name!r} is {what} in row {place} of these rows")
             row[np.isnan(row)] = 0.0  # the mean, standardised
         return out
 

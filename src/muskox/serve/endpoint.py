@@ -9,6 +9,7 @@ from muskox.coordination import Plane, derive
 from muskox.errors import Unavailable
 
 BACKLOG = 128
+FIRST_REQUEST_S_MAX = 10.0  # of a connection
 CONNECTIONS_MAX = 256  # each may hold one body in memory
 KEY_CHARACTERS = 40
 
@@ -39,9 +40,24 @@ def bind(host: str, port: int) -> socket.socket:
 
 def serve(app: Starlette, listener: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM."""
+    import asyncio
+
     import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Impatient(H11Protocol):
+        """Closes a connection that asks nothing: silent ones would use up all that are allowed."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.loop.call_later(FIRST_REQUEST_S_MAX, lambda: self.cycle is None and transport.close())
 
     config = uvicorn.Config(
-        app, log_level="warning", limit_concurrency=CONNECTIONS_MAX, timeout_graceful_shutdown=5, lifespan="off"
+        app,
+        http=Impatient,
+        log_level="warning",
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_graceful_shutdown=5,
+        lifespan="off",
     )
     uvicorn.Server(config).run(sockets=[listener])
