@@ -272,7 +272,8 @@ class StoreClient:
         else:
             authority = self._tls.authority.read_bytes()
             location = f"grpc+tls://{address}"
-            connection = flight.FlightClient(location, tls_root_certs=authority, generic_options=CHANNEL_OPTIONS)
+            shown = {"cert_chain": self._tls.certificate.read_bytes(), "private_key": self._tls.key.read_bytes()}
+            connection = flight.FlightClient(location, tls_root_certs=authority, generic_options=CHANNEL_OPTIONS, **shown)
         try:
             connection.authenticate(ClientHandshake(self._key), flight.FlightCallOptions(timeout=CONNECT_TIMEOUT_S))
         except (WrongSecret, flight.FlightUnauthenticatedError) as error:

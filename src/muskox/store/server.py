@@ -123,10 +123,17 @@ class StoreServer:
                 f"{scheme}://{self._host}:{self._port}",
                 auth_handler=ServerHandshake(self._key),
                 tls_certificates=certificates,
+                **self._client_check(),
             )
         except (pa.ArrowException, OSError) as error:
             raise CallerError(f"cannot listen on {self._host}:{self._port}: {error}") from error
         return self
+
+    def _client_check(self) -> dict[str, Any]:
+        """Over TLS a caller shows a certificate too: strangers are turned away before anything they send is read."""
+        if self._tls is None:
+            return {}
+        return {"verify_client": True, "root_certificates": self._tls.authority.read_bytes()}
 
     def stop(self) -> None:
         """Stop serving; calls under way get STOP_TIMEOUT_S to end."""
