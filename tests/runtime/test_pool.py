@@ -265,11 +265,11 @@ def test_garbage_from_a_worker_ends_it(run: Any) -> None:
     assert run("""
 class Babbling(Counting):
     def initial(self, manifest):
-        import gc, socket
+        import contextlib, gc, socket
         sockets = [found for found in gc.get_objects() if isinstance(found, socket.socket)]
         for pipe in [found for found in sockets if found.family == socket.AF_UNIX]:
-            pipe.setblocking(True)
-            pipe.sendall(b"\\xff" * 64)
+            with contextlib.suppress(OSError):  # one of them is the pipe to the node
+                pipe.sendall(b"\\xff" * 64)
         return {}
 
 node = Node(context, program=Babbling(1))
