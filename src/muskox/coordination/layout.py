@@ -7,15 +7,11 @@ This file knows nothing of sessions. Pure.
 """
 
 from enum import StrEnum
-from typing import Any, NewType, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from muskox.errors import CallerError, Corrupt
-
-NodeName = NewType("NodeName", str)
-JobId = NewType("JobId", str)
-WorkerName = NewType("WorkerName", str)
 
 FORMAT = 1  # of this layout; a cluster of another format is refused
 
@@ -66,7 +62,6 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     cores: int
     fingerprint: str
-    racks: str = ""
 
 
 class AssignmentRecord(msgspec.Struct, frozen=True, kw_only=True):

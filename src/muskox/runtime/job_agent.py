@@ -1,7 +1,8 @@
 """One job on one node: keeps the assigned number of workers, tells them of generations, and commits what the root hands over.
 
 Level-triggered: :meth:`JobAgent.look` only says "look again". A thread of its own, so that a slow fetch for one job delays no
-other. What workers report is handled in the order in which it came.
+other. What workers say is handled in the order in which it came; of rounds and checkpoints only the latest counts, and what
+could not be reached is done again until it can.
 """
 
 import contextlib

@@ -6,7 +6,6 @@ a request are bounded before anything is parsed. It knows a model, no cluster: o
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +22,6 @@ from muskox.errors import CallerError
 from muskox.learn import load_predictor
 from muskox.records import Record
 from muskox.serve.rows import RowReader
-
-Answer = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
