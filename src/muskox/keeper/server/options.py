@@ -11,31 +11,137 @@ WORDS_DEFAULT = ("srvr",)
 
 
 @dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """What TLS needs: PEM files.
+
+    Parameters
+    ----------
+    cert_file : this server's certificate, with its chain
+    key_file : its private key
+    ca_file : the authorities that sign clients' certificates; None trusts no client's
+    client_auth : "need" refuses clients without a certificate, "want" asks for one, "none" does not
+    """
+
+    cert_file: Path
+    key_file: Path
+    ca_file: Path | None = None
+    client_auth: str = "need"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthOptions:
+    """Who may be whom.
+
+    Parameters
+    ----------
+    users_file : users and passwords for SASL DIGEST-MD5: a JAAS file with a Server section, or lines of "user:password"
+    super_digest : the identity "user:BASE64" that may do everything, as Apache's superDigest
+    x509_super_user : the subject of the client certificate that may do everything
+    sasl_required : whether a session without SASL is refused every request (Apache's sessionRequireClientSASLAuth)
+    """
+
+    users_file: Path | None = None
+    super_digest: str | None = None
+    x509_super_user: str | None = None
+    sasl_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """What is served by HTTP; a port that is None is not opened.
+
+    Parameters
+    ----------
+    admin_port, admin_host : the AdminServer's ``/commands/...``
+    metrics_port, metrics_host : ``/metrics`` for Prometheus
+    """
+
+    admin_port: int | None = None
+    admin_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds clients; the defaults are Apache's.
+
+    Parameters
+    ----------
+    frame_bytes_max : the longest request (jute.maxbuffer)
+    connections_per_address_max : 0 for any number (maxClientCnxns)
+    connections_max : of all clients together, 0 for any number (maxCnxns)
+    outstanding_max : writes under way before clients are read from no more (globalOutstandingLimit)
+    enforce_quota : whether a hard quota refuses what exceeds it
+    """
+
+    frame_bytes_max: int = 0xFFFFF
+    connections_per_address_max: int = 60
+    connections_max: int = 0
+    outstanding_max: int = 1_000
+    enforce_quota: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """How to serve.
 
     Parameters
     ----------
-    data_dir : where log and snapshots lie; made if it is missing
-    client_port : the port for clients, 0 for any that is free
+    data_dir : where snapshots lie, and the log unless `log_dir` is given; made if it is missing
+    log_dir : where the log lies (dataLogDir)
+    client_port : the port for clients, 0 for any that is free; None opens only the secure one
     host : the address to listen at; beyond loopback only if you say so
+    secure_port, secure_host : a port for TLS alone; None opens none
+    tls : certificates, needed by the secure port and by `port_unification`
+    port_unification : whether the client port takes TLS and plaintext alike
+    auth : SASL users, super users
     tick_ms : Apache's tickTime; bounds for session timeouts follow from it unless given
     snap_count : transactions between snapshots
+    snapshots_kept : how many a purge keeps, with their logs (autopurge.snapRetainCount)
+    purge_hours : hours between purges (autopurge.purgeInterval); 0 never purges; None purges after each snapshot
+    preallocated_bytes : how much of a log is allocated at a time (preAllocSize)
+    force_sync : whether a transaction is on disk before it is acknowledged (forceSync); without it, a power cut loses some
     four_letter_words : which of them are answered, or ("*",) for all
+    extended_types : whether znodes may have a time to live (zookeeper.extendedTypesEnabled)
+    container_check_ms : how often empty containers and expired znodes are looked for
+    containers_per_minute_max : how many of them are deleted in a minute at most
+    limits, http : see there
     """
 
     data_dir: Path
-    client_port: int = 2181
+    log_dir: Path | None = None
+    client_port: int | None = 2181
     host: str = "127.0.0.1"
+    secure_port: int | None = None
+    secure_host: str = "127.0.0.1"
+    tls: TlsOptions | None = None
+    port_unification: bool = False
+    auth: AuthOptions = AuthOptions()
     tick_ms: int = 2_000
     session_timeout_ms_min: int | None = None
     session_timeout_ms_max: int | None = None
     snap_count: int = 100_000
+    snapshots_kept: int = 3
+    purge_hours: int | None = None
+    preallocated_bytes: int = 4 << 20
+    force_sync: bool = True
     four_letter_words: tuple[str, ...] = WORDS_DEFAULT
+    extended_types: bool = False
+    container_check_ms: int = 60_000
+    containers_per_minute_max: int = 10_000
+    limits: Limits = Limits()
+    http: HttpOptions = HttpOptions()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.client_port <= 0xFFFF:
-            raise CallerError(f"client_port is {self.client_port}; a port is a number from 0 to 65535")
+        for name in ("client_port", "secure_port"):
+            port = getattr(self, name)
+            if port is not None and not 0 <= port <= 0xFFFF:
+                raise CallerError(f"{name} is {port}; a port is a number from 0 to 65535")
+        if self.client_port is None and self.secure_port is None:
+            raise CallerError("neither client_port nor secure_port is given; a server needs one of them")
+        if self.tls is None and (self.secure_port is not None or self.port_unification):
+            raise CallerError("secure_port and port_unification need certificates: give tls")
         if self.tick_ms < 1 or self.snap_count < 1:
             raise CallerError(f"tick_ms is {self.tick_ms} and snap_count {self.snap_count}; both must be at least 1")
         if not 0 < self.timeout_ms_min <= self.timeout_ms_max:

@@ -13,7 +13,6 @@ from muskox.keeper.disk.recovery import recover
 from muskox.keeper.server.client import ClientSocket
 from muskox.keeper.server.options import Options
 from muskox.keeper.server.shell import Shell, say
-from muskox.keeper.wire.frames import FRAME_BYTES_MAX
 
 LIFELINE = "MUSKOX_LIFELINE_FD"  # a pipe from whoever started this; at its end this server ends too
 READY = "MUSKOX_READY_FD"  # a pipe to whoever started this; it gets the port, in decimal, once clients are served
@@ -90,7 +89,7 @@ async def listen(options: Options, shell: Shell) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     try:
         return await loop.create_server(
-            lambda: ClientSocket(shell, FRAME_BYTES_MAX), options.host, options.client_port, backlog=BACKLOG
+            lambda: ClientSocket(shell, options.limits.frame_bytes_max), options.host, options.client_port, backlog=BACKLOG
         )
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
