@@ -20,7 +20,8 @@ from muskox.keeper.machine.events import (
     TimePassed,
     TransactionsSynced,
 )
-from muskox.keeper.machine.machine import Machine, Settings
+from muskox.keeper.machine.machine import Machine
+from muskox.keeper.machine.settings import Settings
 from muskox.keeper.machine.tree import new_tree
 from muskox.keeper.wire.frames import FrameSplitter
 from muskox.keeper.wire.jute import codec
@@ -74,7 +75,7 @@ class World:
         return actions
 
     def sync(self, zxid: int | None = None) -> None:
-        self.tell(TransactionsSynced(self.machine.zxid if zxid is None else zxid))
+        self.tell(TransactionsSynced(self.machine.pipeline.zxid if zxid is None else zxid))
 
     def wait(self, ms: int) -> None:
         """Let time pass a bucket at a step, as it does for a server that runs."""

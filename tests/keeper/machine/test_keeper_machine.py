@@ -4,7 +4,8 @@ from raw import OPEN, connect_request, request
 from world import World, replayed
 
 from muskox.keeper.machine.events import ConnectionOpened, FramesArrived, OutputDrained
-from muskox.keeper.machine.machine import OUTPUT_BYTES_AT_ONCE_MAX, REQUESTS_WAITING_MAX, WAITING_BYTES_MAX
+from muskox.keeper.machine.connections import REQUESTS_WAITING_MAX, WAITING_BYTES_MAX
+from muskox.keeper.machine.machine import OUTPUT_BYTES_AT_ONCE_MAX
 from muskox.keeper.wire.jute import codec
 from muskox.keeper.wire.opcodes import ErrorCode, EventType, OpCode
 from muskox.keeper.wire.records import (
@@ -59,7 +60,7 @@ def test_a_read_waits_for_the_writes_of_its_own_connection_only() -> None:
     again = request(4, OpCode.GET_DATA, PathWatch("/a", False))[4:]
     world.tell(FramesArrived(1, [create, look, change, again]))
     assert world.get(2, "/a").err == ErrorCode.NO_NODE
-    world.sync(world.machine.zxid - 1)
+    world.sync(world.machine.pipeline.zxid - 1)
     assert [reply.xid for reply in world.take(1)] == [1, 2]
     world.sync()
     replies = world.take(1)

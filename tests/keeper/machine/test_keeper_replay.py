@@ -69,7 +69,7 @@ def check_invariants(world: World) -> None:
     for path, node in tree.nodes.items():
         assert node.child_count == len(tree.names(path)), path
         assert node.data_length == len(node.data or b"")
-    assert not database.overlay.pending or world.machine.in_flight
+    assert not database.overlay.pending or world.machine.pipeline.in_flight
     for session_id, paths in database.overlay.ephemerals.items():
         assert paths
         for path in paths:
@@ -91,12 +91,12 @@ def live(world: World, steps: list[Any]) -> None:
         elif verb == "raw":
             world.tell(FramesArrived(names[number], [what]))
         elif verb == "sync":
-            world.sync(world.machine.zxid - number)
+            world.sync(world.machine.pipeline.zxid - number)
         elif verb == "wait":
             world.wait(number)
         else:
             world.lose(names[number])
-        if names[number := max(1, min(number, 3))] not in world.machine.connections:
+        if names[number := max(1, min(number, 3))] not in world.machine.connections.by_number:
             opened += 1
             names[number] = opened
             world.open(opened, timeout_ms=2_000)
@@ -108,7 +108,7 @@ def live(world: World, steps: list[Any]) -> None:
 def test_the_log_and_a_snapshot_give_the_same_database_again(steps: list[Any]) -> None:
     world = World(syncs=False)
     live(world, steps)
-    while world.machine.in_flight:  # what waited for a session to open is asked only now
+    while world.machine.pipeline.in_flight:  # what waited for a session to open is asked only now
         world.sync()
     image = world.machine.image()
     again = replayed(world.log())

@@ -4,9 +4,8 @@ from collections import deque
 from enum import Enum
 from typing import NamedTuple
 
-from muskox.keeper.machine.tree import Change
+from muskox.keeper.machine.pipeline import Run
 from muskox.keeper.wire.records import Id
-from muskox.keeper.wire.transactions import Txn, TxnHeader
 
 
 class Phase(Enum):
@@ -28,20 +27,11 @@ class ReadWaiting(NamedTuple):
         return len(self.frame)
 
 
-class WriteInFlight:
-    """A transaction on its way to the disk, with the reply that its connection gets once it is there."""
+class Barrier(NamedTuple):
+    """A sync, put in line until writes of others that were under way when it came are applied."""
 
-    __slots__ = ("changes", "connection", "digest", "header", "is_applied", "reply", "size", "txn")
-
-    def __init__(self, header: TxnHeader, txn: Txn, changes: list[Change], connection: int, reply: bytes, digest: int) -> None:
-        self.header = header
-        self.txn = txn
-        self.changes = changes
-        self.connection = connection  # 0 if nobody waits for the reply
-        self.reply = reply
-        self.digest = digest  # of the tree once this is applied
-        self.size = 0  # of the request
-        self.is_applied = False
+    run: Run
+    size: int = 0
 
 
 class Connection:
@@ -51,6 +41,7 @@ class Connection:
         "backlog",
         "identities",
         "is_blocked",
+        "is_ending",
         "is_paused",
         "number",
         "phase",
@@ -60,22 +51,29 @@ class Connection:
         "waiting_bytes",
     )
 
-    def __init__(self, number: int, address: str) -> None:
+    def __init__(self, number: int, address: str, identities: tuple[Id, ...] = ()) -> None:
         self.number = number
         self.phase = Phase.GREETING
         self.session_id = 0
         self.timeout_ms = 0
-        self.identities: tuple[Id, ...] = (Id("ip", address),)
-        self.waiting: deque[ReadWaiting | WriteInFlight] = deque()
+        self.identities: tuple[Id, ...] = (Id("ip", address), *identities)
+        self.waiting: deque[ReadWaiting | Run | Barrier] = deque()
         self.waiting_bytes = 0
         self.backlog: list[bytes] = []  # frames that came while the session was being opened
         self.is_blocked = False  # too much was sent that has not left yet
+        self.is_ending = False  # its session is closed: once all that waits has left, it closes
         self.is_paused = False  # the shell was told to read nothing more
 
-    def wait(self, item: ReadWaiting | WriteInFlight) -> None:
+    def wait(self, item: ReadWaiting | Run | Barrier) -> None:
         """Put a request in line."""
         self.waiting.append(item)
         self.waiting_bytes += item.size
+
+    def wait_for(self, run: Run) -> None:
+        """Put others' writes in line, so that what follows is answered after they are applied."""
+        self.waiting.append(Barrier(run))
+        if self.number not in run.barriers:
+            run.barriers.append(self.number)
 
     def next_waiting(self) -> None:
         """Take the first out of the line: it has been answered."""

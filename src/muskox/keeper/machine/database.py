@@ -3,15 +3,14 @@
 Live requests draft a transaction first and settle it once it is on disk; replay does both at once. Same code, same tree.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from muskox.keeper.machine.effects import draft
-from muskox.keeper.machine.node import Node
+from muskox.keeper.machine.node import Node, wrap_long
 from muskox.keeper.machine.overlay import Overlay
 from muskox.keeper.machine.tree import Change, Tree
-from muskox.keeper.wire.transactions import DIGEST_VERSION, CloseSessionTxn, CreateSessionTxn, Entry, Txn, TxnHeader
-
-LONG_HALF = 1 << 63
+from muskox.keeper.wire.transactions import DIGEST_VERSION, CloseSessionTxn, CreateSessionTxn, Entry, Txn
 
 
 class Image(NamedTuple):
@@ -33,15 +32,18 @@ class Database:
         self.overlay = Overlay(tree)
         self.settled_digest = self.digest
 
-    def settle(self, header: TxnHeader, txn: Txn, changes: list[Change], digest: int) -> None:
-        """Apply a drafted transaction; they settle in their order."""
-        self.overlay.settle(header.zxid, changes)
-        if isinstance(txn, CreateSessionTxn):
-            self.timeouts_ms[header.session_id] = txn.timeout_ms
-        elif isinstance(txn, CloseSessionTxn):
-            self.timeouts_ms.pop(header.session_id, None)
-        self.zxid = header.zxid
+    def settle(self, transactions: Iterable[Sequence[Change]], zxid: int, digest: int) -> None:
+        """Apply drafted transactions, the last of which has `zxid`; they settle in their order."""
+        self.overlay.settle(transactions, zxid)
+        self.zxid = zxid
         self.settled_digest = digest
+
+    def settle_session(self, session_id: int, txn: Txn) -> None:
+        """Take note that a session was opened or closed."""
+        if isinstance(txn, CreateSessionTxn):
+            self.timeouts_ms[session_id] = txn.timeout_ms
+        elif isinstance(txn, CloseSessionTxn):
+            self.timeouts_ms.pop(session_id, None)
 
     def replay(self, entry: Entry) -> bool:
         """Apply a transaction from the log; False if the tree's digest then differs from the one in the log.
@@ -53,17 +55,15 @@ class Database:
         """
         self.overlay.begin(entry.header.zxid)
         draft(self.overlay, entry.header, entry.txn)
-        self.settle(entry.header, entry.txn, self.overlay.finish(), self.digest)
+        self.settle((self.overlay.finish(),), entry.header.zxid, self.digest)
+        self.settle_session(entry.header.session_id, entry.txn)
         known = entry.digest
         return known is None or known.version != DIGEST_VERSION or known.tree_digest == self.digest
 
     @property
     def digest(self) -> int:
         """The digest of the tree to be, as a Java long."""
-        digest = self.overlay.digest
-        if -LONG_HALF <= digest < LONG_HALF:
-            return digest
-        return (digest + LONG_HALF) % (2 * LONG_HALF) - LONG_HALF
+        return wrap_long(self.overlay.digest)
 
     def image(self) -> Image:
         """Return the database as it stands: one copy of a dict, since znodes never change."""

@@ -5,6 +5,8 @@ Events are past tense, actions are orders. Connections are known by a number tha
 
 from typing import NamedTuple
 
+from muskox.keeper.wire.records import Id
+
 
 class Instant(NamedTuple):
     """The time of an event: the wall clock dates transactions, the steady clock expires sessions."""
@@ -14,8 +16,11 @@ class Instant(NamedTuple):
 
 
 class ConnectionOpened(NamedTuple):
+    """`identities` are those that its TLS certificate proves."""
+
     connection: int
     address: str
+    identities: tuple[Id, ...] = ()
 
 
 class FramesArrived(NamedTuple):

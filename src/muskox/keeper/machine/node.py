@@ -14,6 +14,7 @@ READ_ONLY_ACL: AclList = (Acl(1, Id("world", "anyone")),)
 CONTAINER_OWNER = -(1 << 63)  # the owner that marks a container
 TTL_SHIFT = 56  # a stored owner with 0xff above this bit is a time to live in milliseconds
 INT_SPAN = 1 << 32
+LONG_HALF = 1 << 63
 
 STAT = Struct(">qqqqiiiqiiq")
 DIGEST_FIELDS = Struct(">qqqqqiiiq")
@@ -91,6 +92,13 @@ def split_owner(stored: int) -> tuple[int, int]:
 def wrap_int(value: int) -> int:
     """Return `value` as a Java int: versions wrap around."""
     return (value + (1 << 31)) % INT_SPAN - (1 << 31)
+
+
+def wrap_long(value: int) -> int:
+    """Return `value` as a Java long."""
+    if -LONG_HALF <= value < LONG_HALF:
+        return value
+    return (value + LONG_HALF) % (2 * LONG_HALF) - LONG_HALF
 
 
 def node_digest(path: str, node: Node) -> int:

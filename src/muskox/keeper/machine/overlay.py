@@ -5,6 +5,8 @@ together would both pass. It owns the pending changes, the digest of the tree to
 ephemeral znodes; it never touches the tree before :meth:`settle`.
 """
 
+from collections.abc import Iterable, Sequence
+
 from muskox.keeper.machine.node import Node, node_digest
 from muskox.keeper.machine.tree import Change, Tree
 from muskox.keeper.wire.opcodes import EventType
@@ -31,6 +33,7 @@ class Overlay:
             if node.owner:
                 self.ephemerals.setdefault(node.owner, {})[path] = None
         self.acls: dict[AclList, AclList] = {OPEN_ACL: OPEN_ACL}
+        self.is_plain = True  # no quota stands anywhere, so that a write changes its own znode and parent alone
         self.zxid = 0
         self.changes: list[Change] = []
         self.undo: list[Undo] = []
@@ -96,10 +99,15 @@ class Overlay:
                 self.pending[path] = before
         self.begin(self.zxid)
 
-    def settle(self, zxid: int, changes: list[Change]) -> None:
-        """Move the changes of transaction `zxid` into the tree; transactions settle in their order."""
-        for path, node, _ in changes:
-            self.tree.install(path, node)
-            pending = self.pending.get(path)  # None if this transaction changed the path twice
-            if pending is not None and pending[0] == zxid:
-                del self.pending[path]
+    def settle(self, transactions: Iterable[Sequence[Change]], zxid: int) -> None:
+        """Move the changes of all transactions up to `zxid` that are not in the tree yet into it, in their order."""
+        nodes, pending = self.tree.nodes, self.pending
+        for changes in transactions:
+            for path, node, _ in changes:
+                if node is not None and path in nodes:
+                    nodes[path] = node
+                else:
+                    self.tree.install(path, node)
+                latest = pending.get(path)  # None if these transactions changed the path twice
+                if latest is not None and latest[0] <= zxid:
+                    del pending[path]

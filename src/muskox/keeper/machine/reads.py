@@ -5,8 +5,8 @@ from collections.abc import Callable
 from muskox.errors import PeerError
 from muskox.keeper.machine.acl import Refusal, check_acl, mask_digests
 from muskox.keeper.machine.connection import Connection
+from muskox.keeper.machine.database import Database
 from muskox.keeper.machine.node import Node
-from muskox.keeper.machine.tree import Tree
 from muskox.keeper.machine.watches import Kind, Watches, notification
 from muskox.keeper.wire.jute import codec, encode
 from muskox.keeper.wire.opcodes import ErrorCode, EventType, OpCode, Permission
@@ -33,8 +33,9 @@ Notify = Callable[[int, bytes], None]  # send this frame body to that connection
 class Reads:
     """Whoever answers reads: it looks at the tree, and it may add watches."""
 
-    def __init__(self, tree: Tree, watches: Watches, notify: Notify) -> None:
-        self.tree = tree
+    def __init__(self, database: Database, watches: Watches, notify: Notify) -> None:
+        self.database = database
+        self.tree = database.tree
         self.watches = watches
         self.notify = notify
         self.answers: dict[int, Callable[[Connection, bytes], bytes | Refusal]] = {

@@ -22,6 +22,10 @@ class Watches:
         self.by_path: dict[Kind, dict[str, dict[int, None]]] = {kind: {} for kind in Kind}
         self.by_connection: dict[int, dict[tuple[Kind, str], None]] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        return not self.by_connection
+
     def add(self, kind: Kind, path: str, connection: int) -> None:
         self.by_path[kind].setdefault(path, {})[connection] = None
         self.by_connection.setdefault(connection, {})[kind, path] = None

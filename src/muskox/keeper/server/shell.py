@@ -35,7 +35,8 @@ from muskox.keeper.machine.events import (
     TimePassed,
     TransactionsSynced,
 )
-from muskox.keeper.machine.machine import Machine, Settings
+from muskox.keeper.machine.machine import Machine
+from muskox.keeper.machine.settings import Settings
 from muskox.keeper.server.client import ClientSocket
 from muskox.keeper.server.options import Options
 from muskox.keeper.server.words import Figures, answer, is_word
@@ -189,7 +190,7 @@ class Shell:
             clients=[f"{socket.address}[{number}]" for number, socket in self.sockets.items()],
             received=self.received,
             sent=self.sent,
-            outstanding=len(machine.in_flight),
+            outstanding=machine.pipeline.outstanding,
             zxid=machine.database.zxid,
             nodes=len(machine.database.tree.nodes),
             watches=sum(len(paths) for paths in machine.watches.by_connection.values()),

@@ -1,0 +1,25 @@
+"""What the machine must be told when it starts; see the server's options for what each is called there."""
+
+from typing import NamedTuple
+
+
+class Settings(NamedTuple):
+    """Bounds and rules; times are in milliseconds.
+
+    `bucket_ms` is how finely expiry is looked at. `outstanding_max` writes may be under way before their senders are read from
+    no more. `users` are SASL's, with their passwords; `nonce_key` is what its challenges are derived from.
+    """
+
+    timeout_ms_min: int = 4_000
+    timeout_ms_max: int = 40_000
+    bucket_ms: int = 200
+    outstanding_max: int = 1_000
+    enforce_quota: bool = False
+    extended_types: bool = False
+    container_check_ms: int = 60_000
+    containers_per_minute_max: int = 10_000
+    users: tuple[tuple[str, str], ...] = ()
+    super_digest: str | None = None
+    x509_super_user: str | None = None
+    sasl_required: bool = False
+    nonce_key: bytes = b""
