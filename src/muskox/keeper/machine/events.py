@@ -52,8 +52,11 @@ Event = ConnectionOpened | FramesArrived | ConnectionLost | OutputDrained | Tran
 
 
 class Send(NamedTuple):
+    """Send `data`, which is `count` frames."""
+
     connection: int
     data: bytes
+    count: int = 1
 
 
 class AppendTransactions(NamedTuple):

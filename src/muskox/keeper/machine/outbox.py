@@ -22,7 +22,7 @@ class Outbox:
         """Order a connection closed, after its last words."""
         parts = self.parts.pop(number, None)
         if parts:
-            self.orders.append(Send(number, b"".join(parts)))
+            self.orders.append(Send(number, b"".join(parts), len(parts)))
         self.orders.append(CloseConnection(number))
 
     def take(self, zxid_first: int, zxid_last: int) -> list[Action]:
@@ -32,7 +32,7 @@ class Outbox:
             actions.append(AppendTransactions(zxid_first, zxid_last, self.entries))
             self.entries = []
         if self.parts:
-            actions.extend(Send(number, b"".join(parts)) for number, parts in self.parts.items() if parts)
+            actions.extend(Send(number, b"".join(parts), len(parts)) for number, parts in self.parts.items() if parts)
             self.parts = {}
         if self.orders:
             actions.extend(self.orders)
