@@ -52,11 +52,11 @@ Event = ConnectionOpened | FramesArrived | ConnectionLost | OutputDrained | Tran
 
 
 class Send(NamedTuple):
-    """Send `data`, which is `count` frames."""
+    """Send `data`, which is so many `frames`."""
 
     connection: int
     data: bytes
-    count: int = 1
+    frames: int = 1
 
 
 class AppendTransactions(NamedTuple):

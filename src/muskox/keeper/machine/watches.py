@@ -3,6 +3,7 @@
 A watch is left on a znode's data (by getData and exists) or on its children, fires once, and goes with its connection.
 """
 
+from collections.abc import Iterator
 from enum import Enum
 
 from muskox.keeper.wire.jute import encode
@@ -25,6 +26,16 @@ class Watches:
     @property
     def is_empty(self) -> bool:
         return not self.by_connection
+
+    @property
+    def count(self) -> int:
+        return sum(len(watches) for watches in self.by_connection.values())
+
+    def listing(self) -> Iterator[tuple[str, int]]:
+        """Yield the path and the connection of each watch on data."""
+        for path, watching in self.by_path[Kind.DATA].items():
+            for connection in watching:
+                yield path, connection
 
     def add(self, kind: Kind, path: str, connection: int) -> None:
         self.by_path[kind].setdefault(path, {})[connection] = None
