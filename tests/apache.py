@@ -19,6 +19,7 @@ MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 REASON = "Apache ZooKeeper is not installed: needs java and Debian's package zookeeper"
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 10.0
+QUICK_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")  # starts sooner, runs slower: for tests, not for a bench
 POLL_SECONDS = 0.02
 
 
@@ -46,7 +47,7 @@ def four_letters(port: int, word: str, seconds: float = 2.0) -> str:
 
 
 class Apache:
-    """One Apache server. `settings` are lines of zoo.cfg beside the common ones, `properties` are Java's."""
+    """One Apache server. `settings` are lines of zoo.cfg beside the common ones, `properties` and `flags` are Java's."""
 
     def __init__(
         self,
@@ -54,7 +55,9 @@ class Apache:
         settings: dict[str, object] | None = None,
         properties: dict[str, str] | None = None,
         port: int | None = None,
+        flags: tuple[str, ...] = QUICK_JVM,
     ) -> None:
+        self.flags = flags
         self.port = free_ports(1)[0] if port is None else port
         self.temporary = tempfile.TemporaryDirectory(prefix="apache-zookeeper-")
         self.folder = Path(self.temporary.name)
@@ -86,7 +89,7 @@ class Apache:
             **self.settings,
         }
         config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()), encoding="utf-8")
-        words = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{JARS / 'zookeeper.jar'}"]
+        words = ["java", *self.flags, "-cp", f"{JARS / 'zookeeper.jar'}"]
         words += [f"-D{key}={value}" for key, value in self.properties.items()]
         with (self.folder / "said").open("ab") as said:
             atexit.register(self.kill)  # it must not outlive the tests, even if nobody stops it
