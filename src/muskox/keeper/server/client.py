@@ -17,6 +17,7 @@ class Hub(Protocol):
     """Whom a client's socket reports to."""
 
     def handle(self, event: Event) -> None: ...
+    def admit(self, address: str) -> bool: ...
     def joined(self, client: "ClientSocket") -> int: ...
     def left(self, client: "ClientSocket") -> None: ...
     def find_answer(self, word: str) -> bytes | None: ...
@@ -39,6 +40,9 @@ class ClientSocket(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=OUTPUT_BYTES_HIGH)
         self.address = str((transport.get_extra_info("peername") or ("",))[0])
+        if not self.hub.admit(self.address):
+            self.transport.abort()
+            return
         self.number = self.hub.joined(self)
         self.hub.handle(ConnectionOpened(self.number, self.address))
 
@@ -66,6 +70,8 @@ class ClientSocket(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio calls it so
+        if not self.number:  # it was never admitted
+            return
         self.hub.left(self)
         self.hub.handle(ConnectionLost(self.number))
 

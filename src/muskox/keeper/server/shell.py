@@ -37,11 +37,13 @@ from muskox.keeper.machine.events import (
 )
 from muskox.keeper.machine.machine import Machine
 from muskox.keeper.machine.settings import Settings
+from muskox.keeper.server.admission import Admission
 from muskox.keeper.server.client import ClientSocket
 from muskox.keeper.server.options import Options
 from muskox.keeper.server.words import Figures, answer, is_word
 from muskox.keeper.server.writer import LogWriter
 
+REFUSAL_SECONDS = 1.0  # a flood of refused connections is told no more often than this
 GREETING_SECONDS_MAX = 10.0  # Apache's patience with a connection that opens no session
 GARBAGE_THRESHOLDS = (100_000, 50, 1_000)
 SESSION_ID_SHIFT = 16  # milliseconds in the upper bits, a counter below: ids of two starts never meet
@@ -62,6 +64,8 @@ class Shell:
         self.machine = Machine(recovered.database, settings, session_id_first, self.now())
         self.writer = LogWriter(TransactionLog(self.folder), self.synced, self.failed)
         self.sockets: dict[int, ClientSocket] = {}
+        self.admission = Admission(options.limits.connections_per_address_max, options.limits.connections_max)
+        self.refusal_said = 0.0
         self.greeting: dict[int, float] = {}  # connections that have sent nothing whole yet, and until when they may
         self.number_last = 0
         self.received = 0
@@ -94,6 +98,14 @@ class Shell:
             os._exit(1)
         self.perform(actions)
 
+    def admit(self, address: str) -> bool:
+        """Return whether a client from there may connect; its departure is told by :meth:`left`."""
+        reason = self.admission.admit(address)
+        if reason is not None and self.loop.time() >= self.refusal_said + REFUSAL_SECONDS:
+            self.refusal_said = self.loop.time()
+            say(reason)
+        return reason is None
+
     def joined(self, client: ClientSocket) -> int:
         self.number_last += 1
         self.sockets[self.number_last] = client
@@ -101,6 +113,7 @@ class Shell:
         return self.number_last
 
     def left(self, client: ClientSocket) -> None:
+        self.admission.left(client.address)
         self.sockets.pop(client.number, None)
         self.greeting.pop(client.number, None)
 
