@@ -2,7 +2,7 @@
 
 import pytest
 
-from muskox.keeper.machine.node import CONTAINER_OWNER, new_node, node_digest, split_owner, wrap_int
+from muskox.keeper.machine.node import CONTAINER_OWNER, new_node, split_owner, wrap_int
 from muskox.keeper.wire.records import OPEN_ACL
 
 
@@ -18,7 +18,7 @@ from muskox.keeper.wire.records import OPEN_ACL
 )
 def test_a_stored_owner_is_a_session_or_a_mark(stored: int, owner: int, mark: int) -> None:
     assert split_owner(stored) == (owner, mark)
-    node = new_node(b"", OPEN_ACL, stored, 1, 2)
+    node = new_node("/a", b"", OPEN_ACL, stored, 1, 2)
     assert (node.owner, node.stored_owner) == (owner, stored)
 
 
@@ -27,13 +27,12 @@ def test_a_version_wraps_around_as_a_java_int() -> None:
 
 
 def test_children_are_counted_by_creates_and_seen_as_changes() -> None:
-    node = new_node(b"", OPEN_ACL, 0, 1, 2).with_children(creates=5, child_count=2, pzxid=9)
+    node = new_node("/a", b"", OPEN_ACL, 0, 1, 2).with_children("/a", creates=5, child_count=2, pzxid=9)
     assert (node.cversion, node.creates, node.child_count, node.pzxid) == (8, 5, 2, 9)
 
 
 def test_what_lies_under_zookeeper_counts_in_no_digest() -> None:
-    node = new_node(b"x", OPEN_ACL, 0, 1, 2)
-    assert node_digest("/zookeeper/quota", node) == 0
-    assert node_digest("/zookeeper", node) != 0
-    assert node_digest("/a", node) != node_digest("/b", node)
-    assert node_digest("/a", node) != node_digest("/a", node.with_data(b"y", 1, 3, 4))
+    shares = {path: new_node(path, b"x", OPEN_ACL, 0, 1, 2) for path in ("/zookeeper/quota", "/zookeeper", "/a", "/b")}
+    assert shares["/zookeeper/quota"].digest == 0
+    assert len({node.digest for node in shares.values()}) == 4
+    assert shares["/a"].with_data("/a", b"y", 1, 3, 4).digest != shares["/a"].digest

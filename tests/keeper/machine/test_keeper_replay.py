@@ -140,9 +140,8 @@ def test_an_image_does_not_change_with_the_tree() -> None:
 
 def test_a_tree_installs_and_removes_children() -> None:
     tree = Tree()
-    node = new_node(b"", OPEN, 0, 1, 1)
     for path in ("/", "/a", "/a/b"):
-        tree.install(path, node)
+        tree.install(path, new_node(path, b"", OPEN, 0, 1, 1))
     tree.install("/a/b", None)
     assert tree.names("/a") == ()
     assert tree.names("/") == ("a",)

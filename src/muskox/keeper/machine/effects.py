@@ -85,12 +85,12 @@ def create(overlay: Overlay, header: TxnHeader, txn: Creation) -> None:
     creates, pzxid = (creates, header.zxid) if newer else (parent.creates, parent.pzxid)
     if overlay.find(txn.path) is not None:
         if newer:
-            overlay.put(parent_path, parent.with_children(creates, parent.child_count, pzxid), EventType.NONE)
+            overlay.put(parent_path, parent.with_children(parent_path, creates, parent.child_count, pzxid), EventType.NONE)
         return
     acl = overlay.intern(txn.acl)
-    node = new_node(txn.data, acl, owner_of(header, txn), header.zxid, header.time_ms)
+    node = new_node(txn.path, txn.data, acl, owner_of(header, txn), header.zxid, header.time_ms)
     overlay.put(txn.path, node, CREATED)
-    overlay.put(parent_path, parent.with_children(creates, parent.child_count + 1, pzxid), CHILDREN_CHANGED)
+    overlay.put(parent_path, parent.with_children(parent_path, creates, parent.child_count + 1, pzxid), CHILDREN_CHANGED)
 
 
 def delete(overlay: Overlay, header: TxnHeader, path: str) -> None:
@@ -100,21 +100,22 @@ def delete(overlay: Overlay, header: TxnHeader, path: str) -> None:
         return
     pzxid = max(parent.pzxid, header.zxid)
     if overlay.find(path) is None:
-        overlay.put(parent_path, parent._replace(pzxid=pzxid), EventType.NONE)
+        overlay.put(parent_path, parent.with_children(parent_path, parent.creates, parent.child_count, pzxid), EventType.NONE)
         return
     overlay.put(path, None, EventType.DELETED)
-    overlay.put(parent_path, parent.with_children(parent.creates, parent.child_count - 1, pzxid), CHILDREN_CHANGED)
+    children = parent.with_children(parent_path, parent.creates, parent.child_count - 1, pzxid)
+    overlay.put(parent_path, children, CHILDREN_CHANGED)
 
 
 def set_data(overlay: Overlay, header: TxnHeader, txn: SetDataTxn) -> None:
     node = overlay.find(txn.path)
     if node is None:
         return
-    changed = node.with_data(txn.data, wrap_int(txn.version), header.zxid, header.time_ms)
+    changed = node.with_data(txn.path, txn.data, wrap_int(txn.version), header.zxid, header.time_ms)
     overlay.put(txn.path, changed, DATA_CHANGED)
 
 
 def set_acl(overlay: Overlay, txn: SetAclTxn) -> None:
     node = overlay.find(txn.path)
     if node is not None:
-        overlay.put(txn.path, node._replace(aversion=txn.version, acl=overlay.intern(txn.acl)), EventType.NONE)
+        overlay.put(txn.path, node.with_acl(txn.path, overlay.intern(txn.acl), txn.version), EventType.NONE)

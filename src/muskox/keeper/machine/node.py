@@ -1,6 +1,7 @@
 """One znode, frozen: a change makes a new one, so whoever holds the old one holds the past.
 
-The first eleven fields are the Stat that clients see, in the order of the wire, so that a reply packs them as they stand.
+What clients see of it, its Stat, is kept as the bytes that are sent: in one place in memory, and ready for every reply. What it
+adds to the digest of the tree is kept beside it, because every change of the znode has to take that out again.
 """
 
 from struct import Struct
@@ -14,34 +15,70 @@ READ_ONLY_ACL: AclList = (Acl(1, Id("world", "anyone")),)
 CONTAINER_OWNER = -(1 << 63)  # the owner that marks a container
 TTL_SHIFT = 56  # a stored owner with 0xff above this bit is a time to live in milliseconds
 INT_SPAN = 1 << 32
-LONG_HALF = 1 << 63
+LONG_MAX = (1 << 63) - 1
+LONG_SPAN = 1 << 64
 
 STAT = Struct(">qqqqiiiqiiq")
+LONG, INT = Struct(">q"), Struct(">i")
+MZXID_AT, MTIME_AT, VERSION_AT, CVERSION_AT, AVERSION_AT, OWNER_AT, CHILDREN_AT, PZXID_AT = 8, 24, 32, 36, 40, 44, 56, 60
+CHILDREN_AND_PZXID = Struct(">iq")
 DIGEST_FIELDS = Struct(">qqqqqiiiq")
 UNCOUNTED = "/zookeeper/"  # what lies under it is in no digest: Apache changes it without transactions
 
 
 class Node(NamedTuple):
-    """A znode as its clients see it: see `creates` and `stored_owner` for what is stored instead.
+    """A znode; see `creates` and `stored_owner` for what is stored in files instead of what clients see.
 
-    `cversion` counts creates plus deletes of children. `owner` is the session of an ephemeral znode, else 0. `mark` is the
-    owner that says container or TTL, else 0.
+    `mark` is the owner that says container or TTL, else 0. `digest` is its share of the digest of the tree.
     """
 
-    czxid: int
-    mzxid: int
-    ctime: int
-    mtime: int
-    version: int
-    cversion: int
-    aversion: int
-    owner: int
-    data_length: int
-    child_count: int
-    pzxid: int
+    stat_bytes: bytes
     data: bytes | None
     acl: AclList
     mark: int
+    digest: int
+
+    @property
+    def stat(self) -> Stat:
+        return Stat(*STAT.unpack(self.stat_bytes))
+
+    @property
+    def czxid(self) -> int:
+        return int(LONG.unpack_from(self.stat_bytes)[0])
+
+    @property
+    def mzxid(self) -> int:
+        return int(LONG.unpack_from(self.stat_bytes, MZXID_AT)[0])
+
+    @property
+    def mtime(self) -> int:
+        return int(LONG.unpack_from(self.stat_bytes, MTIME_AT)[0])
+
+    @property
+    def version(self) -> int:
+        return int(INT.unpack_from(self.stat_bytes, VERSION_AT)[0])
+
+    @property
+    def cversion(self) -> int:
+        """How often a child was created or deleted."""
+        return int(INT.unpack_from(self.stat_bytes, CVERSION_AT)[0])
+
+    @property
+    def aversion(self) -> int:
+        return int(INT.unpack_from(self.stat_bytes, AVERSION_AT)[0])
+
+    @property
+    def owner(self) -> int:
+        """The session of an ephemeral znode, else 0."""
+        return int(LONG.unpack_from(self.stat_bytes, OWNER_AT)[0])
+
+    @property
+    def child_count(self) -> int:
+        return int(INT.unpack_from(self.stat_bytes, CHILDREN_AT)[0])
+
+    @property
+    def pzxid(self) -> int:
+        return int(LONG.unpack_from(self.stat_bytes, PZXID_AT)[0])
 
     @property
     def stored_owner(self) -> int:
@@ -52,32 +89,41 @@ class Node(NamedTuple):
         """How many children were ever created here: what a sequence suffix counts, and what is stored as cversion."""
         return (self.cversion + self.child_count) // 2
 
-    @property
-    def stat(self) -> Stat:
-        return Stat(*self[:11])
-
-    @property
-    def stat_bytes(self) -> bytes:
-        """The Stat as it is sent."""
-        return STAT.pack(*self[:11])
-
-    def with_data(self, data: bytes | None, version: int, zxid: int, time_ms: int) -> "Node":
-        # Written out: this is the hot path, and _replace takes three times as long.
-        czxid, _, ctime, _, _, cversion, aversion, owner, _, child_count, pzxid, _, acl, mark = self
+    def with_data(self, path: str, data: bytes | None, version: int, zxid: int, time_ms: int) -> "Node":
+        czxid, _, ctime, _, _, cversion, aversion, owner, _, child_count, pzxid = STAT.unpack(self.stat_bytes)
         size = 0 if data is None else len(data)
-        return Node(czxid, zxid, ctime, time_ms, version, cversion, aversion, owner, size, child_count, pzxid, data, acl, mark)
+        stat = STAT.pack(czxid, zxid, ctime, time_ms, version, cversion, aversion, owner, size, child_count, pzxid)
+        return make_node(path, stat, data, self.acl, self.mark)
 
-    def with_children(self, creates: int, child_count: int, pzxid: int) -> "Node":
-        czxid, mzxid, ctime, mtime, version, _, aversion, owner, size, _, _, data, acl, mark = self
-        cversion = wrap_int(creates * 2 - child_count)
-        return Node(czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, size, child_count, pzxid, data, acl, mark)
+    def with_children(self, path: str, creates: int, child_count: int, pzxid: int) -> "Node":
+        stat = self.stat_bytes
+        cversion = INT.pack(wrap_int(creates * 2 - child_count))
+        stat = stat[:CVERSION_AT] + cversion + stat[AVERSION_AT:CHILDREN_AT] + CHILDREN_AND_PZXID.pack(child_count, pzxid)
+        return make_node(path, stat, self.data, self.acl, self.mark)
+
+    def with_acl(self, path: str, acl: AclList, aversion: int) -> "Node":
+        stat = self.stat_bytes[:AVERSION_AT] + INT.pack(aversion) + self.stat_bytes[OWNER_AT:]
+        return make_node(path, stat, self.data, acl, self.mark)
 
 
-def new_node(data: bytes | None, acl: AclList, owner: int, zxid: int, time_ms: int) -> Node:
+def make_node(path: str, stat_bytes: bytes, data: bytes | None, acl: AclList, mark: int) -> Node:
+    """Return the znode with these parts; `path` counts in its digest (Apache's DigestCalculator, version 2)."""
+    if path.startswith(UNCOUNTED):
+        return Node(stat_bytes, data, acl, mark, 0)
+    czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, _, child_count, pzxid = STAT.unpack(stat_bytes)
+    crc = crc32(b"" if path == "/" else path.encode())
+    if data:
+        crc = crc32(data, crc)
+    creates = (cversion + child_count) // 2
+    share = crc32(DIGEST_FIELDS.pack(czxid, mzxid, pzxid, ctime, mtime, version, creates, aversion, mark or owner), crc)
+    return Node(stat_bytes, data, acl, mark, share)
+
+
+def new_node(path: str, data: bytes | None, acl: AclList, owner: int, zxid: int, time_ms: int) -> Node:
     """Return a znode as it is just after its creation; `owner` is the stored one."""
     size = 0 if data is None else len(data)
     session, mark = split_owner(owner)
-    return Node(zxid, zxid, time_ms, time_ms, 0, 0, 0, session, size, 0, zxid, data, acl, mark)
+    return make_node(path, STAT.pack(zxid, zxid, time_ms, time_ms, 0, 0, 0, session, size, 0, zxid), data, acl, mark)
 
 
 def split_owner(stored: int) -> tuple[int, int]:
@@ -96,18 +142,4 @@ def wrap_int(value: int) -> int:
 
 def wrap_long(value: int) -> int:
     """Return `value` as a Java long."""
-    if -LONG_HALF <= value < LONG_HALF:
-        return value
-    return (value + LONG_HALF) % (2 * LONG_HALF) - LONG_HALF
-
-
-def node_digest(path: str, node: Node) -> int:
-    """Return what `node` adds to the digest of the tree (Apache's DigestCalculator, version 2)."""
-    if path.startswith(UNCOUNTED):
-        return 0
-    czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, _, child_count, pzxid, data, _, mark = node
-    crc = crc32(b"" if path == "/" else path.encode())
-    if data:
-        crc = crc32(data, crc)
-    creates = (cversion + child_count) // 2
-    return crc32(DIGEST_FIELDS.pack(czxid, mzxid, pzxid, ctime, mtime, version, creates, aversion, mark or owner), crc)
+    return (value + LONG_MAX + 1) % LONG_SPAN - LONG_MAX - 1

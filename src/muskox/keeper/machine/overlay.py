@@ -7,7 +7,7 @@ ephemeral znodes; it never touches the tree before :meth:`settle`.
 
 from collections.abc import Iterable, Sequence
 
-from muskox.keeper.machine.node import Node, node_digest
+from muskox.keeper.machine.node import Node
 from muskox.keeper.machine.tree import Change, Tree
 from muskox.keeper.wire.opcodes import EventType
 from muskox.keeper.wire.records import OPEN_ACL, AclList
@@ -55,13 +55,13 @@ class Overlay:
         before = self.tree.nodes.get(path) if pending is None else pending[1]
         self.undo.append((path, pending, before, self.digest))
         if before is not None:
-            self.digest -= node_digest(path, before)
+            self.digest -= before.digest
         if node is not None:
-            self.digest += node_digest(path, node)
+            self.digest += node.digest
         if before is None or node is None or before.owner != node.owner:
             self.own(path, before, node)
         self.pending[path] = (self.zxid, node)
-        self.changes.append(Change(path, node, event))
+        self.changes.append((path, node, event))
 
     def own(self, path: str, before: Node | None, after: Node | None) -> None:
         """Keep the list of each session's ephemeral znodes."""

@@ -3,20 +3,14 @@
 It owns the znodes and who is whose child. It decides nothing and checks nothing: it takes over what a transaction made.
 """
 
-from typing import NamedTuple
-
-from muskox.keeper.machine.node import READ_ONLY_ACL, Node, new_node, node_digest
+from muskox.keeper.machine.node import READ_ONLY_ACL, Node, new_node
 from muskox.keeper.machine.paths import CONFIG, QUOTA, ROOT, ZOOKEEPER, name_of, parent_of
 from muskox.keeper.wire.opcodes import EventType
 from muskox.keeper.wire.records import OPEN_ACL
 
-
-class Change(NamedTuple):
-    """What a transaction makes of one path: its new znode, None for a deletion, and what watchers are told."""
-
-    path: str
-    node: Node | None
-    event: EventType
+# What a transaction makes of one path: its new znode, None for a deletion, and what watchers are told. In the hot path, so a
+# plain tuple.
+Change = tuple[str, Node | None, EventType]
 
 
 class Tree:
@@ -49,15 +43,13 @@ class Tree:
 
     def digest(self) -> int:
         """Return the digest of the whole tree: the sum over its znodes."""
-        return sum(node_digest(path, node) for path, node in self.nodes.items())
+        return sum(node.digest for node in self.nodes.values())
 
 
 def new_tree() -> Tree:
     """Return the tree that a new server starts with: the root and what Apache keeps under /zookeeper."""
     tree = Tree()
-    empty = new_node(b"", OPEN_ACL, 0, 0, 0)
-    tree.install(ROOT, empty.with_children(0, 1, 0))
-    tree.install(ZOOKEEPER, empty.with_children(0, 2, 0))
-    tree.install(QUOTA, empty)
-    tree.install(CONFIG, empty._replace(acl=READ_ONLY_ACL, aversion=-1))
+    for path, child_count in ((ROOT, 1), (ZOOKEEPER, 2), (QUOTA, 0), (CONFIG, 0)):
+        tree.install(path, new_node(path, b"", OPEN_ACL, 0, 0, 0).with_children(path, 0, child_count, 0))
+    tree.install(CONFIG, tree.nodes[CONFIG].with_acl(CONFIG, READ_ONLY_ACL, -1))
     return tree
