@@ -20,7 +20,7 @@ class Hub(Protocol):
     def admit(self, address: str) -> bool: ...
     def joined(self, client: "ClientSocket") -> int: ...
     def left(self, client: "ClientSocket") -> None: ...
-    def find_answer(self, word: str) -> bytes | None: ...
+    def find_answer(self, word: str, rest: bytes, number: int) -> bytes | None: ...
 
 
 class ClientSocket(asyncio.Protocol):
@@ -53,7 +53,7 @@ class ClientSocket(asyncio.Protocol):
                 self.head = data
                 return
             self.head = None
-            answer = self.hub.find_answer(data[:WORD_BYTES].decode("ascii", "replace"))
+            answer = self.hub.find_answer(data[:WORD_BYTES].decode("ascii", "replace"), data[WORD_BYTES:], self.number)
             if answer is not None:
                 self.transport.write(answer)
                 self.close()

@@ -69,7 +69,7 @@ async def run(options: Options) -> None:
         say(note)
     shell = Shell(options, recovered, loop)
     server = await listen(options, shell)
-    port = server.sockets[0].getsockname()[1]
+    port = shell.status.client_port = server.sockets[0].getsockname()[1]
     shell.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, shell.stop)

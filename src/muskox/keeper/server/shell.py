@@ -6,11 +6,9 @@ It owns the sockets, the clock, the log's thread and the snapshots. It decides n
 import asyncio
 import gc
 import os
-import platform
 import sys
 import time
 import traceback
-from pathlib import Path
 from threading import Thread
 from typing import assert_never
 
@@ -39,8 +37,10 @@ from muskox.keeper.machine.machine import Machine
 from muskox.keeper.machine.settings import Settings
 from muskox.keeper.server.admission import Admission
 from muskox.keeper.server.client import ClientSocket
+from muskox.keeper.server.figures import Figures, Traffic
 from muskox.keeper.server.options import Options
-from muskox.keeper.server.words import Figures, answer, is_word
+from muskox.keeper.server.status import Status
+from muskox.keeper.server.words import answer, is_word
 from muskox.keeper.server.writer import LogWriter
 
 REFUSAL_SECONDS = 1.0  # a flood of refused connections is told no more often than this
@@ -68,8 +68,8 @@ class Shell:
         self.refusal_said = 0.0
         self.greeting: dict[int, float] = {}  # connections that have sent nothing whole yet, and until when they may
         self.number_last = 0
-        self.received = 0
-        self.sent = 0
+        self.figures = Figures()
+        self.status = Status(options, self.machine, self.figures)
         self.transactions_since_snapshot = recovered.transactions
         self.snapshot: Thread | None = None
         # The tree has no cycles, and looking through all of it again and again costs whole seconds; what little has some, in
@@ -87,16 +87,25 @@ class Shell:
     # Events
 
     def handle(self, event: Event) -> None:
-        if type(event) is FramesArrived:
-            self.received += len(event.frames)
-            self.greeting.pop(event.connection, None)
+        """Take an event to the machine, do what it orders, and count."""
+        if type(event) is not FramesArrived:
+            self.perform(self.ask(event))
+            return
+        since = time.monotonic()
+        self.greeting.pop(event.connection, None)
+        traffic = self.figures.arrived(event.connection, event.frames)
+        actions = self.ask(event)
+        self.perform(actions)
+        order = actions[0] if actions and type(actions[0]) is AppendTransactions else None
+        self.figures.handled(traffic, len(event.frames), order, since, self.status.zxid)
+
+    def ask(self, event: Event) -> list[Action]:
         try:
-            actions = self.machine.handle(event, self.now())
+            return self.machine.handle(event, self.now())
         except Exception as error:  # noqa: BLE001  # bulkhead: what the machine holds now is not what the log will say
             say(f"a fault of this server's own, it ends: {error!r}")
             traceback.print_exc()
             os._exit(1)
-        self.perform(actions)
 
     def admit(self, address: str) -> bool:
         """Return whether a client from there may connect; its departure is told by :meth:`left`."""
@@ -110,12 +119,16 @@ class Shell:
         self.number_last += 1
         self.sockets[self.number_last] = client
         self.greeting[self.number_last] = self.loop.time() + GREETING_SECONDS_MAX
+        host, port = (client.transport.get_extra_info("peername") or ("", 0))[:2]
+        is_secure = client.transport.get_extra_info("ssl_object") is not None
+        self.figures.traffics[self.number_last] = Traffic(self.number_last, (host, port), is_secure, self.now().wall_ms)
         return self.number_last
 
     def left(self, client: ClientSocket) -> None:
         self.admission.left(client.address)
         self.sockets.pop(client.number, None)
         self.greeting.pop(client.number, None)
+        self.figures.traffics.pop(client.number, None)
 
     def synced(self, zxid: int) -> None:
         """Take note, from the log's thread, that transactions are on disk."""
@@ -123,6 +136,7 @@ class Shell:
 
     def handle_synced(self, zxid: int) -> None:
         self.handle(TransactionsSynced(zxid))
+        self.figures.synced(zxid)
         if self.transactions_since_snapshot >= self.options.snap_count and self.snapshot is None:
             self.begin_snapshot()
 
@@ -131,6 +145,7 @@ class Shell:
         self.loop.call_soon_threadsafe(self.stop, error)
 
     def stop(self, error: OSError | None = None) -> None:
+        self.status.is_serving = False
         self.failure = self.failure or error
         if not self.stopping.done():
             self.stopping.set_result(error)
@@ -139,6 +154,7 @@ class Shell:
         self.handle(TimePassed())
         deadline = self.loop.time()
         for number in [number for number, until in self.greeting.items() if until <= deadline]:
+            self.figures.silent_expired += 1
             self.sockets[number].close()
         self.loop.call_later(self.options.bucket_ms / 1000, self.tick)
 
@@ -147,11 +163,11 @@ class Shell:
     def perform(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Send(number, data):
+                case Send(number, data, frames):
                     socket = self.sockets.get(number)
                     if socket is not None:
-                        self.sent += 1
                         socket.send(data)
+                        self.figures.sent_to(number, len(data), frames)
                 case AppendTransactions(entries=entries):
                     self.transactions_since_snapshot += len(entries)
                     self.writer.append(action)
@@ -191,40 +207,15 @@ class Shell:
 
     # Four-letter words
 
-    def find_answer(self, word: str) -> bytes | None:
-        """Return what is said to a four-letter word, None if it is none."""
+    def find_answer(self, word: str, rest: bytes, number: int) -> bytes | None:
+        """Return what is said to a four-letter word that came from connection `number`, None if it is none."""
         if not is_word(word):
             return None
-        return answer(word, self.options.four_letter_words, self.figures()).encode()
-
-    def figures(self) -> Figures:
-        machine = self.machine
-        return Figures(
-            clients=[f"{socket.address}[{number}]" for number, socket in self.sockets.items()],
-            received=self.received,
-            sent=self.sent,
-            outstanding=machine.pipeline.outstanding,
-            zxid=machine.database.zxid,
-            nodes=len(machine.database.tree.nodes),
-            watches=sum(len(paths) for paths in machine.watches.by_connection.values()),
-            ephemerals=sum(len(paths) for paths in machine.database.overlay.ephemerals.values()),
-            sessions=len(machine.database.timeouts_ms),
-            environment=environment(self.options.data_dir),
-        )
-
-
-def environment(data_dir: Path) -> dict[str, str]:
-    """Return what `envi` tells, under the names of Apache's where there are any."""
-    return {
-        "host.name": platform.node(),
-        "os.name": platform.system(),
-        "os.arch": platform.machine(),
-        "os.version": platform.release(),
-        "user.dir": str(Path.cwd()),
-        "python.version": platform.python_version(),
-        "data.dir": str(data_dir),
-        "pid": str(os.getpid()),
-    }
+        self.greeting.pop(number, None)
+        self.figures.word_came(number)
+        said = answer(word, rest, self.status, number).encode()
+        self.figures.sent += 1
+        return said
 
 
 def say(sentence: str) -> None:
