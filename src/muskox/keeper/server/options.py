@@ -1,13 +1,17 @@
 """What a keeper can be told when it starts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from muskox.errors import CallerError
 
 TICKS_MIN, TICKS_MAX = 2, 20  # Apache's bounds for session timeouts, in ticks
 BUCKETS_PER_TICK = 10
+FRAME_BYTES_LEAST = 1_024  # less than this, and a connect request or a path of some depth is refused
 WORDS_DEFAULT = ("srvr",)
+CLIENT_AUTHS = ("none", "want", "need")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +21,21 @@ class TlsOptions:
     Parameters
     ----------
     cert_file : this server's certificate, with its chain
-    key_file : its private key
+    key_file : its private key; may be the same file
     ca_file : the authorities that sign clients' certificates; None trusts no client's
     client_auth : "need" refuses clients without a certificate, "want" asks for one, "none" does not
+    key_password : the password of the private key, None if it has none
     """
 
     cert_file: Path
     key_file: Path
     ca_file: Path | None = None
     client_auth: str = "need"
+    key_password: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.client_auth not in CLIENT_AUTHS:
+            raise CallerError(f"client_auth is {self.client_auth!r}; it is one of {', '.join(CLIENT_AUTHS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +144,36 @@ class Options:
     http: HttpOptions = HttpOptions()
 
     def __post_init__(self) -> None:
-        for name in ("client_port", "secure_port"):
-            port = getattr(self, name)
+        ports = {"client_port": self.client_port, "secure_port": self.secure_port}
+        ports |= {"admin_port": self.http.admin_port, "metrics_port": self.http.metrics_port}
+        for name, port in ports.items():
             if port is not None and not 0 <= port <= 0xFFFF:
                 raise CallerError(f"{name} is {port}; a port is a number from 0 to 65535")
         if self.client_port is None and self.secure_port is None:
-            raise CallerError("neither client_port nor secure_port is given; a server needs one of them")
+            raise CallerError("neither a client port nor a secure client port is given; a server needs one of them")
         if self.tls is None and (self.secure_port is not None or self.port_unification):
-            raise CallerError("secure_port and port_unification need certificates: give tls")
-        if self.tick_ms < 1 or self.snap_count < 1:
-            raise CallerError(f"tick_ms is {self.tick_ms} and snap_count {self.snap_count}; both must be at least 1")
+            raise CallerError("a secure port and port unification need certificates: give a certificate and its key")
+        for name, value, least in self.numbers():
+            if value < least:
+                raise CallerError(f"{name} is {value}; it must be at least {least}")
         if not 0 < self.timeout_ms_min <= self.timeout_ms_max:
             raise CallerError(f"session timeouts from {self.timeout_ms_min} to {self.timeout_ms_max} ms leave none to choose")
+
+    def numbers(self) -> list[tuple[str, int, int]]:
+        """Return the name, value and least value of each number that has one."""
+        return [
+            ("tick_ms", self.tick_ms, 1),
+            ("snap_count", self.snap_count, 1),
+            ("snapshots_kept", self.snapshots_kept, 1),
+            ("purge_hours", self.purge_hours or 0, 0),
+            ("preallocated_bytes", self.preallocated_bytes, 0),
+            ("container_check_ms", self.container_check_ms, 1),
+            ("containers_per_minute_max", self.containers_per_minute_max, 1),
+            ("frame_bytes_max", self.limits.frame_bytes_max, FRAME_BYTES_LEAST),
+            ("connections_per_address_max", self.limits.connections_per_address_max, 0),
+            ("connections_max", self.limits.connections_max, 0),
+            ("outstanding_max", self.limits.outstanding_max, 1),
+        ]
 
     @property
     def timeout_ms_min(self) -> int:
@@ -159,3 +187,24 @@ class Options:
     def bucket_ms(self) -> int:
         """How finely expiry is looked at: a session lives at most this much longer than its timeout."""
         return max(self.tick_ms // BUCKETS_PER_TICK, 10)
+
+
+def make_options(given: Mapping[str, Any]) -> Options:
+    """Return the options that `given` names by dotted names: ``{"tick_ms": 500, "limits.connections_max": 10}``.
+
+    Raises
+    ------
+    CallerError
+        If they do not go together, or lack what is needed.
+    """
+    parts: dict[str, dict[str, Any]] = {"": {}, "tls": {}, "auth": {}, "limits": {}, "http": {}}
+    for name, value in given.items():
+        part, _, field = name.rpartition(".")
+        parts[part][field] = value
+    return Options(
+        **parts[""],
+        tls=TlsOptions(**{"key_file": parts["tls"]["cert_file"], **parts["tls"]}) if "cert_file" in parts["tls"] else None,
+        auth=AuthOptions(**parts["auth"]),
+        limits=Limits(**parts["limits"]),
+        http=HttpOptions(**parts["http"]),
+    )
