@@ -1,5 +1,6 @@
 """What a start makes of damaged files: a torn tail goes, anything else is refused by name and place."""
 
+import os
 from pathlib import Path
 from typing import Any
 from zlib import adler32
@@ -43,7 +44,10 @@ class Disk:
         self.written = len(self.world.entries)
 
     def recover(self) -> Recovered:
-        self.log.roll()
+        """Return what a start finds after a kill: the log is closed as it is."""
+        if self.log.file is not None:
+            os.close(self.log.file)
+            self.log.file = None
         return recover(self.data_dir)
 
 

@@ -1,27 +1,48 @@
 """The transaction log that is written: append, and make durable.
 
-It owns one open file at a time, preallocated so that a sync has no file size to write. `synced_up_to` goes with every entry,
-see `entries`. It is used by one thread at a time.
+It owns one open file at a time, preallocated so that a sync has no file size to write. What is known to be on disk goes with
+every entry, and behind the last one when there is time, see `entries`. It is used by one thread at a time.
 """
 
-import os
 from pathlib import Path
+from time import perf_counter
 
-from muskox.keeper.disk.entries import FILE_HEAD_BYTES, file_head, frame_entries
+from muskox.keeper.disk.entries import FILE_HEAD_BYTES, SYNC_MARK_BYTES, file_head, frame_entries, sync_mark
+from muskox.keeper.disk.files import SYSTEM_DISK, Disk
 from muskox.keeper.disk.names import log_path
 
 PREALLOCATED_BYTES = 4 << 20
 
 
 class TransactionLog:
-    """Append-only; a file begins at the first append, and anew after :meth:`roll`."""
+    """Append-only; a file begins at the first append, and anew after :meth:`roll`.
 
-    def __init__(self, folder: Path, preallocated_bytes: int = PREALLOCATED_BYTES) -> None:
+    Parameters
+    ----------
+    folder : where its files lie
+    preallocated_bytes : how much of a file is allocated at a time
+    force_sync : whether an append returns once it is on disk; else as soon as the system has it
+    disk : what it is written to
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        preallocated_bytes: int = PREALLOCATED_BYTES,
+        force_sync: bool = True,
+        disk: Disk = SYSTEM_DISK,
+    ) -> None:
         self.folder = folder
         self.preallocated_bytes = preallocated_bytes
+        self.force_sync = force_sync
+        self.disk = disk
         self.file: int | None = None
         self.end = 0
+        self.synced = 0
         self.allocated = 0
+        self.sync_count = 0
+        self.sync_seconds = 0.0
+        self.sync_seconds_max = 0.0
 
     def append(self, zxid_first: int, entries: list[bytes]) -> None:
         """Write `entries`, whose first has zxid `zxid_first`, and return once they are on disk.
@@ -32,43 +53,50 @@ class TransactionLog:
             If the disk refuses; nothing may be acknowledged any more then.
         """
         file = self.begin(zxid_first) if self.file is None else self.file
-        data = frame_entries(entries, self.end)
-        if self.end + len(data) > self.allocated:
-            self.preallocate(file, self.end + len(data))
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(file, view, self.end)
-            view = view[written:]
-            self.end += written
-        os.fdatasync(file)
+        data = frame_entries(entries, self.synced)
+        end = self.end + len(data)
+        # A file in use ends in a zero, so that one that does not is known to have been closed in good order.
+        if end + SYNC_MARK_BYTES >= self.allocated:
+            self.preallocate(file, end + SYNC_MARK_BYTES + 1)
+        if not self.force_sync:
+            self.disk.write(file, data, self.end)
+            self.end = end
+            return
+        before = perf_counter()
+        self.disk.write_synced(file, data, self.end)
+        seconds = perf_counter() - before
+        self.end = self.synced = end
+        self.sync_count += 1
+        self.sync_seconds += seconds
+        self.sync_seconds_max = max(self.sync_seconds_max, seconds)
+
+    def mark(self) -> None:
+        """Note behind the last entry that it is on disk: for when nothing follows that would say so."""
+        if self.file is not None and self.synced == self.end:
+            self.disk.write(self.file, sync_mark(self.end), self.end)
 
     def begin(self, zxid_first: int) -> int:
         """Start a file, durable down to its name."""
-        file = os.open(log_path(self.folder, zxid_first), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self.file, self.end, self.allocated = file, FILE_HEAD_BYTES, 0
-        os.pwrite(file, file_head(), 0)
+        file = self.disk.create(log_path(self.folder, zxid_first))
+        self.file, self.end, self.synced, self.allocated = file, FILE_HEAD_BYTES, FILE_HEAD_BYTES, 0
+        self.disk.write(file, file_head(), 0)
         self.preallocate(file, FILE_HEAD_BYTES)
-        os.fsync(file)
-        sync_folder(self.folder)
+        self.disk.sync(file)
+        self.disk.sync_folder(self.folder)
         return file
 
     def preallocate(self, file: int, needed: int) -> None:
         steps = -(-needed // self.preallocated_bytes)
-        before, self.allocated = self.allocated, steps * self.preallocated_bytes
-        os.posix_fallocate(file, before, self.allocated - before)  # only what is new: without support it is written out
+        before, allocated = self.allocated, steps * self.preallocated_bytes
+        self.disk.allocate(file, before, allocated - before)  # only what is new: without support it is written out
+        self.allocated = allocated
 
     def roll(self) -> None:
         """Let the next append begin a new file, and give back what was preallocated of this one."""
-        if self.file is not None:
-            os.ftruncate(self.file, self.end)
-            os.close(self.file)
-            self.file = None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        if self.file is None:
+            return
+        if self.synced < self.end:
+            self.disk.sync(self.file)
+        self.disk.truncate(self.file, self.end)
+        self.disk.close(self.file)
+        self.file = None

@@ -7,7 +7,8 @@ from typing import NamedTuple
 VERSION_FOLDER = "version-2"
 LOG = "log"
 SNAPSHOT = "snapshot"
-ZXID_NAME = re.compile(r"(log|snapshot)\.([0-9a-f]+)")
+GZIP, SNAPPY = ".gz", ".snappy"  # what Apache appends to a snapshot that it compresses
+ZXID_NAME = re.compile(r"(log|snapshot)\.([0-9a-f]+)(\.gz|\.snappy)?")
 
 
 class DatedFile(NamedTuple):
@@ -34,6 +35,6 @@ def list_files(folder: Path, prefix: str) -> list[DatedFile]:
     found = []
     for path in folder.iterdir():
         match = ZXID_NAME.fullmatch(path.name)
-        if match and match[1] == prefix:
+        if match and match[1] == prefix and (prefix == SNAPSHOT or not match[3]):
             found.append(DatedFile(int(match[2], 16), path))
     return sorted(found)

@@ -4,19 +4,21 @@ A torn tail, of a write that nobody was promised, is cut off. Anything else that
 and the place: going on without acknowledged transactions would be worse than not starting.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
 
-from muskox.errors import Corrupt, PeerError
-from muskox.keeper.disk.entries import FILE_HEAD_BYTES, Bytes, Scan, Verdict
-from muskox.keeper.disk.log import sync_folder
+from muskox.errors import CallerError, Corrupt, PeerError
+from muskox.keeper.disk.entries import FILE_HEAD_BYTES, Scan, Verdict
+from muskox.keeper.disk.files import SYSTEM_DISK
+from muskox.keeper.disk.loading import load, mapped
 from muskox.keeper.disk.names import LOG, SNAPSHOT, DatedFile, folder_of, list_files
-from muskox.keeper.disk.snapshot import DRAFT_SUFFIX, decode_snapshot, write_snapshot
+from muskox.keeper.disk.snapshot import DRAFT_SUFFIX, write_snapshot
 from muskox.keeper.machine.database import Database
+from muskox.keeper.machine.node import wrap_long
 from muskox.keeper.machine.tree import new_tree
 
 EPOCH_BITS = 32  # the upper half of a zxid counts leaders, the lower half their transactions
@@ -30,45 +32,120 @@ class Recovered(NamedTuple):
     notes: list[str]
 
 
-def recover(data_dir: Path) -> Recovered:
+def recover(data_dir: Path, log_dir: Path | None = None) -> Recovered:
     """Return what `data_dir` holds, made ready to go on; an empty folder becomes that of a new server.
+
+    Parameters
+    ----------
+    data_dir : where the snapshots lie, and the logs too unless `log_dir` is given
+    log_dir : where the logs lie
+
+    Raises
+    ------
+    CallerError
+        If logs lie in `data_dir` although `log_dir` is another folder, or snapshots there.
+    Corrupt
+        If acknowledged transactions are damaged or missing.
+    OSError
+        If the files cannot be read or written.
+    """
+    folder, log_folder = folder_of(data_dir), folder_of(log_dir or data_dir)
+    make_folder(folder)
+    make_folder(log_folder)
+    check_folders(folder, log_folder)
+    for draft in folder.glob("*" + DRAFT_SUFFIX):
+        draft.unlink()
+    with no_garbage_collection():
+        database, replayed, notes = rebuild(folder, log_folder, is_cutting=True)
+    if database.zxid == 0 and not list_files(folder, SNAPSHOT):
+        write_snapshot(folder, database.image())
+    end_lost_sessions(database, notes)
+    return Recovered(database, replayed, notes)
+
+
+def make_folder(folder: Path) -> None:
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        SYSTEM_DISK.sync_folder(folder.parent)
+        SYSTEM_DISK.sync_folder(folder.parent.parent)
+
+
+def check_folders(folder: Path, log_folder: Path) -> None:
+    """Refuse a log folder that was only half moved, as Apache does: starting without the logs would lose what is in them.
+
+    Raises
+    ------
+    CallerError
+        If a file lies in the wrong one of two folders.
+    """
+    if folder == log_folder:
+        return
+    if list_files(folder, LOG):
+        raise CallerError(f"{folder} has logs, but the log folder is {log_folder}: stop, and move log.* there")
+    if list_files(log_folder, SNAPSHOT):
+        raise CallerError(f"{log_folder} has snapshots, but is the log folder: stop, and move snapshot.* to {folder}")
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """A million znodes have no cycles, and looking for some again and again doubles the time to load them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def rebuild(folder: Path, log_folder: Path, is_cutting: bool) -> Recovered:
+    """Return what snapshots and logs make together. A torn tail is cut off the last log only if `is_cutting`.
 
     Raises
     ------
     Corrupt
         If acknowledged transactions are damaged or missing.
     OSError
-        If the files cannot be read or written.
+        If the files cannot be read, or a tail not cut.
     """
-    folder = folder_of(data_dir)
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        sync_folder(data_dir)
-        sync_folder(data_dir.parent)
-    for draft in folder.glob("*" + DRAFT_SUFFIX):
-        draft.unlink()
     notes: list[str] = []
-    logs = list_files(folder, LOG)
-    database = load_snapshot(list_files(folder, SNAPSHOT), notes)
+    logs, snapshots = list_files(log_folder, LOG), list_files(folder, SNAPSHOT)
+    database = load_snapshot(snapshots, notes)
     if database is None:
         if logs and logs[0].zxid > 1:
-            raise Corrupt(f"{folder} has logs from zxid {logs[0].zxid:#x} on, but no snapshot of what was before")
+            raise Corrupt(
+                f"{log_folder} has logs from zxid {logs[0].zxid:#x} on, but {folder} has no snapshot of what was before"
+            )
         database = Database(new_tree(), {}, 0)
-        write_snapshot(folder, database.image())
     replayed = 0
     for log in relevant_logs(logs, database.zxid):
-        replayed += replay(log, log == logs[-1], database, notes)
-    end_lost_sessions(database, notes)
+        replayed += replay(log, is_cutting and log == logs[-1], database, notes)
+    if snapshots and snapshots[-1].zxid > database.zxid:
+        # Also what a damaged snapshot was named after has happened.
+        raise Corrupt(
+            f"transactions are missing: {snapshots[-1].path.name} is not whole, and what is left ends with zxid "
+            f"{database.zxid:#x}; restore that file, or the logs, from a copy"
+        )
     return Recovered(database, replayed, notes)
 
 
 def load_snapshot(snapshots: list[DatedFile], notes: list[str]) -> Database | None:
-    """Return the newest snapshot that is whole; None if there are none at all."""
+    """Return the newest snapshot that is whole; None if there are none at all.
+
+    Raises
+    ------
+    Corrupt
+        If there are some, and none is whole.
+    """
     for zxid, path in reversed(snapshots):
         try:
-            return decode_snapshot(path.name, path.read_bytes(), zxid)
+            tree, timeouts_ms, digest = load(path, zxid)
         except Corrupt as error:
             notes.append(f"passed over a snapshot: {error}")
+            continue
+        if digest is not None and digest != wrap_long(tree.digest()):
+            notes.append(f"the tree's digest differs from the one in {path.name}")
+        return Database(tree, timeouts_ms, zxid)
     if snapshots:
         raise Corrupt(f"none of the {len(snapshots)} snapshots in {snapshots[0].path.parent} is whole: {'; '.join(notes)}")
     return None
@@ -81,8 +158,16 @@ def relevant_logs(logs: list[DatedFile], zxid: int) -> list[DatedFile]:
     return earlier[-1:] + later
 
 
-def replay(log: DatedFile, is_last: bool, database: Database, notes: list[str]) -> int:
-    """Apply what `log` holds after the database's zxid, and return how many transactions that were."""
+def replay(log: DatedFile, is_cutting: bool, database: Database, notes: list[str]) -> int:
+    """Apply what `log` holds after the database's zxid, and return how many transactions that were.
+
+    Raises
+    ------
+    Corrupt
+        If acknowledged transactions are damaged or missing.
+    OSError
+        If the log cannot be read, or cut.
+    """
     replayed = 0
     with mapped(log.path) as data:
         scan = Scan(log.path.name, data)
@@ -98,7 +183,7 @@ def replay(log: DatedFile, is_last: bool, database: Database, notes: list[str]) 
             if not agrees and not any("digest" in note for note in notes):
                 notes.append(f"the tree's digest differs from the one in {log.path.name} from zxid {zxid:#x} on")
             replayed += 1
-    if is_last:
+    if is_cutting:
         finish_tail(log, scan, notes)
     return replayed
 
@@ -112,7 +197,7 @@ def finish_tail(log: DatedFile, scan: Scan, notes: list[str]) -> None:
     """Cut a torn tail, or what was preallocated, off the last log; make sure that what was replayed from it is on disk."""
     if scan.end <= FILE_HEAD_BYTES:
         log.path.unlink()  # it holds nothing, and its name is the one that the next log needs
-        sync_folder(log.path.parent)
+        SYSTEM_DISK.sync_folder(log.path.parent)
         return
     handle = os.open(log.path, os.O_WRONLY | os.O_CLOEXEC)
     try:
@@ -129,14 +214,3 @@ def end_lost_sessions(database: Database, notes: list[str]) -> None:
     lost = [session for session in database.overlay.ephemerals if session not in database.timeouts_ms]
     if lost:
         notes.append(f"{len(lost)} sessions own ephemeral znodes but are unknown; their znodes will expire")
-
-
-@contextmanager
-def mapped(path: Path) -> Iterator[Bytes]:
-    """Read a file as memory, so that a long log takes none."""
-    with path.open("rb") as file:
-        if path.stat().st_size == 0:
-            yield b""
-            return
-        with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-            yield data

@@ -1,4 +1,4 @@
-"""The log's thread: whatever has been ordered since the last sync goes to disk in one write and one sync.
+"""The log's thread: whatever has been ordered since the last sync goes to disk in one write that is a sync.
 
 That is group commit: the more is going on, the more shares a sync. The event loop never waits for the disk.
 """
@@ -20,6 +20,9 @@ class Stop(NamedTuple):
     pass
 
 
+Order = AppendTransactions | Roll | Stop
+
+
 class LogWriter:
     """Write transactions in their order; tell `synced` the last zxid on disk, or `failed` why there will be no more.
 
@@ -31,7 +34,7 @@ class LogWriter:
         self.synced = synced
         self.failed = failed
         # Bounded by the clients: none is read from while too much of what it asked for waits.
-        self.queue: SimpleQueue[AppendTransactions | Roll | Stop] = SimpleQueue()
+        self.queue: SimpleQueue[Order] = SimpleQueue()
         self.thread = Thread(target=self.run, name="keeper-log", daemon=True)
 
     def start(self) -> None:
@@ -44,20 +47,23 @@ class LogWriter:
         self.queue.put(Roll())
 
     def stop(self) -> None:
-        """Write what is ordered, then end."""
+        """Write what is ordered, then close the file; return when that is done, or has failed."""
         self.queue.put(Stop())
         self.thread.join()
-        self.log.roll()
 
     def run(self) -> None:
+        try:
+            self.write_orders()
+        except OSError as error:
+            self.failed(error)
+        except Exception as error:  # noqa: BLE001  # bulkhead: a thread that ends unheard would leave every write unanswered
+            self.failed(OSError(f"the log's thread ended by a fault of its own: {error!r}"))
+
+    def write_orders(self) -> None:
         order = self.queue.get()
         while not isinstance(order, Stop):
             if isinstance(order, Roll):
-                try:
-                    self.log.roll()
-                except OSError as error:
-                    self.failed(error)
-                    return
+                self.log.roll()
                 order = self.queue.get()
                 continue
             entries, zxid_last = list(order.entries), order.zxid_last
@@ -66,15 +72,19 @@ class LogWriter:
                 entries += following.entries
                 zxid_last = following.zxid_last
                 following = self.take()
-            try:
-                self.log.append(order.zxid_first, entries)
-            except OSError as error:
-                self.failed(error)
-                return
+            self.log.append(order.zxid_first, entries)
             self.synced(zxid_last)
-            order = following if following is not None else self.queue.get()
+            if following is None:
+                following = self.take()  # what came during the sync
+            order = self.rest() if following is None else following
+        self.log.roll()
 
-    def take(self) -> AppendTransactions | Roll | Stop | None:
+    def rest(self) -> Order:
+        """Say behind the last transaction that it is on disk, and wait for the next order."""
+        self.log.mark()
+        return self.queue.get()
+
+    def take(self) -> Order | None:
         """Return what is ordered already, or None."""
         try:
             return self.queue.get_nowait()
