@@ -24,10 +24,19 @@ class OpCode(IntEnum):
     CHECK = 13
     MULTI = 14
     CREATE2 = 15
+    RECONFIG = 16
+    CHECK_WATCHES = 17
+    REMOVE_WATCHES = 18
     CREATE_CONTAINER = 19
     CREATE_TTL = 21
+    MULTI_READ = 22
     AUTH = 100
     SET_WATCHES = 101
+    GET_EPHEMERALS = 103
+    GET_ALL_CHILDREN_NUMBER = 104
+    SET_WATCHES2 = 105
+    ADD_WATCH = 106
+    WHO_AM_I = 107
 
 
 class ErrorCode(IntEnum):
@@ -47,6 +56,8 @@ class ErrorCode(IntEnum):
     SESSION_EXPIRED = -112
     INVALID_ACL = -114
     AUTH_FAILED = -115
+    NO_WATCHER = -121
+    RECONFIG_DISABLED = -123
 
 
 class EventType(IntEnum):
@@ -57,6 +68,22 @@ class EventType(IntEnum):
     DELETED = 2
     DATA_CHANGED = 3
     CHILDREN_CHANGED = 4
+
+
+class WatchMode(IntEnum):
+    """How long a watch lasts and how far it sees. A client may name the last two; the first comes with a read."""
+
+    STANDARD = -1  # until it has fired
+    PERSISTENT = 0
+    RECURSIVE = 1  # persistent, and for all that lies below, too
+
+
+class WatchesOf(IntEnum):
+    """Which watches on a path a client checks or removes."""
+
+    CHILDREN = 1
+    DATA = 2
+    ANY = 3
 
 
 STATE_CONNECTED = 3  # the only KeeperState that a server puts into a watch event

@@ -87,7 +87,7 @@ class PathWatch(NamedTuple):
 
 
 class PathOnly(NamedTuple):
-    """The body of sync and getACL, and the reply to sync and create."""
+    """The body of sync, getACL, getEphemerals and getAllChildrenNumber, and the reply to sync and create."""
 
     path: TextOrNull
 
@@ -133,6 +133,29 @@ class SetWatchesRequest(NamedTuple):
     child_watches: Texts
 
 
+class SetWatches2Request(NamedTuple):
+    relative_zxid: Long
+    data_watches: Texts
+    exist_watches: Texts
+    child_watches: Texts
+    persistent_watches: Texts
+    recursive_watches: Texts
+
+
+class PathKind(NamedTuple):
+    """The body of addWatch, with the mode of the watch, and of checkWatches and removeWatches, with the kind of watches."""
+
+    path: Text
+    kind: Int
+
+
+class ReconfigRequest(NamedTuple):
+    joining: TextOrNull
+    leaving: TextOrNull
+    members: TextOrNull
+    config_id: Long
+
+
 class MultiHeader(NamedTuple):
     type: Int
     done: Bool
@@ -175,6 +198,21 @@ class AclReply(NamedTuple):
 
 class ErrorReply(NamedTuple):
     err: Int
+
+
+class CountReply(NamedTuple):
+    count: Int
+
+
+class ClientInfo(NamedTuple):
+    """One thing that a connection has proved to be, as whoAmI shows it."""
+
+    scheme: TextOrNull
+    user: TextOrNull
+
+
+class WhoAmIReply(NamedTuple):
+    clients: Annotated[tuple[ClientInfo, ...] | None, vector(ClientInfo)]
 
 
 CONNECT_REQUEST = codec(ConnectRequest)
