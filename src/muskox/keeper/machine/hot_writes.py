@@ -1,19 +1,21 @@
-"""The shortest way of the writes that clients send most: a setData on a znode that is open to all.
+"""The shortest way of the writes that clients send most: setData, create and delete where znodes are open to all.
 
 The hot path: bytes and tuples. Reading, checking and writing the same request as records, in `prepare`, takes three times as
-long; the tests hold the two against each other. What is out of the ordinary in any way is left to `prepare`.
+long; the tests hold the two against each other. What is out of the ordinary in any way, errors too, is left to `prepare`.
 """
 
+import re
+from collections.abc import Callable
 from struct import Struct
 from zlib import crc32
 
-from muskox.keeper.machine.node import DIGEST_FIELDS, LONG_MAX, STAT, UNCOUNTED, Node, wrap_long
+from muskox.keeper.machine.node import DIGEST_FIELDS, LONG_MAX, STAT, UNCOUNTED, Node, wrap_int, wrap_long
 from muskox.keeper.machine.overlay import Overlay
 from muskox.keeper.machine.replies import HEAD, HEAD_BYTES
 from muskox.keeper.machine.tree import Change
 from muskox.keeper.wire.jute import LENGTH
 from muskox.keeper.wire.opcodes import EventType, OpCode
-from muskox.keeper.wire.records import OPEN_ACL
+from muskox.keeper.wire.records import OPEN_ACL, OPEN_ACL_BYTES
 from muskox.keeper.wire.transactions import DIGEST_VERSION
 
 BODY_AT = 8
@@ -25,17 +27,33 @@ STAT_REPLY_BYTES = HEAD_BYTES + STAT.size
 ENTRY_HEAD = Struct(">qiqqi")  # the transaction's header
 ENTRY_TAIL = Struct(">iiq")  # version of the znode, version and value of the tree's digest
 
-SET_DATA = int(OpCode.SET_DATA)
-DATA_CHANGED = EventType.DATA_CHANGED
+PARENT_TAIL = Struct(">?iiq")  # ephemeral, creates under the parent, version and value of the tree's digest
+DELETE_TAIL = Struct(">iq")
+ACL_AT = -len(OPEN_ACL_BYTES) - 4  # from the end of a create
+SEQUENTIAL, EPHEMERAL = 2, 1
+CREATES_MAX = 1 << 30  # twice as many do not fit into 32 bits
+# What `paths.find_fault` finds no fault with.
+VALID = re.compile("(?:/(?!\\.\\.?(?:/|$))[^/\0-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]+)+")
 
-unpack_length = LENGTH.unpack_from
+SET_DATA = int(OpCode.SET_DATA)
+CREATE2 = int(OpCode.CREATE2)
+DELETE = int(OpCode.DELETE)
+DATA_CHANGED = EventType.DATA_CHANGED
+CREATED, DELETED, CHILDREN_CHANGED = EventType.CREATED, EventType.DELETED, EventType.CHILDREN_CHANGED
+
+unpack_length, pack_length = LENGTH.unpack_from, LENGTH.pack
 unpack_stat, pack_stat = STAT.unpack, STAT.pack
 pack_head, pack_tail, pack_reply, pack_digest = ENTRY_HEAD.pack, ENTRY_TAIL.pack, HEAD.pack, DIGEST_FIELDS.pack
 new = tuple.__new__
 
+Stat = tuple[int, ...]  # in the order of the wire
+VERSION, CVERSION, OWNER, CHILD_COUNT = 4, 5, 7, 9  # where they stand in it
+Writer = tuple[int, int, int]  # session, time in milliseconds, opcode
+Drafted = tuple[tuple[Change, ...], bytes, bytes]  # its changes, its log entry, the reply
 
-def set_data(overlay: Overlay, session_id: int, zxid: int, time_ms: int, frame: bytes) -> tuple[Change, bytes, bytes] | None:
-    """Draft a setData and return its change, log entry and reply; None, with nothing done, if it is not an ordinary one."""
+
+def set_data(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | None:
+    session_id, time_ms, _ = by
     size = len(frame)
     if size < SET_DATA_BYTES_MIN:
         return None
@@ -73,4 +91,108 @@ def set_data(overlay: Overlay, session_id: int, zxid: int, time_ms: int, frame: 
         digest = wrap_long(digest)
     entry = pack_head(session_id, xid, zxid, time_ms, SET_DATA) + frame[BODY_AT:version_at]
     entry += pack_tail(version, DIGEST_VERSION, digest)
-    return (path, node, DATA_CHANGED), entry, pack_reply(STAT_REPLY_BYTES, xid, zxid, 0) + stat
+    return ((path, node, DATA_CHANGED),), entry, pack_reply(STAT_REPLY_BYTES, xid, zxid, 0) + stat
+
+
+def create(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | None:
+    session_id, time_ms, kind = by
+    size = len(frame)
+    if frame[ACL_AT:-4] != OPEN_ACL_BYTES:
+        return None
+    (length,) = unpack_length(frame, BODY_AT)
+    data_at = PATH_AT + length
+    if length < 2 or data_at + 4 > size:
+        return None
+    path_bytes = frame[PATH_AT:data_at]
+    (length,) = unpack_length(frame, data_at)
+    (flags,) = unpack_length(frame, size - 4)
+    path = path_bytes.decode("utf-8", "replace")
+    parent_path = path[: path.rfind("/")] or "/"
+    parent = overlay.find(parent_path)
+    if length < 0 or data_at + 4 + length != size + ACL_AT or not 0 <= flags <= SEQUENTIAL | EPHEMERAL or parent is None:
+        return None
+    stat = unpack_stat(parent[0])
+    creates = (stat[CVERSION] + stat[CHILD_COUNT]) // 2
+    request = frame[BODY_AT:-4]
+    if flags & SEQUENTIAL:
+        path += f"{creates:010d}"
+        path_bytes = path.encode()
+        request = pack_length(len(path_bytes)) + path_bytes + frame[data_at:-4]
+    if (
+        parent[2] is not OPEN_ACL
+        or stat[OWNER]
+        or not 0 <= creates < CREATES_MAX
+        or path.startswith(UNCOUNTED)
+        or not VALID.fullmatch(path)
+        or overlay.find(path) is not None
+    ):
+        return None
+    data, owner = frame[data_at + 4 : ACL_AT], session_id if flags & EPHEMERAL else 0
+    above = with_child(parent_path, parent, stat, 1, zxid)
+    stat_bytes = pack_stat(zxid, zxid, time_ms, time_ms, 0, 0, 0, owner, length, 0, zxid)
+    fields = pack_digest(zxid, zxid, zxid, time_ms, time_ms, 0, 0, 0, owner)
+    node = new(Node, (stat_bytes, data, OPEN_ACL, 0, crc32(fields, crc32(data, crc32(path_bytes)))))
+    overlay.pending[path] = (zxid, node)
+    overlay.pending[parent_path] = (zxid, above)
+    overlay.digest += node.digest + above.digest - parent.digest
+    if owner:
+        overlay.own(path, None, node)
+    head = pack_head(session_id, unpack_length(frame)[0], zxid, time_ms, kind)
+    entry = head + request + PARENT_TAIL.pack(bool(owner), creates + 1, DIGEST_VERSION, wrap_long(overlay.digest))
+    body = pack_length(len(path_bytes)) + path_bytes
+    if kind == CREATE2:
+        body += stat_bytes
+    reply = pack_reply(HEAD_BYTES + len(body), unpack_length(frame)[0], zxid, 0) + body
+    return ((path, node, CREATED), (parent_path, above, CHILDREN_CHANGED)), entry, reply
+
+
+def with_child(path: str, parent: Node, stat: Stat, more: int, zxid: int) -> Node:
+    """Return `parent`, whose Stat is `stat`, with a child more or less."""
+    czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, length, child_count, _ = stat
+    creates = (cversion + child_count) // 2 + (more > 0)
+    cversion, child_count = wrap_int(cversion + 1), child_count + more
+    packed = pack_stat(czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, length, child_count, zxid)
+    _, data, acl, mark, _ = parent
+    crc = crc32(b"" if path == "/" else path.encode())
+    fields = pack_digest(czxid, mzxid, zxid, ctime, mtime, version, creates, aversion, mark or owner)
+    return new(Node, (packed, data, acl, mark, crc32(fields, crc32(data, crc) if data else crc)))
+
+
+def delete(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | None:
+    session_id, time_ms, _ = by
+    (length,) = unpack_length(frame, BODY_AT) if len(frame) > PATH_AT else (0,)
+    if length < 2 or PATH_AT + length + VERSION_BYTES != len(frame):
+        return None
+    path = frame[PATH_AT:-VERSION_BYTES].decode("utf-8", "replace")
+    parent_path = path[: path.rfind("/")] or "/"
+    parent, node = overlay.find(parent_path), overlay.find(path)
+    (expected,) = unpack_length(frame, len(frame) - VERSION_BYTES)
+    if (
+        node is None
+        or parent is None
+        or parent.acl is not OPEN_ACL
+        or expected not in (-1, (stat := unpack_stat(node[0]))[VERSION])
+        or stat[CHILD_COUNT]
+        or path.startswith(UNCOUNTED)
+    ):
+        return None
+    above = with_child(parent_path, parent, unpack_stat(parent[0]), -1, zxid)
+    overlay.pending[path] = (zxid, None)
+    overlay.pending[parent_path] = (zxid, above)
+    overlay.digest += above.digest - parent.digest - node.digest
+    if stat[OWNER]:
+        overlay.own(path, node, None)
+    xid = unpack_length(frame)[0]
+    head = pack_head(session_id, xid, zxid, time_ms, DELETE)
+    entry = head + frame[BODY_AT:-VERSION_BYTES] + DELETE_TAIL.pack(DIGEST_VERSION, wrap_long(overlay.digest))
+    changes = ((path, None, DELETED), (parent_path, above, CHILDREN_CHANGED))
+    return changes, entry, pack_reply(HEAD_BYTES, xid, zxid, 0)
+
+
+# Each drafts one request, in `frame`, into the overlay; or returns None, with nothing done, if it is not an ordinary one.
+HOT: dict[int, Callable[[Overlay, Writer, int, bytes], Drafted | None]] = {
+    OpCode.SET_DATA: set_data,
+    OpCode.CREATE: create,
+    OpCode.CREATE2: create,
+    OpCode.DELETE: delete,
+}

@@ -24,7 +24,7 @@ from muskox.keeper.machine.events import (
     TimePassed,
     TransactionsSynced,
 )
-from muskox.keeper.machine.hot_writes import set_data
+from muskox.keeper.machine.hot_writes import HOT
 from muskox.keeper.machine.latency import Latency
 from muskox.keeper.machine.outbox import Outbox
 from muskox.keeper.machine.pipeline import Pipeline, Run
@@ -46,7 +46,6 @@ AUTH_PACKET = codec(AuthPacket)
 
 # Plain numbers: in the hot path, a look at an Enum's member costs as much as everything else about it.
 GET_DATA = int(OpCode.GET_DATA)
-SET_DATA = int(OpCode.SET_DATA)
 AUTH = int(OpCode.AUTH)
 SYNC = int(OpCode.SYNC)
 CREATE_SESSION = int(OpCode.CREATE_SESSION)
@@ -204,11 +203,12 @@ class Machine:
         zxid = pipeline.zxid + 1
         run.size += len(data)
         connection.waiting_bytes += len(data)
-        if kind == SET_DATA and overlay.is_plain:
-            hot = set_data(overlay, connection.session_id, zxid, run.time_ms, data)
+        short_way = HOT.get(kind) if overlay.is_plain else None
+        if short_way is not None:
+            hot = short_way(overlay, (connection.session_id, run.time_ms, kind), zxid, data)
             if hot is not None:
-                change, entry, answer = hot
-                run.changes.append((change,))
+                changes, entry, answer = hot
+                run.changes.append(changes)
                 run.digest = overlay.digest
                 pipeline.add(run, zxid, entry, answer)
                 return
