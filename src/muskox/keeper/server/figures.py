@@ -149,6 +149,7 @@ class Figures:
         self.silent_expired = 0  # connections that opened no session in time
         self.too_large = 0
         self.auth_failures = 0
+        self.slow_syncs = 0  # that took longer than Apache warns of
         self.commits = 0
         self.expired_before = 0  # sessions whose expiry is not counted any more
         for summary in (self.reads, self.updates, self.syncs, self.batches, self.snapshots):

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from muskox.errors import MuskoxError, Unavailable
 from muskox.keeper.disk.lock import lock_folder
@@ -13,6 +14,9 @@ from muskox.keeper.disk.recovery import recover
 from muskox.keeper.server.client import ClientSocket
 from muskox.keeper.server.options import Options
 from muskox.keeper.server.shell import Shell, say
+
+if TYPE_CHECKING:
+    from muskox.keeper.server.http import Door
 
 LIFELINE = "MUSKOX_LIFELINE_FD"  # a pipe from whoever started this; at its end this server ends too
 READY = "MUSKOX_READY_FD"  # a pipe to whoever started this; it gets the port, in decimal, once clients are served
@@ -70,19 +74,31 @@ async def run(options: Options) -> None:
     shell = Shell(options, recovered, loop)
     server = await listen(options, shell)
     port = shell.status.client_port = server.sockets[0].getsockname()[1]
+    doors = await open_http(options, shell)
     shell.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, shell.stop)
     hold_lifeline(loop, shell)
-    say(f"serving on {options.host}:{port}, data in {options.data_dir}")
+    say("; ".join([f"serving on {options.host}:{port}, data in {options.data_dir}", *doors]))
     tell_ready(port)
     error = await shell.stopping
     server.close()
+    for door in doors.values():
+        door.close()
     if error is not None:
         raise error
     await say_goodbye(shell)
     if shell.failure is not None:
         raise shell.failure
+
+
+async def open_http(options: Options, shell: Shell) -> "dict[str, Door]":
+    """Open the ports for people and monitors, if any were asked for."""
+    if options.http.admin_port is None and options.http.metrics_port is None:
+        return {}
+    from muskox.keeper.server.doors import open_doors  # a server that needs no HTTP starts without it
+
+    return await open_doors(options.http, shell.status)
 
 
 async def listen(options: Options, shell: Shell) -> asyncio.Server:

@@ -89,7 +89,6 @@ class Status:
         self.is_serving = True
         self.client_port = -1 if options.client_port is None else options.client_port
         self.secure_port = -1 if options.secure_port is None else options.secure_port
-        self.last_snapshot = (-1, -1)  # its zxid, and when it was written, in seconds
 
     # Connections
 
@@ -120,6 +119,11 @@ class Status:
             latency_ms_mean=int(latency.mean),
             latency_ms_max=int(latency.max),
         )
+
+    def reset(self) -> None:
+        """Begin to count anew; connections go on."""
+        self.figures.reset()
+        self.figures.expired_before = self.machine.reception.expired
 
     def reset_connections(self) -> None:
         for traffic in self.figures.traffics.values():

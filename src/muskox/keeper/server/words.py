@@ -150,7 +150,7 @@ def crst(status: Status, _: int) -> Iterator[str]:
 
 
 def srst(status: Status, _: int) -> Iterator[str]:
-    status.figures.reset()
+    status.reset()
     yield "Server stats reset.\n"
 
 
