@@ -25,7 +25,6 @@ from muskox.keeper.disk.snapshot import (
     NO_COUNT,
     NODE_BYTES,
     OPEN_ACL_NUMBER,
-    OWNER_END,
     SEAL,
     SESSION,
 )
@@ -34,7 +33,6 @@ from muskox.keeper.machine.node import (
     CHILDREN_AT,
     CVERSION_AT,
     LONG,
-    OWNER_AT,
     PZXID_AT,
     UNCOUNTED,
     Node,
@@ -50,6 +48,10 @@ from muskox.keeper.wire.transactions import DIGEST_VERSION
 CREATES_PLAIN_MAX = 1 << 30  # twice as many do not fit into 32 bits
 R = TypeVar("R", bound=tuple[Any, ...])
 SEALED = b"/"
+# A znode behind its data: number of the ACL; czxid and mzxid; times and versions; owner; pzxid. Together they are the Stat, but
+# for the sizes, data and children, before the pzxid; and in another order what the digest is made of.
+NODE = Struct(">8s16s28s8s8s")
+SIZES = Struct(">ii")
 NO_OWNER = bytes(8)
 RECORD_BYTES = 1 << 10  # longer records take a second try
 ADLER_BYTES = 1 << 24  # how much is read for a checksum at a time
@@ -176,7 +178,7 @@ class Decoder:
         """Read all znodes; how many children each has is not known yet."""
         data, at, size = self.data, self.at, len(self.data)
         nodes, children, new = tree.nodes, tree.children, tuple.__new__
-        unpack_size, pack_size = COUNT.unpack_from, COUNT.pack
+        unpack_size, unpack_node, pack_sizes = COUNT.unpack_from, NODE.unpack_from, SIZES.pack
         parent, names = "", children.setdefault(ROOT, {})
         is_counted = True
         while True:
@@ -199,33 +201,32 @@ class Decoder:
                 if length < 0 or at > size:
                     raise Corrupt(f"{self.name} announces {length} bytes of data of {path} at byte {start}")
                 value = data[start:at]
-            acl = acls.get(data[at : at + 8])
-            fields = data[at + 8 : at + NODE_BYTES]
+            number, ids, middle, owner, pzxid = unpack_node(data, at)
             at += NODE_BYTES
-            if acl is None or at > size:
-                raise Corrupt(f"{self.name} ends in {path or ROOT}, or has no ACL of the number that it needs")
-            if not path:
-                path = ROOT
-            else:
-                cut = path.rfind("/")
-                above = path[:cut]
-                if above != parent or cut < 0:
-                    if cut < 0 or (above or ROOT) not in nodes:
+            acl = acls.get(number)
+            if acl is None:
+                raise Corrupt(f"{self.name} has no ACL of the number that {path or ROOT} needs")
+            if path:
+                above, slash, name = path.rpartition("/")
+                if above != parent or not slash:
+                    if not slash or (above or ROOT) not in nodes:
                         raise Corrupt(f"{self.name} holds {path} before or without its parent")
                     parent, names = above, children.setdefault(above or ROOT, {})
                     is_counted = not path.startswith(UNCOUNTED)
-                names[path[cut + 1 :]] = None
+                names[name] = None
+            else:
+                path = ROOT
             digest = 0
             if is_counted:
                 crc = crc32(path_bytes)
                 if value:
                     crc = crc32(value, crc)
-                digest = crc32(fields[:16] + fields[OWNER_END:] + fields[16:OWNER_END], crc)
-            stat, mark = fields[:OWNER_END] + pack_size(length) + NO_COUNT + fields[OWNER_END:], 0
-            if fields[OWNER_AT:OWNER_END] != NO_OWNER:
-                owner, mark = split_owner(*LONG.unpack_from(fields, OWNER_AT))
-                stat = stat[:OWNER_AT] + LONG.pack(owner) + stat[OWNER_END:]
-            nodes[path] = new(Node, (stat, value, acl, mark, digest))
+                digest = crc32(ids + pzxid + middle + owner, crc)
+            mark = 0
+            if owner != NO_OWNER:
+                session, mark = split_owner(*LONG.unpack(owner))
+                owner = LONG.pack(session)
+            nodes[path] = new(Node, (ids + middle + owner + pack_sizes(length, 0) + pzxid, value, acl, mark, digest))
         self.at = at
 
     def check_seal(self) -> None:
