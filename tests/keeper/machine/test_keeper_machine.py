@@ -3,8 +3,8 @@
 from raw import OPEN, connect_request, request
 from world import World, replayed
 
-from muskox.keeper.machine.events import ConnectionOpened, FramesArrived, OutputDrained
 from muskox.keeper.machine.connections import REQUESTS_WAITING_MAX, WAITING_BYTES_MAX
+from muskox.keeper.machine.events import ConnectionOpened, FramesArrived, OutputDrained
 from muskox.keeper.machine.machine import OUTPUT_BYTES_AT_ONCE_MAX
 from muskox.keeper.wire.jute import codec
 from muskox.keeper.wire.opcodes import ErrorCode, EventType, OpCode
@@ -95,8 +95,8 @@ def test_a_lost_connection_leaves_no_watches_behind() -> None:
     world.open(1)
     world.exists(1, "/a", watch=True)
     world.lose(1)
-    assert world.machine.watches.by_connection == {}
-    assert all(not paths for paths in world.machine.watches.by_path.values())
+    assert world.machine.watches.is_empty
+    assert world.machine.watches.count == 0
 
 
 def test_a_session_is_resumed_with_its_password_and_not_without() -> None:

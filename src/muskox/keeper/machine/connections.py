@@ -8,12 +8,12 @@ from muskox.keeper.machine.events import AwaitDrain, PauseReading, ResumeReading
 from muskox.keeper.machine.outbox import Outbox
 from muskox.keeper.machine.pipeline import Pipeline
 from muskox.keeper.machine.watches import Watches
-from muskox.keeper.wire.frames import frame
 
 # A connection with more requests in line, or more bytes in one answer, is not read from until it has caught up: memory is
 # bounded by what one read of a socket can ask for.
 REQUESTS_WAITING_MAX = 2_000
 WAITING_BYTES_MAX = 4 << 20
+NOTIFIED_BYTES_AT_ONCE_MAX = 1 << 20
 
 
 class Connections:
@@ -40,8 +40,11 @@ class Connections:
         if number in self.by_number:
             self.outbox.parts_for(number).append(data)
 
-    def notify(self, number: int, body: bytes) -> None:
-        self.send(number, frame(body))
+    def notify(self, number: int, frames: bytes) -> None:
+        """Send what a connection has missed; what it asks next waits if that was much."""
+        self.send(number, frames)
+        if len(frames) > NOTIFIED_BYTES_AT_ONCE_MAX:
+            self.block(self.by_number[number])
 
     def close(self, connection: Connection) -> None:
         """Send what is ordered, then close; the session lives on until it is closed or expires."""

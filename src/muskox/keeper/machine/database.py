@@ -65,6 +65,12 @@ class Database:
         """The digest of the tree to be, as a Java long."""
         return wrap_long(self.overlay.digest)
 
+    def ephemerals_of(self, session_id: int) -> list[str]:
+        """Return the ephemeral znodes that a session has in the tree as it stands."""
+        nodes, overlay = self.tree.nodes, self.overlay
+        paths = dict.fromkeys((*overlay.ephemerals.get(session_id, ()), *overlay.pending))
+        return [path for path in paths if path in nodes and nodes[path].owner == session_id]
+
     def image(self) -> Image:
         """Return the database as it stands: one copy of a dict, since znodes never change."""
         return Image(self.zxid, self.settled_digest, self.timeouts_ms.copy(), self.tree.nodes.copy())

@@ -35,7 +35,6 @@ from muskox.keeper.machine.replies import data_reply, reply
 from muskox.keeper.machine.settings import Settings
 from muskox.keeper.machine.trust import Trust
 from muskox.keeper.machine.watches import Watches, notification
-from muskox.keeper.wire.frames import frame
 from muskox.keeper.wire.jute import codec
 from muskox.keeper.wire.opcodes import XID_PING, ErrorCode, EventType, OpCode
 from muskox.keeper.wire.records import AuthPacket
@@ -270,7 +269,7 @@ class Machine:
                 if run.connection in told:  # it hears of its earlier writes first
                     run.ready = index
                     self.drain(self.connections.by_number[run.connection])
-                data = frame(notification(path, event))
+                data = notification(path, event)
                 for number in told:
                     self.connections.send(number, data)
 

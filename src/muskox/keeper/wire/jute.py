@@ -81,10 +81,10 @@ def vector(item: Any) -> Varying:
     def read(data: bytes, at: int) -> tuple[tuple[Value, ...] | None, int]:
         (count,) = LENGTH.unpack_from(data, at)
         at += 4
-        if count == -1:
-            return None, at
+        if count < 0:
+            return None if count == -1 else (), at  # Apache takes other negative counts for none
         # Every item takes at least four bytes, so a lying count is refused before anything is built.
-        if count < 0 or count * 4 > len(data) - at:
+        if count * 4 > len(data) - at:
             raise PeerError(f"{count} items are announced at byte {at - 4} of {len(data)}")
         items = []
         for _ in range(count):

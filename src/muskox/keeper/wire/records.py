@@ -201,7 +201,7 @@ class ErrorReply(NamedTuple):
 
 
 class CountReply(NamedTuple):
-    count: Int
+    total: Int
 
 
 class ClientInfo(NamedTuple):
