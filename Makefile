@@ -21,6 +21,7 @@ lint: $(VENV)/.test
 bench: $(VENV)/.test peers
 	$(RUN)/python bench/logistic.py
 	$(RUN)/python bench/recovery.py
+	$(RUN)/python bench/keeper.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("muskox needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
