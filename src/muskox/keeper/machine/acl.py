@@ -1,21 +1,29 @@
 """Who may do what: ACLs and the identities that a connection has proved.
 
-Schemes: world, auth, digest and ip. The rules, odd ones too, are Apache's.
+Each scheme says which ids it takes in an ACL, and which proved id an ACL's id lets in. The rules, odd ones too, are Apache's.
 """
 
 import re
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import sha1
+from operator import eq
 from typing import NamedTuple
 
 from muskox.keeper.wire.opcodes import ErrorCode, Permission
 from muskox.keeper.wire.records import OPEN_ACL, Acl, AclList, Id
 
-SUPER = "super"  # the scheme of an identity that may do everything
+SUPER = "super"  # the scheme of an identity that may do everything; also SASL's user for whom each ACL of that scheme is open
 IP_PART_MAX = 255
 IP_BITS = 32
 ACL_LENGTH_MAX = 1 << 20  # characters, once auth stands for who was proved
 NUMBER = re.compile(r"[+-]?[0-9]{1,18}")  # what Java's parseInt takes
+PRINCIPAL = re.compile(r"[^/@]*(/[^/@]*)?@[^/@]*|[^@]*")  # Kerberos's user/host@realm, or anything without a realm
+SUBJECT_KEY = r"(?i:CN|C|L|ST|S|O|OU|T|IP|STREET|DC|UID|DNQ|DNQUALIFIER|SURNAME|GIVENNAME|INITIALS|GENERATION|SERIALNUMBER"
+SUBJECT_KEY += r"|EMAIL|EMAILADDRESS|(?:OID\.)?[0-9]+(?:\.[0-9]+)+)"
+SUBJECT_VALUE = r'(?:"(?:[^"\\]|\\.)*"|(?:[^",;+<>\\]|\\.)*)'
+SUBJECT_PART = rf"\s*{SUBJECT_KEY}\s*=\s*{SUBJECT_VALUE}\s*"
+SUBJECT = re.compile(rf"(?:{SUBJECT_PART}(?:[,;+]{SUBJECT_PART})*)?", re.DOTALL)
 
 
 class Refusal(NamedTuple):
@@ -25,6 +33,18 @@ class Refusal(NamedTuple):
     reason: str
 
 
+class Scheme(NamedTuple):
+    """How identities of one kind work.
+
+    `is_valid` says of an id whether an ACL may name it, `lets_in` of a proved and a granted id whether the one is meant by the
+    other; `is_user` tells whether "auth" in an ACL stands for such an identity.
+    """
+
+    is_valid: Callable[[str], bool]
+    lets_in: Callable[[str, str], bool]
+    is_user: bool
+
+
 def digest_identity(auth: bytes) -> Id:
     """Return the identity that "user:password" proves."""
     text = auth.decode("utf-8", "replace")
@@ -32,41 +52,34 @@ def digest_identity(auth: bytes) -> Id:
     return Id("digest", f"{user}:{b64encode(sha1(text.encode()).digest()).decode()}")
 
 
-def fix_acl(path: str, acl: AclList | None, identities: tuple[Id, ...]) -> AclList | Refusal:
-    """Return `acl` without doubles and with "auth" replaced by the identities of the asker, or why it is no valid ACL."""
+def fix_acl(path: str, acl: AclList | None, identities: tuple[Id, ...], known: frozenset[str]) -> AclList | Refusal:
+    """Return `acl` without doubles and with "auth" replaced by the identities of the asker, or why it is no valid ACL.
+
+    `known` are the schemes that this server takes.
+    """
     if acl == OPEN_ACL:
         return OPEN_ACL
     fixed: list[Acl] = []
     for entry in dict.fromkeys(acl or ()):
-        if entry.id.scheme == "world" and entry.id.id == "anyone":
-            fixed.append(entry)
-        elif entry.id.scheme == "auth":
-            proved = [Acl(entry.perms, identity) for identity in identities if identity.scheme == "digest"]
+        scheme = entry.id.scheme or ""
+        if scheme == "auth":
+            proved = [Acl(entry.perms, each) for each in identities if is_user(each, known)]
             if not proved:
                 return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} names auth, but the connection has proved no user")
             fixed.extend(proved)
-        elif is_valid_id(entry.id):
+        elif scheme != "world" and scheme not in known:
+            return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} has a scheme that is not known here: {scheme!r}")
+        elif entry.id.id is None:
+            return Refusal(ErrorCode.MARSHALLING, f"the ACL of {path} has null for an id")
+        elif entry.id.id == "anyone" if scheme == "world" else SCHEMES[scheme].is_valid(entry.id.id):
             fixed.append(entry)
         else:
-            return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} has an id that no scheme knows: {entry.id}")
+            return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} has an id that is none of its scheme: {entry.id}")
     if sum(len(each.id.scheme or "") + len(each.id.id or "") + 12 for each in fixed) > ACL_LENGTH_MAX:
         return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} is too long")
     if not fixed:
         return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} is empty")
     return tuple(fixed)
-
-
-def is_valid_id(identity: Id) -> bool:
-    if identity.id is None:
-        return False
-    match identity.scheme:
-        case "digest":
-            # Java's split drops empty strings at the end, so "user:" has one part.
-            return len(identity.id.rstrip(":").split(":")) == 2
-        case "ip":
-            return network_of(identity.id) is not None
-        case _:
-            return False
 
 
 def check_acl(path: str, acl: AclList, wanted: int, identities: tuple[Id, ...]) -> Refusal | None:
@@ -85,11 +98,22 @@ def check_acl(path: str, acl: AclList, wanted: int, identities: tuple[Id, ...]) 
 
 
 def matches(proved: Id, granted: Id) -> bool:
-    if proved.scheme != granted.scheme:
-        return False
-    if proved.scheme == "ip":
-        return is_in_network(proved.id or "", granted.id or "")
-    return proved.id == granted.id
+    scheme = SCHEMES.get(proved.scheme or "") if proved.scheme == granted.scheme else None
+    return scheme is not None and scheme.lets_in(proved.id or "", granted.id or "")
+
+
+def is_user(identity: Id, known: frozenset[str]) -> bool:
+    scheme = identity.scheme or ""
+    return scheme in known and SCHEMES[scheme].is_user
+
+
+def is_digest(text: str) -> bool:
+    # Java's split drops empty strings at the end, so "user:" has one part.
+    return len(text.rstrip(":").split(":")) == 2
+
+
+def is_same_user(proved: str, granted: str) -> bool:
+    return proved in (SUPER, granted)
 
 
 def is_in_network(address: str, network: str) -> bool:
@@ -125,3 +149,12 @@ def mask_digests(acl: AclList) -> AclList:
         else entry
         for entry in acl
     )
+
+
+SCHEMES = {
+    "digest": Scheme(is_digest, eq, is_user=True),
+    "ip": Scheme(lambda text: network_of(text) is not None, is_in_network, is_user=False),
+    "sasl": Scheme(lambda text: PRINCIPAL.fullmatch(text) is not None, is_same_user, is_user=True),
+    "x509": Scheme(lambda text: SUBJECT.fullmatch(text) is not None, eq, is_user=True),
+}
+ALWAYS_KNOWN = frozenset({"digest", "ip"})  # sasl and x509 are known where they are set up

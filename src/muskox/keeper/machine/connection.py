@@ -4,6 +4,8 @@ from collections import deque
 from enum import Enum
 from typing import NamedTuple
 
+from muskox.keeper.machine.acl import ALWAYS_KNOWN
+from muskox.keeper.machine.identities import with_identity
 from muskox.keeper.machine.pipeline import Run
 from muskox.keeper.wire.records import Id
 
@@ -43,6 +45,8 @@ class Connection:
         "is_blocked",
         "is_ending",
         "is_paused",
+        "known_schemes",
+        "must_prove",
         "number",
         "phase",
         "session_id",
@@ -56,7 +60,11 @@ class Connection:
         self.phase = Phase.GREETING
         self.session_id = 0
         self.timeout_ms = 0
-        self.identities: tuple[Id, ...] = (Id("ip", address), *identities)
+        self.identities: tuple[Id, ...] = (Id("ip", address),)
+        for identity in identities:
+            self.prove(identity)
+        self.known_schemes = ALWAYS_KNOWN  # what the server takes in ACLs
+        self.must_prove = False  # nothing but proofs of identity is answered
         self.waiting: deque[ReadWaiting | Run | Barrier] = deque()
         self.waiting_bytes = 0
         self.backlog: list[bytes] = []  # frames that came while the session was being opened
@@ -79,6 +87,8 @@ class Connection:
         """Take the first out of the line: it has been answered."""
         self.waiting_bytes -= self.waiting.popleft().size
 
-    def prove(self, identity: Id) -> None:
-        if identity not in self.identities:
-            self.identities = (*self.identities, identity)
+    def prove(self, identity: Id) -> bool:
+        """Take note of who is there; False if it has proved to be too many."""
+        more = with_identity(self.identities, identity)
+        self.identities = more or self.identities
+        return more is not None

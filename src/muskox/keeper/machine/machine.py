@@ -33,19 +33,15 @@ from muskox.keeper.machine.reads import Reads
 from muskox.keeper.machine.reception import Reception
 from muskox.keeper.machine.replies import data_reply, reply
 from muskox.keeper.machine.settings import Settings
-from muskox.keeper.machine.trust import Trust
+from muskox.keeper.machine.trust import PROOFS, Trust
 from muskox.keeper.machine.watches import Watches, notification
-from muskox.keeper.wire.jute import codec
 from muskox.keeper.wire.opcodes import XID_PING, ErrorCode, EventType, OpCode
-from muskox.keeper.wire.records import AuthPacket
 from muskox.keeper.wire.transactions import ErrorTxn, Txn, TxnHeader
 
 REQUEST_HEAD = Struct(">ii")
-AUTH_PACKET = codec(AuthPacket)
 
 # Plain numbers: in the hot path, a look at an Enum's member costs as much as everything else about it.
 GET_DATA = int(OpCode.GET_DATA)
-AUTH = int(OpCode.AUTH)
 SYNC = int(OpCode.SYNC)
 CREATE_SESSION = int(OpCode.CREATE_SESSION)
 CLOSE_SESSION = int(OpCode.CLOSE_SESSION)
@@ -84,9 +80,11 @@ class Machine:
             case OutputDrained(number):
                 self.output_drained(number)
             case ConnectionOpened(number, address, identities):
-                self.connections.by_number[number] = Connection(number, address, identities)
+                connection = self.connections.by_number[number] = Connection(number, address, identities)
+                self.trust.meet(connection)
             case ConnectionLost(number):
                 self.connections.forget(number)
+                self.trust.forget(number)
             case _:
                 assert_never(event)
         return self.outbox.take(zxid_before + 1, self.pipeline.zxid)
@@ -110,6 +108,8 @@ class Machine:
             if not self.reception.sessions.touch(connection.session_id, connection.timeout_ms, now.steady_ms):
                 return  # its session is closing: Apache, too, drops what comes after the end
             try:
+                if connection.must_prove:
+                    frames = self.hear_proofs(connection, frames)
                 self.requests(connection, frames, now)
             except PeerError:
                 self.connections.close(connection)
@@ -168,14 +168,14 @@ class Machine:
     # Reads
 
     def put_in_line(self, connection: Connection, xid: int, kind: int, data: bytes) -> None:
-        if kind == AUTH or kind not in self.reads.answers:
+        if kind not in self.reads.answers:
             self.special(connection, xid, kind, data)
         else:
             connection.wait(ReadWaiting(xid, kind, data))
 
     def read(self, connection: Connection, xid: int, kind: int, data: bytes) -> bytes:
         """Return the reply to a request that changes nothing; unknown ones end the connection."""
-        if kind == AUTH or kind not in self.reads.answers:
+        if kind not in self.reads.answers:
             self.special(connection, xid, kind, data)
             return b""
         answer = self.reads.answer(connection, kind, data)
@@ -185,13 +185,44 @@ class Machine:
         return reply(xid, self.database.zxid, OK, answer)
 
     def special(self, connection: Connection, xid: int, kind: int, data: bytes) -> None:
-        """Answer what never waits in line: a proof of identity, and what no server knows."""
-        zxid, code = -1, ErrorCode.UNIMPLEMENTED
-        if kind == AUTH:
-            zxid, code = 0, self.trust.prove(connection, AUTH_PACKET.decode(data, REQUEST_HEAD.size))
-        self.connections.send(connection.number, reply(xid, zxid, code, b""))
+        """Answer what never waits in line: a proof of identity, and what no server knows.
+
+        Raises
+        ------
+        PeerError
+            If a proof is malformed.
+        """
+        zxid, code, body = -1, ErrorCode.UNIMPLEMENTED, b""
+        if kind in PROOFS:
+            zxid = 0
+            code, body = self.trust.judge(connection, kind, data)
+        self.connections.send(connection.number, reply(xid, zxid, code, body))
         if code != OK:
             self.connections.close(connection)
+
+    def hear_proofs(self, connection: Connection, frames: list[bytes]) -> list[bytes]:
+        """Take proofs of identity until they are enough, and return the frames after them; anything else ends the connection.
+
+        Raises
+        ------
+        PeerError
+            If a frame has no header, or a proof is malformed.
+        """
+        for index, data in enumerate(frames):
+            if not connection.must_prove:
+                return frames[index:]
+            if len(data) < REQUEST_HEAD.size:
+                raise PeerError(f"a request of {len(data)} bytes has no header")
+            xid, kind = REQUEST_HEAD.unpack_from(data)
+            if kind not in PROOFS:
+                code = ErrorCode.SESSION_CLOSED_REQUIRE_SASL_AUTH
+                self.connections.send(connection.number, reply(xid, 0, code, b""))
+                self.connections.close(connection)
+                return []
+            self.special(connection, xid, kind, data)
+            if connection.phase is not OPEN:
+                return []
+        return []
 
     # Writes
 

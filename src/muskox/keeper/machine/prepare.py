@@ -75,6 +75,7 @@ class Asker(Protocol):
 
     session_id: int
     identities: tuple[Id, ...]
+    known_schemes: frozenset[str]
 
 
 class Prepared(NamedTuple):
@@ -208,7 +209,7 @@ def prepare_create(overlay: Overlay, asker: Asker, header: TxnHeader, request: C
         return Refusal(ErrorCode.UNIMPLEMENTED, f"znodes with a time to live are not enabled: {path}")
     if "/" not in path or "\0" in path:
         return Refusal(ErrorCode.BAD_ARGUMENTS, f"{path!r} has no place in the tree")
-    acl = fix_acl(path, request.acl, asker.identities)
+    acl = fix_acl(path, request.acl, asker.identities, asker.known_schemes)
     if isinstance(acl, Refusal):
         return acl
     parent_path = parent_of(path)
@@ -273,7 +274,7 @@ def prepare_set_acl(overlay: Overlay, asker: Asker, header: TxnHeader, request: 
     refusal = bad_path(path)
     if refusal:
         return refusal
-    acl = fix_acl(path, request.acl, asker.identities)
+    acl = fix_acl(path, request.acl, asker.identities, asker.known_schemes)
     if isinstance(acl, Refusal):
         return acl
     node = overlay.find(path)

@@ -79,6 +79,12 @@ class AuthPacket(NamedTuple):
     auth: Buffer
 
 
+class SaslToken(NamedTuple):
+    """The body of a step of SASL, and of its reply."""
+
+    token: Buffer
+
+
 class PathWatch(NamedTuple):
     """The body of exists, getData, getChildren and getChildren2."""
 

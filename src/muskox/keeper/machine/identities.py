@@ -1,0 +1,37 @@
+"""The identities that one connection has proved: bounded, each once, in the order in which Apache lists them.
+
+Apache keeps them in a Java hash set, and its order can be seen: in an ACL that says "auth", and in the answer to whoAmI.
+"""
+
+from muskox.keeper.wire.records import Id
+
+IDENTITIES_MAX = 64  # of one connection: each is compared with each entry of an ACL
+TABLE_MIN = 16
+HASH_MASK = 0xFFFFFFFF
+
+
+def with_identity(identities: tuple[Id, ...], identity: Id) -> tuple[Id, ...] | None:
+    """Return `identities` and one more, in order; None if they are too many."""
+    if identity in identities:
+        return identities
+    if len(identities) >= IDENTITIES_MAX:
+        return None
+    size = TABLE_MIN
+    while (len(identities) + 1) * 4 >= size * 3:
+        size *= 2
+    return tuple(sorted((*identities, identity), key=lambda each: place_of(each) % size))
+
+
+def place_of(identity: Id) -> int:
+    """Return what java.util.concurrent.ConcurrentHashMap makes of the hash of Apache's Id."""
+    value = (17 * 37 + hash_of(identity.scheme or "")) * 37 + hash_of(identity.id or "") & HASH_MASK
+    return value ^ value >> 16
+
+
+def hash_of(text: str) -> int:
+    """Return Java's hash of a string: over its UTF-16 units."""
+    units = text.encode("utf-16-be", "surrogatepass")
+    value = 0
+    for at in range(0, len(units), 2):
+        value = value * 31 + units[at] * 256 + units[at + 1] & HASH_MASK
+    return value
