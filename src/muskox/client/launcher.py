@@ -220,6 +220,7 @@ def _write_keeper_file(home: LocalFolder) -> str:
     data_dir = home.path / "keeper"
     command = [sys.executable, "-m", "muskox.keeper", "--data-dir", str(data_dir), "--client-port", str(port)]
     command += ["--min-session-timeout-ms", "1000", "--tick-ms", "500", "--max-session-timeout-ms", "60000"]
+    command += ["--max-client-connections", "0"]  # every node, worker and client of the cluster has this address
     KeeperCommand(command, str(data_dir), "127.0.0.1", port, str(home.log_file("keeper"))).write(home.keeper_file)
     return f"zk://127.0.0.1:{port}{CHROOT}"
 

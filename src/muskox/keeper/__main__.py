@@ -1,4 +1,4 @@
-"""``python -m muskox.keeper``: serve in the foreground."""
+"""``python -m muskox.keeper``: serve in the foreground. ``muskox keeper`` ends here too."""
 
 import argparse
 import sys
@@ -6,35 +6,42 @@ from pathlib import Path
 
 from muskox.errors import CallerError
 from muskox.keeper import Options, serve
+from muskox.keeper.server.flags import EXAMPLES, FLAGS, options_of
+
+DESCRIPTION = "Run a ZooKeeper-compatible coordination server in the foreground, from flags, an Apache zoo.cfg, or both."
 
 
-def parse(words: list[str]) -> Options:
-    """Return the options that the command line `words` give."""
-    parser = argparse.ArgumentParser(prog="muskox keeper", description=__doc__)
-    parser.add_argument("--data-dir", type=Path, required=True, help="where log and snapshots lie")
-    parser.add_argument("--client-port", type=int, default=2181, help="port for clients, 0 for any free one (default 2181)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1)")
-    parser.add_argument("--tick-ms", type=int, default=2_000, help="ZooKeeper's tickTime (default 2000)")
-    parser.add_argument("--min-session-timeout-ms", type=int, help="least session timeout granted (default 2 ticks)")
-    parser.add_argument("--max-session-timeout-ms", type=int, help="largest session timeout granted (default 20 ticks)")
-    parser.add_argument("--snap-count", type=int, default=100_000, help="transactions between snapshots (default 100000)")
-    parser.add_argument("--four-letter-words", default="srvr", help="which are answered, with commas, or all (default srvr)")
-    given = parser.parse_args(words)
-    allowed = ("*",) if given.four_letter_words in ("all", "*") else tuple(given.four_letter_words.split(","))
+def parse(words: list[str]) -> tuple[Options, list[str]]:
+    """Return the options that the command line `words` give, and what is to be said about them."""
+    parser = argparse.ArgumentParser(
+        prog="muskox keeper",
+        description=DESCRIPTION,
+        epilog="\n  ".join(["Examples:", *EXAMPLES]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("config", type=Path, nargs="?", default=None, metavar="zoo.cfg", help="an Apache configuration")
+    groups = {heading: parser.add_argument_group(heading) for heading in dict.fromkeys(flag.heading for flag in FLAGS)}
+    for flag in FLAGS:
+        group = groups[flag.heading]
+        if flag.is_switch:
+            group.add_argument(flag.name, dest=flag.option, action=argparse.BooleanOptionalAction, help=flag.help)
+        else:
+            group.add_argument(flag.name, dest=flag.option, type=flag.kind, metavar=flag.metavar, help=flag.help)
+    given = vars(parser.parse_args(words))
     try:
-        return Options(
-            data_dir=given.data_dir,
-            client_port=given.client_port,
-            host=given.host,
-            tick_ms=given.tick_ms,
-            session_timeout_ms_min=given.min_session_timeout_ms,
-            session_timeout_ms_max=given.max_session_timeout_ms,
-            snap_count=given.snap_count,
-            four_letter_words=allowed,
-        )
+        return options_of(given.pop("config"), given)
     except CallerError as error:
         parser.error(str(error))
 
 
+def main() -> int:
+    options, notes = parse(sys.argv[1:])
+    for note in notes:
+        sys.stderr.write(f"muskox keeper: {note}\n")
+    return serve(options)
+
+
 if __name__ == "__main__":
-    sys.exit(serve(parse(sys.argv[1:])))
+    sys.exit(main())

@@ -10,17 +10,14 @@ from pathlib import Path
 from types import TracebackType
 
 from muskox.errors import CallerError, Unavailable
+from muskox.keeper.server.flags import FLAGS
 
 LOG_NAME = "keeper.out"  # what the process says, in its data folder
 STOP_SECONDS_MAX = 10.0
 TAIL_BYTES = 2_000
-LIMITS = (
-    "tick_ms",
-    "min_session_timeout_ms",
-    "max_session_timeout_ms",
-    "snap_count",
-    "four_letter_words",
-)
+OWN_FLAGS = ("--data-dir", "--client-port", "--host")  # arguments of Keeper itself
+SETTINGS = {flag.name[2:].replace("-", "_"): flag for flag in FLAGS if flag.name not in OWN_FLAGS}
+Setting = int | str | bool | Path
 
 
 class Keeper:
@@ -34,12 +31,13 @@ class Keeper:
     port : the port for clients; 0 takes a free one and keeps it over restarts
     data_dir : where its log and snapshots lie; None takes a temporary folder that goes with :meth:`stop`
     host : the address to listen at
-    **limits : tick_ms, min_session_timeout_ms, max_session_timeout_ms, snap_count, four_letter_words, as on the command line
+    **settings : any other flag of the command line, as ``tick_ms=500``, ``four_letter_words="all"``, ``enforce_quota=True``,
+        ``max_client_connections=0`` (from one address; Apache's 60 holds otherwise), ``tls_cert=path``
 
     Raises
     ------
     CallerError
-        If a limit has another name.
+        If a setting has another name.
 
     Examples
     --------
@@ -54,12 +52,14 @@ class Keeper:
     '/hello'
     """
 
-    def __init__(self, port: int = 0, data_dir: str | Path | None = None, host: str = "127.0.0.1", **limits: int | str) -> None:
-        unknown = sorted(set(limits) - set(LIMITS))
-        if unknown:
-            raise CallerError(f"a keeper has no limit {unknown[0]!r}; it has {', '.join(LIMITS)}")
+    def __init__(
+        self, port: int = 0, data_dir: str | Path | None = None, host: str = "127.0.0.1", **settings: Setting | None
+    ) -> None:
+        for name in settings:
+            if name not in SETTINGS:
+                raise CallerError(f"a keeper has no setting {name!r}; {nearest(name)}")
         self.host = host
-        self.limits = limits
+        self.settings = {name: value for name, value in settings.items() if value is not None}
         self.wanted_port = port
         self.folder = None if data_dir is None else Path(data_dir)
         self.temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -138,8 +138,12 @@ class Keeper:
     def command(self) -> list[str]:
         words = [sys.executable, "-m", "muskox.keeper", "--data-dir", str(self.data_dir)]
         words += ["--client-port", str(self.wanted_port), "--host", self.host]
-        for name, value in self.limits.items():
-            words += ["--" + name.replace("_", "-"), str(value)]
+        for name, value in self.settings.items():
+            flag = SETTINGS[name]
+            if flag.is_switch:
+                words.append(flag.name if value else flag.name.replace("--", "--no-", 1))
+            else:
+                words.append(f"{flag.name}={value}")  # as one word: a value may begin with a dash
         return words
 
     def await_port(self, ready: int) -> int:
@@ -188,3 +192,10 @@ class Keeper:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
+
+
+def nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, SETTINGS, 1)
+    return f"did you mean {near[0]}?" if near else f"it has {', '.join(SETTINGS)}"

@@ -86,7 +86,7 @@ def await_end(handle: int) -> None:
 
 
 def test_a_keeper_says_what_it_is_told_wrongly() -> None:
-    with pytest.raises(CallerError, match="no limit 'tick'"):
+    with pytest.raises(CallerError, match="no setting 'tick'"):
         Keeper(tick=1)
     with pytest.raises(CallerError, match="not started"):
         _ = Keeper().pid
