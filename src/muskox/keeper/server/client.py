@@ -35,6 +35,8 @@ class ClientSocket(asyncio.Protocol):
         self.is_choked = False  # it does not read what it is sent
         self.is_paused = False  # the machine wants nothing more of it for now
         self.owes_drained = False
+        self.bytes_received = 0
+        self.was_closed = False  # by this side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -47,6 +49,7 @@ class ClientSocket(asyncio.Protocol):
         self.hub.handle(ConnectionOpened(self.number, self.address))
 
     def data_received(self, data: bytes) -> None:
+        self.bytes_received += len(data)
         if self.head is not None:
             data = self.head + data
             if len(data) < WORD_BYTES:
@@ -110,6 +113,7 @@ class ClientSocket(asyncio.Protocol):
 
     def close(self) -> None:
         """Send what is under way, then close."""
+        self.was_closed = True
         self.transport.close()
         # One that reads nothing would keep socket and output for ever.
         asyncio.get_running_loop().call_later(CLOSE_SECONDS_MAX, self.transport.abort)

@@ -16,7 +16,7 @@ from muskox.keeper.wire.transactions import decode_entry
 RECENT_MAX = 1_000  # values that quantiles are taken of
 DIGEST_EVERY = 128  # Apache's: the digest of each so many transactions is kept for whoever compares servers
 DIGESTS_MAX = 1_024
-WORD_BYTES = 4
+SLOW_SYNC_SECONDS = 1.0  # Apache warns of these
 HEAD_BYTES = 8  # of a request: its xid and its kind
 CONNECT_HEAD = Struct(">ii").pack(0, OpCode.CREATE_SESSION)  # what a connect request, which has no head, counts as
 
@@ -141,15 +141,14 @@ class Figures:
         """Begin to count anew, as `srst` asks; connections keep their own counts."""
         self.received = 0
         self.sent = 0
-        self.bytes_received = 0
+        self.bytes_received = 0  # by connections that are gone
         self.bytes_sent = 0
         self.connects = 0
-        self.dropped = 0
+        self.dropped = 0  # connections that their clients ended without a word
         self.rejected = 0
         self.silent_expired = 0  # connections that opened no session in time
-        self.too_large = 0
         self.auth_failures = 0
-        self.slow_syncs = 0  # that took longer than Apache warns of
+        self.slow_syncs = 0
         self.commits = 0
         self.expired_before = 0  # sessions whose expiry is not counted any more
         for summary in (self.reads, self.updates, self.syncs, self.batches, self.snapshots):
@@ -195,7 +194,6 @@ class Figures:
     def word_came(self, number: int) -> None:
         """Take note of four letters, which count as a request."""
         self.received += 1
-        self.bytes_received += WORD_BYTES
         traffic = self.traffics.get(number)
         if traffic is not None:
             traffic.received += 1
@@ -215,11 +213,18 @@ class Figures:
             zxid_last, writes, since, traffic = ordered.popleft()
             ms = (now - since) * 1000
             self.commits += writes
-            self.updates.add(ms, writes)
-            if traffic is not None:
+            if traffic is not None:  # else nobody waited for it
+                self.updates.add(ms, writes)
                 traffic.latency.add(ms, writes)
                 traffic.zxid = zxid_last
                 traffic.answered_ms = int(now * 1000)
+
+    def log_written(self, seconds: float, count: int) -> None:
+        """Take note, in the log's thread, that a batch of transactions was written and synced."""
+        self.syncs.add(seconds * 1000)
+        self.batches.add(count)
+        if seconds > SLOW_SYNC_SECONDS:
+            self.slow_syncs += 1
 
     def keep_digest(self, order: AppendTransactions) -> None:
         first = -(-order.zxid_first // DIGEST_EVERY) * DIGEST_EVERY

@@ -66,14 +66,13 @@ def counters(status: Status) -> Iterator[Metric]:
     figures = status.figures
     for name, value in {
         "commit_count": figures.commits,
-        "bytes_received_count": figures.bytes_received,
+        "bytes_received_count": status.bytes_received,
         "response_bytes": figures.bytes_sent,
         "connection_request_count": figures.connects,
         "connection_rejected": figures.rejected,
         "connection_drop_count": figures.dropped,
         "sessionless_connections_expired": figures.silent_expired,
         "stale_sessions_expired": status.machine.reception.expired - figures.expired_before,
-        "large_requests_rejected": figures.too_large,
         "digest_mismatches_count": 0,  # a start refuses what does not match
         "unrecoverable_error_count": 0,  # one ends the server
     }.items():

@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import sys
+import time
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -68,10 +69,13 @@ async def run(options: Options) -> None:
         If the disk fails.
     """
     loop = asyncio.get_running_loop()
+    since = time.monotonic()
     recovered = recover(options.data_dir)
     for note in recovered.notes:
         say(note)
     shell = Shell(options, recovered, loop)
+    shell.figures.starts.add((time.monotonic() - since) * 1000)
+    shell.figures.replayed.add(recovered.transactions)
     server = await listen(options, shell)
     port = shell.status.client_port = server.sockets[0].getsockname()[1]
     doors = await open_http(options, shell)

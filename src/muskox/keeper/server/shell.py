@@ -37,7 +37,7 @@ from muskox.keeper.machine.machine import Machine
 from muskox.keeper.machine.settings import Settings
 from muskox.keeper.server.admission import Admission
 from muskox.keeper.server.client import ClientSocket
-from muskox.keeper.server.figures import Figures, Traffic
+from muskox.keeper.server.figures import SLOW_SYNC_SECONDS, Figures, Traffic
 from muskox.keeper.server.options import Options
 from muskox.keeper.server.status import Status
 from muskox.keeper.server.words import answer, is_word
@@ -62,14 +62,14 @@ class Shell:
         settings = Settings(options.timeout_ms_min, options.timeout_ms_max, options.bucket_ms)
         session_id_first = (time.time_ns() // 1_000_000 << SESSION_ID_SHIFT) & SESSION_ID_MASK
         self.machine = Machine(recovered.database, settings, session_id_first, self.now())
-        self.writer = LogWriter(TransactionLog(self.folder), self.synced, self.failed)
+        self.writer = LogWriter(TransactionLog(self.folder), self.synced, self.failed, self.log_written)
         self.sockets: dict[int, ClientSocket] = {}
         self.admission = Admission(options.limits.connections_per_address_max, options.limits.connections_max)
         self.refusal_said = 0.0
         self.greeting: dict[int, float] = {}  # connections that have sent nothing whole yet, and until when they may
         self.number_last = 0
         self.figures = Figures()
-        self.status = Status(options, self.machine, self.figures)
+        self.status = Status(options, self.machine, self.figures, self.sockets)
         self.transactions_since_snapshot = recovered.transactions
         self.snapshot: Thread | None = None
         # The tree has no cycles, and looking through all of it again and again costs whole seconds; what little has some, in
@@ -88,10 +88,13 @@ class Shell:
 
     def handle(self, event: Event) -> None:
         """Take an event to the machine, do what it orders, and count."""
-        if type(event) is not FramesArrived:
-            self.perform(self.ask(event))
-            return
         since = time.monotonic()
+        if type(event) is not FramesArrived:
+            actions = self.ask(event)
+            self.perform(actions)
+            if actions and type(actions[0]) is AppendTransactions:
+                self.figures.handled(None, 0, actions[0], since, 0)
+            return
         self.greeting.pop(event.connection, None)
         traffic = self.figures.arrived(event.connection, event.frames)
         actions = self.ask(event)
@@ -110,6 +113,7 @@ class Shell:
     def admit(self, address: str) -> bool:
         """Return whether a client from there may connect; its departure is told by :meth:`left`."""
         reason = self.admission.admit(address)
+        self.figures.rejected += reason is not None
         if reason is not None and self.loop.time() >= self.refusal_said + REFUSAL_SECONDS:
             self.refusal_said = self.loop.time()
             say(reason)
@@ -126,6 +130,9 @@ class Shell:
 
     def left(self, client: ClientSocket) -> None:
         self.admission.left(client.address)
+        self.figures.bytes_received += client.bytes_received
+        if not client.was_closed:
+            self.figures.dropped += 1
         self.sockets.pop(client.number, None)
         self.greeting.pop(client.number, None)
         self.figures.traffics.pop(client.number, None)
@@ -139,6 +146,12 @@ class Shell:
         self.figures.synced(zxid)
         if self.transactions_since_snapshot >= self.options.snap_count and self.snapshot is None:
             self.begin_snapshot()
+
+    def log_written(self, seconds: float, count: int) -> None:
+        """Take note, in the log's thread, how long a write and sync took."""
+        self.figures.log_written(seconds, count)
+        if seconds > SLOW_SYNC_SECONDS:
+            say(f"the disk took {seconds:.1f} s to write and sync {count} transactions; every client that writes waits for it")
 
     def failed(self, error: OSError) -> None:
         """Stop, from the log's thread: what cannot be made durable cannot be acknowledged."""

@@ -7,10 +7,11 @@ import getpass
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from muskox.keeper.machine.connection import Connection, Phase
 from muskox.keeper.machine.machine import Machine
@@ -22,6 +23,7 @@ VERSION = "3.8.0-muskox, built on muskox"  # the release whose behaviour this is
 NOT_SERVING = "This ZooKeeper instance is not currently serving requests"
 CONNECTION_BUCKET_MS = 10_000  # Apache rounds up to it when it tells until when it keeps a connection
 GREETING_MS_MAX = 10_000  # Apache's patience with a connection that opens no session
+NODES_MEASURED_MAX = 10_000
 READS, WRITES = 1, 4  # what Java's selector waits for, as Apache shows it in brackets
 HEAD = Struct(">ii")
 
@@ -79,10 +81,17 @@ class ConnectionStatus(NamedTuple):
     latency_ms_max: int
 
 
+class Client(Protocol):
+    """What is known of a socket alone."""
+
+    bytes_received: int
+
+
 class Status:
     """The view of one server. `client_port` and `secure_port` are those that it listens at, -1 for none."""
 
-    def __init__(self, options: Options, machine: Machine, figures: Figures) -> None:
+    def __init__(self, options: Options, machine: Machine, figures: Figures, clients: Mapping[int, Client]) -> None:
+        self.clients = clients
         self.options = options
         self.machine = machine
         self.figures = figures
@@ -124,6 +133,8 @@ class Status:
         """Begin to count anew; connections go on."""
         self.figures.reset()
         self.figures.expired_before = self.machine.reception.expired
+        for client in self.clients.values():
+            client.bytes_received = 0
 
     def reset_connections(self) -> None:
         for traffic in self.figures.traffics.values():
@@ -208,9 +219,20 @@ class Status:
         return len(self.machine.database.tree.nodes) + 1  # Apache counts the root twice, under its empty path, too
 
     @property
+    def bytes_received(self) -> int:
+        return self.figures.bytes_received + sum(client.bytes_received for client in self.clients.values())
+
+    @property
     def data_size(self) -> int:
-        """The bytes of all paths and data."""
-        return sum(len(path) + len(node.data or b"") for path, node in self.machine.database.tree.nodes.items())
+        """The length of all paths and data.
+
+        Counted, up to so many znodes; of more, every n-th is looked at. To look at a million takes 0.2 s, and to keep the sum
+        with every write, as Apache does, 0.15 us of each.
+        """
+        nodes = self.machine.database.tree.nodes
+        step = -(-len(nodes) // NODES_MEASURED_MAX)
+        measured = [len(path) + len(node.data or b"") for path, node in islice(nodes.items(), 0, None, step)]
+        return round(sum(measured) / len(measured) * len(nodes))
 
     @property
     def ephemeral_count(self) -> int:

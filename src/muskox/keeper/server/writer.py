@@ -6,6 +6,7 @@ That is group commit: the more is going on, the more shares a sync. The event lo
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
+from time import monotonic
 from typing import NamedTuple
 
 from muskox.keeper.disk.log import TransactionLog
@@ -26,11 +27,18 @@ Order = AppendTransactions | Roll | Stop
 class LogWriter:
     """Write transactions in their order; tell `synced` the last zxid on disk, or `failed` why there will be no more.
 
-    Both are called in the writer's thread.
+    `written` is told the seconds and the number of transactions of each write. All are called in the writer's thread.
     """
 
-    def __init__(self, log: TransactionLog, synced: Callable[[int], None], failed: Callable[[OSError], None]) -> None:
+    def __init__(
+        self,
+        log: TransactionLog,
+        synced: Callable[[int], None],
+        failed: Callable[[OSError], None],
+        written: Callable[[float, int], None],
+    ) -> None:
         self.log = log
+        self.written = written
         self.synced = synced
         self.failed = failed
         # Bounded by the clients: none is read from while too much of what it asked for waits.
@@ -72,8 +80,11 @@ class LogWriter:
                 entries += following.entries
                 zxid_last = following.zxid_last
                 following = self.take()
+            since = monotonic()
             self.log.append(order.zxid_first, entries)
+            self.written(monotonic() - since, len(entries))
             self.synced(zxid_last)
+            self.measured(self.log.sync_seconds, len(entries))
             if following is None:
                 following = self.take()  # what came during the sync
             order = self.rest() if following is None else following
