@@ -84,7 +84,6 @@ class LogWriter:
             self.log.append(order.zxid_first, entries)
             self.written(monotonic() - since, len(entries))
             self.synced(zxid_last)
-            self.measured(self.log.sync_seconds, len(entries))
             if following is None:
                 following = self.take()  # what came during the sync
             order = self.rest() if following is None else following
