@@ -5,7 +5,6 @@ every entry, and behind the last one when there is time, see `entries`. It is us
 """
 
 from pathlib import Path
-from time import perf_counter
 
 from muskox.keeper.disk.entries import FILE_HEAD_BYTES, SYNC_MARK_BYTES, file_head, frame_entries, sync_mark
 from muskox.keeper.disk.files import SYSTEM_DISK, Disk
@@ -40,9 +39,6 @@ class TransactionLog:
         self.end = 0
         self.synced = 0
         self.allocated = 0
-        self.sync_count = 0
-        self.sync_seconds = 0.0
-        self.sync_seconds_max = 0.0
 
     def append(self, zxid_first: int, entries: list[bytes]) -> None:
         """Write `entries`, whose first has zxid `zxid_first`, and return once they are on disk.
@@ -62,13 +58,8 @@ class TransactionLog:
             self.disk.write(file, data, self.end)
             self.end = end
             return
-        before = perf_counter()
         self.disk.write_synced(file, data, self.end)
-        seconds = perf_counter() - before
         self.end = self.synced = end
-        self.sync_count += 1
-        self.sync_seconds += seconds
-        self.sync_seconds_max = max(self.sync_seconds_max, seconds)
 
     def mark(self) -> None:
         """Note behind the last entry that it is on disk: for when nothing follows that would say so."""
