@@ -8,7 +8,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from muskox.keeper import Keeper  # the path comes first
+from apache import REASON, Apache, is_installed  # the path comes first
+from scripts import Witness
+
+from muskox.keeper import Keeper
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +26,12 @@ def own_keeper() -> Iterator[Keeper]:
     """A keeper for one test, which may kill it."""
     with Keeper(four_letter_words="all", min_session_timeout_ms=500) as keeper:
         yield keeper
+
+
+@pytest.fixture(scope="session")
+def both() -> Iterator[tuple[Witness, Witness]]:
+    """The keeper and Apache. Both live through the same scripts in the same order, so their trees stay comparable."""
+    if not is_installed():
+        pytest.skip(REASON)
+    with Keeper(four_letter_words="all") as keeper, Apache() as apache:
+        yield Witness(keeper.port), Witness(apache.port)
