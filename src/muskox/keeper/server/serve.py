@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def serve(options: Options) -> int:
     try:
         import uvloop
 
-        lock = lock_folder(options.data_dir)
+        lock = hold_folder(options.data_dir)
         sys.setswitchinterval(SWITCH_SECONDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(options))
@@ -54,6 +55,14 @@ def serve(options: Options) -> int:
         say(f"the disk refuses: {error}; nothing after the last acknowledgement was promised")
         return 1
     return 0
+
+
+def hold_folder(folder: Path) -> int:
+    """Lock the folder; one that cannot be made or written is told before anything was promised."""
+    try:
+        return lock_folder(folder)
+    except OSError as error:
+        raise Unavailable(f"{folder} cannot be used: {error.strerror}; give a folder that you may write to") from error
 
 
 async def run(options: Options) -> None:
