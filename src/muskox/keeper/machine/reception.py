@@ -100,6 +100,11 @@ class Reception:
             self.sessions.postpone(late_ms)
             return
         for session_id in self.sessions.expired(now.steady_ms):
+            connection = self.connections.find_attached(session_id)
+            if connection is not None and connection.is_paused and not connection.is_blocked:
+                # Nothing is read from it, because the log is behind: what says that its client lives may wait in its socket.
+                self.sessions.touch(session_id, connection.timeout_ms, now.steady_ms)
+                continue
             self.expired += 1
             self.sessions.forget(session_id)
             header = TxnHeader(session_id, 0, self.pipeline.zxid + 1, now.wall_ms, CLOSE_SESSION)
