@@ -205,7 +205,7 @@ def test_purge_keeps_three_snapshots_and_the_logs_that_the_oldest_needs(disk: Di
         write_snapshot(disk.folder, disk.world.machine.image())
         disk.log.roll()
     disk.live(1)
-    gone = purge(disk.folder)
+    gone = purge(disk.folder, disk.folder)
     assert len(list_files(disk.folder, SNAPSHOT)) == 3
     assert gone
     newest = list_files(disk.folder, SNAPSHOT)[-2:]

@@ -132,15 +132,6 @@ def test_the_same_events_give_the_same_actions(steps: list[Any]) -> None:
     assert worlds[0].entries == worlds[1].entries
 
 
-def test_an_image_does_not_change_with_the_tree() -> None:
-    world = World()
-    world.open(1)
-    world.create(1, "/a", b"1")
-    image = world.machine.image()
-    world.set(1, "/a", b"2")
-    assert image.nodes["/a"].data == b"1"
-
-
 def test_a_tree_installs_and_removes_children() -> None:
     tree = Tree()
     for path in ("/", "/a", "/a/b"):

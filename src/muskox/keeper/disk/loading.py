@@ -174,7 +174,7 @@ class Decoder:
         count_children(tree)
         return tree
 
-    def nodes(self, tree: Tree, acls: dict[bytes, AclList]) -> None:  # noqa: PLR0915  # measured: calls would cost more than work
+    def nodes(self, tree: Tree, acls: dict[bytes, AclList]) -> None:  # noqa: PLR0912, PLR0915  # measured: calls would cost more than work
         """Read all znodes; how many children each has is not known yet."""
         data, at, size = self.data, self.at, len(self.data)
         nodes, children, new = tree.nodes, tree.children, tuple.__new__
@@ -226,6 +226,8 @@ class Decoder:
             if owner != NO_OWNER:
                 session, mark = split_owner(*LONG.unpack(owner))
                 owner = LONG.pack(session)
+                if mark:
+                    tree.mortal[path] = None
             nodes[path] = new(Node, (ids + middle + owner + pack_sizes(length, 0) + pzxid, value, acl, mark, digest))
         self.at = at
 

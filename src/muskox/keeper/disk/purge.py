@@ -7,9 +7,15 @@ from muskox.keeper.disk.names import LOG, SNAPSHOT, list_files
 SNAPSHOTS_KEPT = 3  # Apache's least for autopurge: two may be damaged
 
 
-def purge(folder: Path, kept: int = SNAPSHOTS_KEPT) -> list[Path]:
-    """Delete all but the newest `kept` snapshots and the logs that the oldest of them needs; return what is gone."""
-    snapshots, logs = list_files(folder, SNAPSHOT), list_files(folder, LOG)
+def purge(folder: Path, log_folder: Path, kept: int = SNAPSHOTS_KEPT) -> list[Path]:
+    """Delete all but the newest `kept` snapshots and the logs that the oldest of them needs; return what is gone.
+
+    Raises
+    ------
+    OSError
+        If the disk refuses.
+    """
+    snapshots, logs = list_files(folder, SNAPSHOT), list_files(log_folder, LOG)
     if len(snapshots) <= kept:
         return []
     oldest = snapshots[-kept].zxid

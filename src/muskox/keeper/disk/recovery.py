@@ -16,7 +16,7 @@ from muskox.keeper.disk.entries import FILE_HEAD_BYTES, Scan, Verdict
 from muskox.keeper.disk.files import SYSTEM_DISK
 from muskox.keeper.disk.loading import load, mapped
 from muskox.keeper.disk.names import LOG, SNAPSHOT, DatedFile, folder_of, list_files
-from muskox.keeper.disk.snapshot import DRAFT_SUFFIX, write_snapshot
+from muskox.keeper.disk.snapshot import remove_drafts, write_snapshot
 from muskox.keeper.machine.database import Database
 from muskox.keeper.machine.node import wrap_long
 from muskox.keeper.machine.tree import new_tree
@@ -53,8 +53,7 @@ def recover(data_dir: Path, log_dir: Path | None = None) -> Recovered:
     make_folder(folder)
     make_folder(log_folder)
     check_folders(folder, log_folder)
-    for draft in folder.glob("*" + DRAFT_SUFFIX):
-        draft.unlink()
+    remove_drafts(folder)
     with no_garbage_collection():
         database, replayed, notes = rebuild(folder, log_folder, is_cutting=True)
     if database.zxid == 0 and not list_files(folder, SNAPSHOT):

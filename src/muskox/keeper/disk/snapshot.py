@@ -75,6 +75,12 @@ def write_snapshot(folder: Path, image: Image, disk: Disk = SYSTEM_DISK) -> Path
     return path
 
 
+def remove_drafts(folder: Path, pid: int | None = None) -> None:
+    """Remove what is left of snapshots that were never finished, of one process or of all."""
+    for draft in folder.glob(f"*{DRAFT_SUFFIX}" if pid is None else f"*.{pid}{DRAFT_SUFFIX}"):
+        draft.unlink(missing_ok=True)
+
+
 def write_draft(draft: Path, image: Image, disk: Disk) -> None:
     file = disk.create(draft)
     try:

@@ -14,7 +14,7 @@ from muskox.keeper.wire.transactions import DIGEST_VERSION, CloseSessionTxn, Cre
 
 
 class Image(NamedTuple):
-    """The database as it was after one transaction; nothing changes it any more."""
+    """The database as it was after one transaction."""
 
     zxid: int
     digest: int
@@ -72,5 +72,5 @@ class Database:
         return [path for path in paths if path in nodes and nodes[path].owner == session_id]
 
     def image(self) -> Image:
-        """Return the database as it stands: one copy of a dict, since znodes never change."""
-        return Image(self.zxid, self.settled_digest, self.timeouts_ms.copy(), self.tree.nodes.copy())
+        """Return the database as it stands: nothing is copied, so it holds until the next change."""
+        return Image(self.zxid, self.settled_digest, self.timeouts_ms, self.tree.nodes)

@@ -9,15 +9,11 @@ import os
 import sys
 import time
 import traceback
-from threading import Thread
 from typing import assert_never
 
 from muskox.keeper.disk.log import TransactionLog
 from muskox.keeper.disk.names import folder_of
-from muskox.keeper.disk.purge import purge
 from muskox.keeper.disk.recovery import Recovered
-from muskox.keeper.disk.snapshot import write_snapshot
-from muskox.keeper.machine.database import Image
 from muskox.keeper.machine.events import (
     Action,
     AppendTransactions,
@@ -39,6 +35,7 @@ from muskox.keeper.server.admission import Admission
 from muskox.keeper.server.client import ClientSocket
 from muskox.keeper.server.figures import SLOW_SYNC_SECONDS, Figures, Traffic
 from muskox.keeper.server.options import Options
+from muskox.keeper.server.snapshots import Snapshots
 from muskox.keeper.server.status import Status
 from muskox.keeper.server.words import answer, is_word
 from muskox.keeper.server.writer import LogWriter
@@ -56,13 +53,13 @@ class Shell:
     def __init__(self, options: Options, recovered: Recovered, loop: asyncio.AbstractEventLoop) -> None:
         self.options = options
         self.loop = loop
-        self.folder = folder_of(options.data_dir)
         self.stopping = loop.create_future()  # set to None for a stop, or to what failed
         self.failure: OSError | None = None  # also one that comes after a stop was asked for
         settings = Settings(options.timeout_ms_min, options.timeout_ms_max, options.bucket_ms)
         session_id_first = (time.time_ns() // 1_000_000 << SESSION_ID_SHIFT) & SESSION_ID_MASK
         self.machine = Machine(recovered.database, settings, session_id_first, self.now())
-        self.writer = LogWriter(TransactionLog(self.folder), self.synced, self.failed, self.log_written)
+        log = TransactionLog(folder_of(options.log_dir or options.data_dir), options.preallocated_bytes, options.force_sync)
+        self.writer = LogWriter(log, self.synced, self.failed, self.log_written)
         self.sockets: dict[int, ClientSocket] = {}
         self.admission = Admission(options.limits.connections_per_address_max, options.limits.connections_max)
         self.refusal_said = 0.0
@@ -70,8 +67,7 @@ class Shell:
         self.number_last = 0
         self.figures = Figures()
         self.status = Status(options, self.machine, self.figures, self.sockets)
-        self.transactions_since_snapshot = recovered.transactions
-        self.snapshot: Thread | None = None
+        self.snapshots = Snapshots(options, loop, self.machine.image, recovered.transactions, self.snapshot_ended)
         # The tree has no cycles, and looking through all of it again and again costs whole seconds; what little has some, in
         # the event loop, is still found.
         gc.freeze()
@@ -79,6 +75,7 @@ class Shell:
 
     def start(self) -> None:
         self.writer.start()
+        self.snapshots.start()
         self.tick()
 
     def now(self) -> Instant:
@@ -144,8 +141,8 @@ class Shell:
     def handle_synced(self, zxid: int) -> None:
         self.handle(TransactionsSynced(zxid))
         self.figures.synced(zxid)
-        if self.transactions_since_snapshot >= self.options.snap_count and self.snapshot is None:
-            self.begin_snapshot()
+        if self.snapshots.begin_if_due():
+            self.writer.roll()
 
     def log_written(self, seconds: float, count: int) -> None:
         """Take note, in the log's thread, how long a write and sync took."""
@@ -182,7 +179,7 @@ class Shell:
                         socket.send(data)
                         self.figures.sent_to(number, len(data), frames)
                 case AppendTransactions(entries=entries):
-                    self.transactions_since_snapshot += len(entries)
+                    self.snapshots.transactions += len(entries)
                     self.writer.append(action)
                 case AwaitDrain(number):
                     socket = self.sockets.get(number)
@@ -199,24 +196,10 @@ class Shell:
                 case _:
                     assert_never(action)
 
-    # Snapshots
-
-    def begin_snapshot(self) -> None:
-        """Write what the tree is now in a thread, while serving goes on."""
-        self.transactions_since_snapshot = 0
-        self.writer.roll()
-        self.snapshot = Thread(target=self.write_snapshot, args=(self.machine.image(),), name="keeper-snapshot", daemon=True)
-        self.snapshot.start()
-
-    def write_snapshot(self, image: Image) -> None:
-        try:
-            write_snapshot(self.folder, image)
-            purge(self.folder)
-        except OSError as error:
-            # The log holds everything; the next snapshot will be tried at its time.
-            say(f"no snapshot at zxid {image.zxid:#x}: {error}")
-        finally:
-            self.snapshot = None
+    def snapshot_ended(self, seconds: float, complaint: str | None) -> None:
+        self.figures.snapshots.add(seconds * 1000)
+        if complaint is not None:
+            say(complaint)
 
     # Four-letter words
 
