@@ -36,6 +36,7 @@ from muskox.keeper.wire.records import (
     PathOnly,
     PathVersion,
     PathWatch,
+    ReconfigRequest,
     SetDataRequest,
     SetWatches2Request,
     SetWatchesRequest,
@@ -297,6 +298,11 @@ SCRIPTS: dict[str, list[Step]] = {
         multi_read((GET, PathWatch("/mr", False)), end=b"\0"),
         set_data("/mr", b"no watch was left"),
         look(EXISTS, "/mr/null"),
+    ],
+    "reconfig": [
+        (0, OpCode.RECONFIG, ReconfigRequest(None, None, None, -1)),
+        (0, OpCode.RECONFIG, ReconfigRequest("server.1=localhost:1:2", None, None, 0)),
+        create("/reconfigured"),
     ],
     "broken bodies": [
         (0, kind, body)

@@ -22,6 +22,7 @@ from muskox.keeper.wire.records import (
     Id,
     PathOnly,
     PathVersion,
+    ReconfigRequest,
     SetAclRequest,
     SetDataRequest,
 )
@@ -55,7 +56,7 @@ TTL_FLAGS = frozenset((int(CreateFlag.PERSISTENT_TTL), int(CreateFlag.PERSISTENT
 SEQUENTIAL_FLAGS = frozenset((int(CreateFlag.PERSISTENT_SEQUENTIAL), int(CreateFlag.EPHEMERAL_SEQUENTIAL)))
 EPHEMERAL_FLAGS = frozenset((int(CreateFlag.EPHEMERAL), int(CreateFlag.EPHEMERAL_SEQUENTIAL)))
 
-Request = PartRequest | SetAclRequest
+Request = PartRequest | ReconfigRequest | SetAclRequest
 
 REQUESTS: dict[int, Codec[Request]] = {
     OpCode.CREATE: codec(CreateRequest),
@@ -65,6 +66,7 @@ REQUESTS: dict[int, Codec[Request]] = {
     OpCode.DELETE: codec(PathVersion),
     OpCode.SET_DATA: codec(SetDataRequest),
     OpCode.SET_ACL: codec(SetAclRequest),
+    OpCode.RECONFIG: codec(ReconfigRequest),
     OpCode.CHECK: codec(PathVersion),
 }
 WRITES = frozenset({*REQUESTS, OpCode.MULTI, OpCode.CLOSE_SESSION})
@@ -128,6 +130,8 @@ def prepare_part(overlay: Overlay, asker: Asker, header: TxnHeader, request: Req
             return prepare_delete(overlay, asker, header, request)
         case SetAclRequest():
             return prepare_set_acl(overlay, asker, header, request)
+        case ReconfigRequest():
+            return Refusal(ErrorCode.RECONFIG_DISABLED, "this server stands alone: it has no ensemble to change")
 
 
 def prepare_multi(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> Prepared | Refusal:
