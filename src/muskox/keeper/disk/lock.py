@@ -32,6 +32,21 @@ def lock_folder(data_dir: Path) -> int:
     return handle
 
 
+def find_holder(data_dir: Path) -> str | None:
+    """Return the pid, in decimal, of the keeper that has a folder locked; None if nobody has."""
+    try:
+        handle = os.open(data_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+    finally:
+        os.close(handle)
+    return None
+
+
 def try_flock(handle: int) -> bool:
     """Take the lock; somebody who only looks whether it is free may hold it for a moment."""
     for _ in range(TRIES):

@@ -43,11 +43,13 @@ def serve(options: Options) -> int:
     try:
         import uvloop
 
-        lock = hold_folder(options.data_dir)
+        folders = dict.fromkeys(folder.resolve() for folder in (options.data_dir, options.log_dir) if folder is not None)
+        locks = [hold_folder(folder) for folder in folders]
         sys.setswitchinterval(SWITCH_SECONDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(options))
-        os.close(lock)
+        for lock in locks:
+            os.close(lock)
     except MuskoxError as error:
         say(str(error))
         return 1
@@ -79,9 +81,11 @@ async def run(options: Options) -> None:
     """
     loop = asyncio.get_running_loop()
     since = time.monotonic()
-    recovered = recover(options.data_dir)
+    recovered = recover(options.data_dir, options.log_dir)
     for note in recovered.notes:
         say(note)
+    if not options.force_sync:
+        say("force_sync is off: what is acknowledged is not on disk yet, and a power cut may lose it")
     shell = Shell(options, recovered, loop)
     shell.figures.starts.add((time.monotonic() - since) * 1000)
     shell.figures.replayed.add(recovered.transactions)
@@ -151,6 +155,7 @@ def tell_ready(port: int) -> None:
 
 async def say_goodbye(shell: Shell) -> None:
     """Make durable and answer what was under way, then close."""
+    shell.snapshots.stop()
     await asyncio.to_thread(shell.writer.stop)
     await asyncio.sleep(0)  # what the log has synced was told before its thread ended; nothing else may be acknowledged
     for socket in list(shell.sockets.values()):
