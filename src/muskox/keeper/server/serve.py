@@ -26,6 +26,7 @@ BACKLOG = 1024
 # The log's thread has next to nothing to compute, but must be let in at once: with Python's 5 ms, durable writes took three
 # times as long under load.
 SWITCH_SECONDS = 0.0002
+LOG_SECONDS_MAX = 8.0  # how long a stop waits for the disk; less than those who start a keeper wait before they kill it
 FAREWELL_SECONDS_MAX = 1.0  # how long a stop waits for last replies to leave
 
 
@@ -156,7 +157,7 @@ def tell_ready(port: int) -> None:
 async def say_goodbye(shell: Shell) -> None:
     """Make durable and answer what was under way, then close."""
     shell.snapshots.stop()
-    await asyncio.to_thread(shell.writer.stop)
+    is_written = await finish_log(shell)
     await asyncio.sleep(0)  # what the log has synced was told before its thread ended; nothing else may be acknowledged
     for socket in list(shell.sockets.values()):
         socket.close()
@@ -166,3 +167,24 @@ async def say_goodbye(shell: Shell) -> None:
         await asyncio.sleep(0.01)
     for socket in list(shell.sockets.values()):
         socket.transport.abort()
+    if not is_written:
+        raise Unavailable(
+            f"the disk did not take the last writes within {LOG_SECONDS_MAX:g} s of a stop; they were not acknowledged"
+        )
+
+
+async def finish_log(shell: Shell) -> bool:
+    """Return whether the log's thread came to its end: a disk that hangs would hold up a stop for ever."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def stop() -> None:
+        shell.writer.stop()
+        loop.call_soon_threadsafe(ended.set)
+
+    Thread(target=stop, name="keeper-log-end", daemon=True).start()
+    try:
+        await asyncio.wait_for(ended.wait(), LOG_SECONDS_MAX)
+    except TimeoutError:
+        return False
+    return True
