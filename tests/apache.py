@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 JARS = Path("/usr/share/java")
+CLASS_PATH = ("zookeeper.jar", "servlet-api.jar", "jetty9-util-ajax.jar")  # the last two are what the AdminServer needs
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 REASON = "Apache ZooKeeper is not installed: needs java and Debian's package zookeeper"
 START_SECONDS_MAX = 60.0
@@ -89,7 +90,7 @@ class Apache:
             **self.settings,
         }
         config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()), encoding="utf-8")
-        words = ["java", *self.flags, "-cp", f"{JARS / 'zookeeper.jar'}"]
+        words = ["java", *self.flags, "-cp", ":".join(str(JARS / name) for name in CLASS_PATH)]
         words += [f"-D{key}={value}" for key, value in self.properties.items()]
         with (self.folder / "said").open("ab") as said:
             atexit.register(self.kill)  # it must not outlive the tests, even if nobody stops it

@@ -236,12 +236,7 @@ def voting_view(_: Status, __: Arguments) -> Told:
 
 
 def watch_summary(status: Status, _: Arguments) -> Told:
-    by_session = status.watches_by_session()
-    return {
-        "num_connections": len(by_session),
-        "num_paths": len(status.watches_by_path()),
-        "num_total_watches": sum(map(len, by_session.values())),
-    }
+    return dict(zip(("num_connections", "num_paths", "num_total_watches"), status.watch_summary(), strict=True))
 
 
 def watches(status: Status, _: Arguments) -> Told:

@@ -7,7 +7,7 @@ import getpass
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from struct import Struct
@@ -165,27 +165,25 @@ class Status:
     def session_count(self) -> int:
         return len(self.machine.database.timeouts_ms)
 
-    # Watches: like Apache, only those on data are listed, and persistent ones, which are on both.
-
-    def watches(self) -> Iterator[tuple[str, int]]:
-        """Yield path and session of each watch."""
-        by_number = self.machine.connections.by_number
-        for path, number in self.machine.watches.listing():
-            connection = by_number.get(number)
-            if connection is not None:
-                yield path, connection.session_id
+    # Watches: like Apache's, these are the ones on data, and persistent ones, which are on data and children alike.
 
     def watches_by_session(self) -> dict[int, list[str]]:
-        found: dict[int, list[str]] = {}
-        for path, session in self.watches():
-            found.setdefault(session, []).append(path)
-        return found
+        """Return the watched paths of each session that ever left a watch and is connected still."""
+        by_number = self.machine.connections.by_number
+        modes = self.machine.watches.data.modes
+        return {by_number[number].session_id: list(paths) for number, paths in modes.items() if number in by_number}
 
     def watches_by_path(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
-        for path, session in self.watches():
-            found.setdefault(path, []).append(session)
+        for session, paths in self.watches_by_session().items():
+            for path in paths:
+                found.setdefault(path, []).append(session)
         return found
+
+    def watch_summary(self) -> tuple[int, int, int]:
+        """Return how many connections watch how many paths, and the number of watches."""
+        watches = self.machine.watches
+        return watches.connection_count, watches.path_count, sum(map(len, watches.data.modes.values()))
 
     # Latency of all requests, reads and writes, in milliseconds
 

@@ -112,9 +112,8 @@ def dump(status: Status, _: int) -> Iterator[str]:
 
 
 def wchs(status: Status, _: int) -> Iterator[str]:
-    by_session = status.watches_by_session()
-    total = sum(map(len, by_session.values()))
-    yield f"{len(by_session)} connections watching {len(status.watches_by_path())} paths\nTotal watches:{total}\n"
+    connections, paths, total = status.watch_summary()
+    yield f"{connections} connections watching {paths} paths\nTotal watches:{total}\n"
 
 
 def wchc(status: Status, _: int) -> Iterator[str]:
