@@ -9,6 +9,7 @@ from typing import NamedTuple
 from muskox.keeper.machine.effects import draft
 from muskox.keeper.machine.node import Node, wrap_long
 from muskox.keeper.machine.overlay import Overlay
+from muskox.keeper.machine.quota import recount_all
 from muskox.keeper.machine.tree import Change, Tree
 from muskox.keeper.wire.transactions import DIGEST_VERSION, CloseSessionTxn, CreateSessionTxn, Entry, Txn
 
@@ -30,6 +31,8 @@ class Database:
         self.timeouts_ms = timeouts_ms
         self.zxid = zxid
         self.overlay = Overlay(tree)
+        if not self.overlay.is_plain:
+            recount_all(self.overlay)
         self.settled_digest = self.digest
 
     def settle(self, transactions: Iterable[Sequence[Change]], zxid: int, digest: int) -> None:

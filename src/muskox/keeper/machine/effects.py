@@ -9,7 +9,8 @@ from typing import assert_never
 from muskox.errors import PeerError
 from muskox.keeper.machine.node import CONTAINER_OWNER, TTL_SHIFT, new_node, wrap_int
 from muskox.keeper.machine.overlay import Overlay
-from muskox.keeper.machine.paths import parent_of
+from muskox.keeper.machine.paths import QUOTA_PREFIX, parent_of
+from muskox.keeper.machine.quota import count_change, count_created
 from muskox.keeper.wire.opcodes import EventType, OpCode
 from muskox.keeper.wire.transactions import (
     CheckVersionTxn,
@@ -91,6 +92,8 @@ def create(overlay: Overlay, header: TxnHeader, txn: Creation) -> None:
     node = new_node(txn.path, txn.data, acl, owner_of(header, txn), header.zxid, header.time_ms)
     overlay.put(txn.path, node, CREATED)
     overlay.put(parent_path, parent.with_children(parent_path, creates, parent.child_count + 1, pzxid), CHILDREN_CHANGED)
+    if not overlay.is_plain or txn.path.startswith(QUOTA_PREFIX):
+        count_created(overlay, txn.path, txn.data)
 
 
 def delete(overlay: Overlay, header: TxnHeader, path: str) -> None:
@@ -99,12 +102,15 @@ def delete(overlay: Overlay, header: TxnHeader, path: str) -> None:
     if parent is None:
         return
     pzxid = max(parent.pzxid, header.zxid)
-    if overlay.find(path) is None:
+    node = overlay.find(path)
+    if node is None:
         overlay.put(parent_path, parent.with_children(parent_path, parent.creates, parent.child_count, pzxid), EventType.NONE)
         return
     overlay.put(path, None, EventType.DELETED)
     children = parent.with_children(parent_path, parent.creates, parent.child_count - 1, pzxid)
     overlay.put(parent_path, children, CHILDREN_CHANGED)
+    if not overlay.is_plain:
+        count_change(overlay, path, -1, -len(node.data or b""))
 
 
 def set_data(overlay: Overlay, header: TxnHeader, txn: SetDataTxn) -> None:
@@ -113,6 +119,8 @@ def set_data(overlay: Overlay, header: TxnHeader, txn: SetDataTxn) -> None:
         return
     changed = node.with_data(txn.path, txn.data, wrap_int(txn.version), header.zxid, header.time_ms)
     overlay.put(txn.path, changed, DATA_CHANGED)
+    if not overlay.is_plain:
+        count_change(overlay, txn.path, 0, len(txn.data or b"") - len(node.data or b""))
 
 
 def set_acl(overlay: Overlay, txn: SetAclTxn) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from struct import Struct
 from zlib import crc32
 
-from muskox.keeper.machine.node import DIGEST_FIELDS, LONG_MAX, STAT, UNCOUNTED, Node, wrap_int, wrap_long
+from muskox.keeper.machine.node import DIGEST_FIELDS, INT_SPAN, LONG_MAX, STAT, UNCOUNTED, Node, wrap_int, wrap_long
 from muskox.keeper.machine.overlay import Overlay
 from muskox.keeper.machine.replies import HEAD, HEAD_BYTES
 from muskox.keeper.machine.tree import Change
@@ -31,7 +31,7 @@ PARENT_TAIL = Struct(">?iiq")  # ephemeral, creates under the parent, version an
 DELETE_TAIL = Struct(">iq")
 ACL_AT = -len(OPEN_ACL_BYTES) - 4  # from the end of a create
 SEQUENTIAL, EPHEMERAL = 2, 1
-CREATES_MAX = 1 << 30  # twice as many do not fit into 32 bits
+CREATES_MAX = (1 << 31) - 1  # Apache counts no further
 # What `paths.find_fault` finds no fault with.
 VALID = re.compile("(?:/(?!\\.\\.?(?:/|$))[^/\0-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]+)+")
 
@@ -78,7 +78,7 @@ def set_data(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted |
     data = frame[data_at + 4 : version_at]
     version += 1
     stat = pack_stat(czxid, zxid, ctime, time_ms, version, cversion, aversion, owner, length, child_count, pzxid)
-    creates = (cversion + child_count) // 2
+    creates = (cversion + child_count) % INT_SPAN // 2
     fields = pack_digest(czxid, zxid, pzxid, ctime, time_ms, version, creates, aversion, mark or owner)
     crc = crc32(path_bytes)
     digest = overlay.digest - share
@@ -112,7 +112,7 @@ def create(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | N
     if length < 0 or data_at + 4 + length != size + ACL_AT or not 0 <= flags <= SEQUENTIAL | EPHEMERAL or parent is None:
         return None
     stat = unpack_stat(parent[0])
-    creates = (stat[CVERSION] + stat[CHILD_COUNT]) // 2
+    creates = (stat[CVERSION] + stat[CHILD_COUNT]) % INT_SPAN // 2
     request = frame[BODY_AT:-4]
     if flags & SEQUENTIAL:
         path += f"{creates:010d}"
@@ -121,7 +121,7 @@ def create(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | N
     if (
         parent[2] is not OPEN_ACL
         or stat[OWNER]
-        or not 0 <= creates < CREATES_MAX
+        or creates == CREATES_MAX
         or path.startswith(UNCOUNTED)
         or not VALID.fullmatch(path)
         or overlay.find(path) is not None
@@ -149,7 +149,7 @@ def create(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | N
 def with_child(path: str, parent: Node, stat: Stat, more: int, zxid: int) -> Node:
     """Return `parent`, whose Stat is `stat`, with a child more or less."""
     czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, length, child_count, _ = stat
-    creates = (cversion + child_count) // 2 + (more > 0)
+    creates = (cversion + child_count) % INT_SPAN // 2 + (more > 0)
     cversion, child_count = wrap_int(cversion + 1), child_count + more
     packed = pack_stat(czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, length, child_count, zxid)
     _, data, acl, mark, _ = parent

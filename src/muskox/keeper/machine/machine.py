@@ -13,6 +13,7 @@ from muskox.keeper.machine.acl import Refusal
 from muskox.keeper.machine.connection import Barrier, Connection, Phase, ReadWaiting
 from muskox.keeper.machine.connections import Connections
 from muskox.keeper.machine.database import Database, Image
+from muskox.keeper.machine.effects import draft
 from muskox.keeper.machine.events import (
     Action,
     ConnectionLost,
@@ -30,13 +31,14 @@ from muskox.keeper.machine.outbox import Outbox
 from muskox.keeper.machine.pipeline import Pipeline, Run
 from muskox.keeper.machine.prepare import WRITES, prepare
 from muskox.keeper.machine.reads import Reads
+from muskox.keeper.machine.reaper import Reaper
 from muskox.keeper.machine.reception import Reception
 from muskox.keeper.machine.replies import data_reply, reply
 from muskox.keeper.machine.settings import Settings
 from muskox.keeper.machine.trust import PROOFS, Trust
 from muskox.keeper.machine.watches import Watches, notification
 from muskox.keeper.wire.opcodes import XID_PING, ErrorCode, EventType, OpCode
-from muskox.keeper.wire.transactions import ErrorTxn, Txn, TxnHeader
+from muskox.keeper.wire.transactions import DeleteTxn, ErrorTxn, Txn, TxnHeader
 
 REQUEST_HEAD = Struct(">ii")
 
@@ -44,6 +46,7 @@ REQUEST_HEAD = Struct(">ii")
 GET_DATA = int(OpCode.GET_DATA)
 SYNC = int(OpCode.SYNC)
 CREATE_SESSION = int(OpCode.CREATE_SESSION)
+DELETE_CONTAINER = int(OpCode.DELETE_CONTAINER)
 CLOSE_SESSION = int(OpCode.CLOSE_SESSION)
 PING = int(OpCode.PING)
 OK = int(ErrorCode.OK)
@@ -66,6 +69,8 @@ class Machine:
         self.reads = Reads(database, self.watches, self.connections.notify)
         self.trust = Trust(settings)
         self.latency = Latency()
+        self.settings = settings
+        self.reaper = Reaper(database.overlay, settings, now)
 
     def handle(self, event: Event, now: Instant) -> list[Action]:
         """Take one event in and return what the shell must do, in order."""
@@ -77,6 +82,7 @@ class Machine:
                 self.transactions_synced(zxid, now)
             case TimePassed():
                 self.reception.expire(now)
+                self.reap(now)
             case OutputDrained(number):
                 self.output_drained(number)
             case ConnectionOpened(number, address, identities):
@@ -247,7 +253,7 @@ class Machine:
         code, body = OK, b""
         txn: Txn
         try:
-            outcome = prepare(overlay, connection, header, data)
+            outcome = prepare(overlay, connection, header, data, self.settings)
         except PeerError as error:
             overlay.abandon()
             outcome = Refusal(ErrorCode.MARSHALLING, str(error))
@@ -261,6 +267,16 @@ class Machine:
         if kind == CLOSE_SESSION:
             self.reception.sessions.forget(connection.session_id)
         pipeline.order(run, header, txn, reply(xid, zxid, code, body))
+
+    def reap(self, now: Instant) -> None:
+        """Delete the containers and znodes with a time to live that are due."""
+        overlay, pipeline = self.database.overlay, self.pipeline
+        run = Run(0, 0, now.wall_ms)
+        for path in self.reaper.due(now):
+            header, txn = TxnHeader(0, 0, pipeline.zxid + 1, now.wall_ms, DELETE_CONTAINER), DeleteTxn(path)
+            overlay.begin(header.zxid)
+            draft(overlay, header, txn)
+            pipeline.order(run, header, txn, b"")
 
     def transactions_synced(self, zxid: int, now: Instant) -> None:
         in_flight = self.pipeline.in_flight

@@ -14,6 +14,7 @@ READ_ONLY_ACL: AclList = (Acl(1, Id("world", "anyone")),)
 
 CONTAINER_OWNER = -(1 << 63)  # the owner that marks a container
 TTL_SHIFT = 56  # a stored owner with 0xff above this bit is a time to live in milliseconds
+TTL_MS_MAX = (1 << 40) - 1  # what lies between is for kinds of znodes that nobody has invented
 INT_SPAN = 1 << 32
 LONG_MAX = (1 << 63) - 1
 LONG_SPAN = 1 << 64
@@ -85,9 +86,14 @@ class Node(NamedTuple):
         return self.mark or self.owner
 
     @property
+    def ttl_ms(self) -> int | None:
+        """The time to live of a znode that has one."""
+        return self.mark & TTL_MS_MAX if self.mark >> TTL_SHIFT == -1 else None
+
+    @property
     def creates(self) -> int:
         """How many children were ever created here: what a sequence suffix counts, and what is stored as cversion."""
-        return (self.cversion + self.child_count) // 2
+        return (self.cversion + self.child_count) % INT_SPAN // 2  # the cversion of a busy parent wraps around
 
     def with_data(self, path: str, data: bytes | None, version: int, zxid: int, time_ms: int) -> "Node":
         czxid, _, ctime, _, _, cversion, aversion, owner, _, child_count, pzxid = STAT.unpack(self.stat_bytes)
@@ -114,7 +120,7 @@ def make_node(path: str, stat_bytes: bytes, data: bytes | None, acl: AclList, ma
     crc = crc32(b"" if path == "/" else path.encode())
     if data:
         crc = crc32(data, crc)
-    creates = (cversion + child_count) // 2
+    creates = (cversion + child_count) % INT_SPAN // 2
     share = crc32(DIGEST_FIELDS.pack(czxid, mzxid, pzxid, ctime, mtime, version, creates, aversion, mark or owner), crc)
     return Node(stat_bytes, data, acl, mark, share)
 

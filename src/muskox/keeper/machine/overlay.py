@@ -7,7 +7,9 @@ ephemeral znodes; it never touches the tree before :meth:`settle`.
 
 from collections.abc import Iterable, Sequence
 
+from muskox.keeper.machine.excess import Excess
 from muskox.keeper.machine.node import Node
+from muskox.keeper.machine.paths import LIMITS, QUOTA, QUOTA_PREFIX
 from muskox.keeper.machine.tree import Change, Tree
 from muskox.keeper.wire.opcodes import EventType
 from muskox.keeper.wire.records import OPEN_ACL, AclList
@@ -33,7 +35,9 @@ class Overlay:
             if node.owner:
                 self.ephemerals.setdefault(node.owner, {})[path] = None
         self.acls: dict[AclList, AclList] = {OPEN_ACL: OPEN_ACL}
-        self.is_plain = True  # no quota stands anywhere, so that a write changes its own znode and parent alone
+        self.quotas = sum(path.endswith(LIMITS) for path in tree.walk(QUOTA))
+        self.is_plain = not self.quotas  # so that a write changes its own znode and parent alone
+        self.excess = Excess()
         self.zxid = 0
         self.changes: list[Change] = []
         self.undo: list[Undo] = []
@@ -64,7 +68,10 @@ class Overlay:
         self.changes.append((path, node, event))
 
     def own(self, path: str, before: Node | None, after: Node | None) -> None:
-        """Keep the list of each session's ephemeral znodes."""
+        """Keep the list of each session's ephemeral znodes, and how many quotas stand."""
+        if path.startswith(QUOTA_PREFIX) and path.endswith(LIMITS):
+            self.quotas += (after is not None) - (before is not None)
+            self.is_plain = not self.quotas
         was, will_be = before.owner if before else 0, after.owner if after else 0
         if was == will_be:
             return

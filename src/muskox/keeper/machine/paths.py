@@ -5,6 +5,8 @@ import re
 ROOT = "/"
 ZOOKEEPER = "/zookeeper"
 QUOTA = "/zookeeper/quota"
+QUOTA_PREFIX = "/zookeeper/quota/"
+LIMITS, STATS = "zookeeper_limits", "zookeeper_stats"  # the names of the two znodes of a quota
 CONFIG = "/zookeeper/config"
 SPECIAL = (ROOT, ZOOKEEPER, QUOTA, CONFIG)  # never deleted
 

@@ -9,9 +9,11 @@ from typing import NamedTuple, Protocol
 from muskox.errors import PeerError
 from muskox.keeper.machine.acl import Refusal, check_acl, fix_acl
 from muskox.keeper.machine.effects import draft
-from muskox.keeper.machine.node import Node, wrap_int
+from muskox.keeper.machine.node import TTL_MS_MAX, Node, wrap_int
 from muskox.keeper.machine.overlay import Overlay
 from muskox.keeper.machine.paths import SPECIAL, find_fault, parent_of
+from muskox.keeper.machine.quota import check_quota
+from muskox.keeper.machine.settings import Settings
 from muskox.keeper.wire.jute import Codec, codec, encode
 from muskox.keeper.wire.multi import Part, PartRequest, decode_multi, encode_multi_reply
 from muskox.keeper.wire.opcodes import CreateFlag, ErrorCode, OpCode, Permission
@@ -30,6 +32,7 @@ from muskox.keeper.wire.transactions import (
     CheckVersionTxn,
     CloseSessionTxn,
     CreateContainerTxn,
+    CreateTtlTxn,
     CreateTxn,
     DeleteTxn,
     ErrorTxn,
@@ -42,21 +45,23 @@ from muskox.keeper.wire.transactions import (
 )
 
 ANY_VERSION = -1
-TXN_BYTES_MAX = 8 << 20  # well under disk's ENTRY_BYTES_MAX: what is longer would be written but never read again
+TXN_BYTES_MAX = 8 << 20  # beside the bytes of its request: a short one may name many ACLs that are long
 BODY_AT = 8  # where the body of a request starts, after xid and type
 
 # Plain numbers: in the hot path, a look at an Enum's member costs as much as everything else about it.
 MULTI = int(OpCode.MULTI)
 CLOSE_SESSION = int(OpCode.CLOSE_SESSION)
+DELETE_CONTAINER = int(OpCode.DELETE_CONTAINER)
 CHECK = int(OpCode.CHECK)
 WRITE = int(Permission.WRITE)
 CREATE = int(Permission.CREATE)
 FLAGS = frozenset(int(flag) for flag in CreateFlag)
 TTL_FLAGS = frozenset((int(CreateFlag.PERSISTENT_TTL), int(CreateFlag.PERSISTENT_SEQUENTIAL_TTL)))
-SEQUENTIAL_FLAGS = frozenset((int(CreateFlag.PERSISTENT_SEQUENTIAL), int(CreateFlag.EPHEMERAL_SEQUENTIAL)))
+SEQUENTIAL_FLAGS = frozenset(int(flag) for flag in CreateFlag if "SEQUENTIAL" in flag.name)
 EPHEMERAL_FLAGS = frozenset((int(CreateFlag.EPHEMERAL), int(CreateFlag.EPHEMERAL_SEQUENTIAL)))
 
 Request = PartRequest | ReconfigRequest | SetAclRequest
+Creation = CreateRequest | CreateTtlRequest
 
 REQUESTS: dict[int, Codec[Request]] = {
     OpCode.CREATE: codec(CreateRequest),
@@ -69,7 +74,7 @@ REQUESTS: dict[int, Codec[Request]] = {
     OpCode.RECONFIG: codec(ReconfigRequest),
     OpCode.CHECK: codec(PathVersion),
 }
-WRITES = frozenset({*REQUESTS, OpCode.MULTI, OpCode.CLOSE_SESSION})
+WRITES = frozenset({*REQUESTS, OpCode.MULTI, OpCode.CLOSE_SESSION, OpCode.DELETE_CONTAINER})
 
 
 class Asker(Protocol):
@@ -87,7 +92,7 @@ class Prepared(NamedTuple):
     reply: bytes
 
 
-def prepare(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> Prepared | Refusal:
+def prepare(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes, settings: Settings) -> Prepared | Refusal:
     """Check the request in `frame`, draft it into `overlay`, and return transaction and reply body.
 
     Raises
@@ -96,12 +101,14 @@ def prepare(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> 
         If the frame's body is no such request.
     """
     if header.type == MULTI:
-        return prepare_multi(overlay, asker, header, frame)
+        return prepare_multi(overlay, asker, header, frame, settings)
     if header.type == CLOSE_SESSION:
         closing = close_session(overlay, asker.session_id)
         draft(overlay, header, closing)
         return Prepared(closing, b"")
-    prepared = prepare_part(overlay, asker, header, REQUESTS[header.type].decode(frame, BODY_AT))
+    if header.type == DELETE_CONTAINER:
+        return Refusal(ErrorCode.BAD_ARGUMENTS, "only the server itself deletes containers that are empty")
+    prepared = prepare_part(overlay, asker, header, REQUESTS[header.type].decode(frame, BODY_AT), settings)
     if header.type == CHECK and isinstance(prepared, Prepared):
         # Outside a multi a check changes nothing, and Apache cannot read its own log entry for one.
         return Prepared(ErrorTxn(ErrorCode.OK), b"")
@@ -115,15 +122,13 @@ def close_session(overlay: Overlay, session_id: int) -> CloseSessionTxn:
     return CloseSessionTxn(tuple(paths))
 
 
-def prepare_part(overlay: Overlay, asker: Asker, header: TxnHeader, request: Request) -> Prepared | Refusal:
+def prepare_part(overlay: Overlay, asker: Asker, header: TxnHeader, request: Request, settings: Settings) -> Prepared | Refusal:
     """Check one request, alone or in a multi, and draft it."""
     match request:
         case SetDataRequest():
-            return prepare_set_data(overlay, asker, header, request)
-        case CreateRequest():
-            return prepare_create(overlay, asker, header, request)
-        case CreateTtlRequest():
-            return Refusal(ErrorCode.UNIMPLEMENTED, f"znodes with a time to live are not enabled: {request.path}")
+            return prepare_set_data(overlay, asker, header, request, settings)
+        case CreateRequest() | CreateTtlRequest():
+            return prepare_create(overlay, asker, header, request, settings)
         case PathVersion():
             if header.type == CHECK:
                 return prepare_check(overlay, asker, request)
@@ -134,15 +139,14 @@ def prepare_part(overlay: Overlay, asker: Asker, header: TxnHeader, request: Req
             return Refusal(ErrorCode.RECONFIG_DISABLED, "this server stands alone: it has no ensemble to change")
 
 
-def prepare_multi(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes) -> Prepared | Refusal:
+def prepare_multi(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes, settings: Settings) -> Prepared | Refusal:
     """Check a multi: all parts or none. One that fails is a transaction too: of errors, and its reply's code is 0."""
-    parts = decode_multi(frame, BODY_AT)
+    parts = [in_multi(part) for part in decode_multi(frame, BODY_AT)]
     done: list[tuple[int, Prepared]] = []
     subs: list[SubTxn] = []
-    size = 0
-    for index, part in enumerate(parts):
-        kind = kind_in_multi(part)
-        prepared = prepare_part(overlay, asker, header._replace(type=kind), part.request)
+    size = -len(frame)
+    for index, (kind, request) in enumerate(parts):
+        prepared = prepare_part(overlay, asker, header._replace(type=kind), request, settings)
         if isinstance(prepared, Refusal):
             overlay.abandon()
             return failed_multi(index, len(parts), prepared.code)
@@ -155,16 +159,30 @@ def prepare_multi(overlay: Overlay, asker: Asker, header: TxnHeader, frame: byte
         subs.append(SubTxn(kind, data))
     txn = MultiTxn(tuple(subs))
     replies = [
-        (OpCode.CREATE2 if kind == OpCode.CREATE_CONTAINER else kind, ErrorCode.OK, prepared.reply) for kind, prepared in done
+        (OpCode.CREATE2 if kind in (OpCode.CREATE_CONTAINER, OpCode.CREATE_TTL) else kind, ErrorCode.OK, prepared.reply)
+        for kind, prepared in done
     ]
     return Prepared(txn, encode_multi_reply(replies))
 
 
-def kind_in_multi(part: Part) -> int:
-    """Return what Apache takes a part for: in a multi the flags of a create decide, not the number of its operation."""
-    if isinstance(part.request, CreateRequest):
-        return OpCode.CREATE_CONTAINER if part.request.flags == CreateFlag.CONTAINER else OpCode.CREATE
-    return part.type
+def in_multi(part: Part) -> Part:
+    """Return what Apache takes a part for: in a multi the flags of a create decide, not the number of its operation.
+
+    Raises
+    ------
+    PeerError
+        If the flags want a time to live, but none is given: Apache finds no words for that.
+    """
+    request = part.request
+    if isinstance(request, CreateTtlRequest):
+        if request.flags in TTL_FLAGS:
+            return part
+        request = CreateRequest(*request[:4])
+    if isinstance(request, CreateRequest):
+        if request.flags in TTL_FLAGS:
+            raise PeerError(f"a part of a multi creates {request.path} with a time to live, but does not give it")
+        return Part(OpCode.CREATE_CONTAINER if request.flags == CreateFlag.CONTAINER else OpCode.CREATE, request)
+    return part
 
 
 def failed_multi(index: int, count: int, code: ErrorCode) -> Prepared:
@@ -190,14 +208,19 @@ def wrong_version(path: str, have: int, expected: int) -> Refusal | None:
     return Refusal(ErrorCode.BAD_VERSION, f"{path} is at version {have}, expected {expected}")
 
 
-def prepare_set_data(overlay: Overlay, asker: Asker, header: TxnHeader, request: SetDataRequest) -> Prepared | Refusal:
+def prepare_set_data(
+    overlay: Overlay, asker: Asker, header: TxnHeader, request: SetDataRequest, settings: Settings
+) -> Prepared | Refusal:
     path = request.path
     node = overlay.find(path)
     if node is None:
         return bad_path(path) or no_node(path)
     if not path:
         return Refusal(ErrorCode.BAD_ARGUMENTS, "an empty path")  # it would find the root
-    refusal = check_acl(path, node.acl, WRITE, asker.identities) or wrong_version(path, node.version, request.version)
+    refusal = check_acl(path, node.acl, WRITE, asker.identities)
+    if refusal is None and settings.enforce_quota and not overlay.is_plain:
+        refusal = check_quota(overlay, path, 0, len(request.data or b"") - len(node.data or b""))
+    refusal = refusal or wrong_version(path, node.version, request.version)
     if refusal:
         return refusal
     txn = SetDataTxn(path, request.data, wrap_int(node.version + 1))
@@ -205,12 +228,13 @@ def prepare_set_data(overlay: Overlay, asker: Asker, header: TxnHeader, request:
     return Prepared(txn, get_node(overlay, path).stat_bytes)
 
 
-def prepare_create(overlay: Overlay, asker: Asker, header: TxnHeader, request: CreateRequest) -> Prepared | Refusal:
+def prepare_create(
+    overlay: Overlay, asker: Asker, header: TxnHeader, request: Creation, settings: Settings
+) -> Prepared | Refusal:
     path = request.path
-    if request.flags not in FLAGS:
-        return Refusal(ErrorCode.BAD_ARGUMENTS, f"{request.flags} is no way to create {path}")
-    if request.flags in TTL_FLAGS:
-        return Refusal(ErrorCode.UNIMPLEMENTED, f"znodes with a time to live are not enabled: {path}")
+    refusal = check_way(request, settings)
+    if refusal:
+        return refusal
     if "/" not in path or "\0" in path:
         return Refusal(ErrorCode.BAD_ARGUMENTS, f"{path!r} has no place in the tree")
     acl = fix_acl(path, request.acl, asker.identities, asker.known_schemes)
@@ -232,15 +256,39 @@ def prepare_create(overlay: Overlay, asker: Asker, header: TxnHeader, request: C
         return Refusal(ErrorCode.NODE_EXISTS, f"{path} exists")
     if parent.owner:
         return Refusal(ErrorCode.NO_CHILDREN_FOR_EPHEMERALS, f"{parent_path} is ephemeral and can have no children")
-    return create(overlay, header, CreateRequest(path, request.data, acl, request.flags), parent)
+    if settings.enforce_quota and not overlay.is_plain:
+        refusal = check_quota(overlay, path, 1, len(request.data or b""))
+        if refusal:
+            return refusal
+    return create(overlay, header, request._replace(path=path, acl=acl), parent)
 
 
-def create(overlay: Overlay, header: TxnHeader, request: CreateRequest, parent: Node) -> Prepared:
+def check_way(request: Creation, settings: Settings) -> Refusal | None:
+    """Return why no znode can be created in the way, and with the time to live, that `request` wants."""
+    path, flags = request.path, request.flags
+    if flags not in FLAGS:
+        return Refusal(ErrorCode.BAD_ARGUMENTS, f"{flags} is no way to create {path}")
+    ttl_ms = request.ttl_ms if isinstance(request, CreateTtlRequest) else None
+    if flags not in TTL_FLAGS:
+        if ttl_ms is None:
+            return None
+        # Apache lets a negative time through, and stops for ever when it comes to apply it.
+        return Refusal(ErrorCode.BAD_ARGUMENTS, f"{path} cannot have a time to live with flags {flags}")
+    if not settings.extended_types:
+        return Refusal(ErrorCode.UNIMPLEMENTED, f"znodes with a time to live are not enabled: {path}")
+    if ttl_ms is None or not 0 < ttl_ms <= TTL_MS_MAX:
+        return Refusal(ErrorCode.BAD_ARGUMENTS, f"{path} is to live for {ttl_ms} ms; 1 to {TTL_MS_MAX} are possible")
+    return None
+
+
+def create(overlay: Overlay, header: TxnHeader, request: Creation, parent: Node) -> Prepared:
     """Draft a create that has passed its checks; `request` has the final path and ACL."""
     path, creates = request.path, wrap_int(parent.creates + 1)
     txn: Txn
     if header.type == OpCode.CREATE_CONTAINER:
         txn = CreateContainerTxn(path, request.data, request.acl, creates)
+    elif isinstance(request, CreateTtlRequest):
+        txn = CreateTtlTxn(path, request.data, request.acl, creates, request.ttl_ms)
     else:
         txn = CreateTxn(path, request.data, request.acl, request.flags in EPHEMERAL_FLAGS, creates)
     draft(overlay, header, txn)

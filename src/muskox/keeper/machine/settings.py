@@ -7,10 +7,11 @@ class Settings(NamedTuple):
     """Bounds and rules; times are in milliseconds.
 
     `bucket_ms` is how finely expiry is looked at. `outstanding_max` writes may be under way before their senders are read from
-    no more. `users` are SASL's, with their passwords; `nonce_key` is what its challenges are derived from, a secret; whoever
-    fails to prove to be one of them is kept if `sasl_failures_allowed`. `sasl_super_users`, `x509_super_user` (a subject) and
-    whoever proves `super_digest` may do everything. `x509` tells whether client certificates are looked at. If
-    `schemes_required` are any, a connection that has proved nothing of them is answered nothing else.
+    no more. A container that never had a child goes after `container_unused_ms_max`; 0 keeps it. `users` are SASL's, with their
+    passwords; `nonce_key` is what its challenges are derived from, a secret; whoever fails to prove to be one of them stays if
+    `sasl_failures_allowed`. `sasl_super_users`, `x509_super_user` (a subject) and whoever proves `super_digest` may do
+    everything. `x509` tells whether client certificates are looked at. If `schemes_required` are any, a connection that has
+    proved nothing of them is answered nothing else.
     """
 
     timeout_ms_min: int = 4_000
@@ -21,6 +22,7 @@ class Settings(NamedTuple):
     extended_types: bool = False
     container_check_ms: int = 60_000
     containers_per_minute_max: int = 10_000
+    container_unused_ms_max: int = 0
     users: tuple[tuple[str, str], ...] = ()
     sasl_super_users: tuple[str, ...] = ()
     sasl_failures_allowed: bool = False

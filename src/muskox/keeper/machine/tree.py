@@ -3,6 +3,8 @@
 It owns the znodes and who is whose child. It decides nothing and checks nothing: it takes over what a transaction made.
 """
 
+from collections.abc import Iterator
+
 from muskox.keeper.machine.node import READ_ONLY_ACL, Node, new_node
 from muskox.keeper.machine.paths import CONFIG, QUOTA, ROOT, ZOOKEEPER, name_of, parent_of
 from muskox.keeper.wire.opcodes import EventType
@@ -19,11 +21,13 @@ class Tree:
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self.children: dict[str, dict[str, None]] = {}
+        self.mortal: dict[str, None] = {}  # containers, and znodes with a time to live
 
     def install(self, path: str, node: Node | None) -> None:
         """Make `node` the znode at `path`; None deletes it."""
         if node is None:
-            del self.nodes[path]
+            if self.nodes.pop(path).mark:
+                del self.mortal[path]
             parent = parent_of(path)
             names = self.children[parent]
             del names[name_of(path)]
@@ -32,6 +36,8 @@ class Tree:
             return
         if path not in self.nodes and path != ROOT:
             self.children.setdefault(parent_of(path), {})[name_of(path)] = None
+            if node.mark:
+                self.mortal[path] = None
         self.nodes[path] = node
 
     def find(self, path: str) -> Node | None:
@@ -40,6 +46,14 @@ class Tree:
 
     def names(self, path: str) -> tuple[str, ...]:
         return tuple(self.children.get(path or ROOT, ()))
+
+    def walk(self, top: str) -> Iterator[str]:
+        """Yield the paths of the znode at `top`, unless there is none, and of all under it."""
+        left = [top] if top in self.nodes else []
+        while left:
+            path = left.pop()
+            yield path
+            left.extend(f"{path}/{name}" for name in self.children.get(path, ()))
 
     def digest(self) -> int:
         """Return the digest of the whole tree: the sum over its znodes."""

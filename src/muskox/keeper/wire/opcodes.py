@@ -28,6 +28,7 @@ class OpCode(IntEnum):
     CHECK_WATCHES = 17
     REMOVE_WATCHES = 18
     CREATE_CONTAINER = 19
+    DELETE_CONTAINER = 20
     CREATE_TTL = 21
     MULTI_READ = 22
     AUTH = 100
@@ -60,6 +61,7 @@ class ErrorCode(IntEnum):
     NO_WATCHER = -121
     RECONFIG_DISABLED = -123
     SESSION_CLOSED_REQUIRE_SASL_AUTH = -124
+    QUOTA_EXCEEDED = -125
 
 
 class EventType(IntEnum):

@@ -100,18 +100,15 @@ Txn = (
     | MultiTxn
 )
 
-RECONFIG = 16  # Apache logs a change of its ensemble as new data of /zookeeper/config
-DELETE_CONTAINER = 20  # and the reaping of a container under its own number
-
 TXN_TYPES: dict[int, type[Txn]] = {
     OpCode.CREATE: CreateTxn,
     OpCode.CREATE2: CreateTxn,
     OpCode.CREATE_CONTAINER: CreateContainerTxn,
     OpCode.CREATE_TTL: CreateTtlTxn,
     OpCode.DELETE: DeleteTxn,
-    DELETE_CONTAINER: DeleteTxn,
+    OpCode.DELETE_CONTAINER: DeleteTxn,
     OpCode.SET_DATA: SetDataTxn,
-    RECONFIG: SetDataTxn,
+    OpCode.RECONFIG: SetDataTxn,  # Apache logs a change of its ensemble as new data of /zookeeper/config
     OpCode.CHECK: CheckVersionTxn,
     OpCode.SET_ACL: SetAclTxn,
     OpCode.CREATE_SESSION: CreateSessionTxn,
