@@ -8,8 +8,9 @@ from typing import Any
 
 import typer
 
-from muskox.cli import clusters, datasets, jobs, models, node, training
+from muskox.cli import clusters, datasets, jobs, keeper, models, node, training
 from muskox.cli.demo import demo
+from muskox.keeper import EXAMPLES
 
 CLUSTER, DATA, TRAINING, MODELS, START = "Cluster", "Datasets", "Training", "Models", "Start here"
 
@@ -54,7 +55,26 @@ add(app, "logs", clusters.logs, CLUSTER, "muskox logs", "muskox logs node-2 -n 2
 add(
     app, "node", node.node, CLUSTER, "muskox node --zk zk://zk1:2181/muskox --secret-file secret --host 10.0.0.7 --tls-cert ..."
 )
-add(app, "keeper", node.keeper, CLUSTER, "muskox keeper --data-dir keeper --client-port 2181")
+
+servers = typer.Typer(
+    help="Serve as ZooKeeper does, or look at its files. Without a command's name, `serve` is meant.",
+    cls=keeper.KeeperGroup,
+    epilog="\n\n".join(["Examples:", *EXAMPLES, "muskox keeper serve --help"]),
+    **{**STYLE, "no_args_is_help": False},
+)
+add(servers, "serve", keeper.make_serve(), "Commands", *EXAMPLES, "muskox keeper serve zoo.cfg")
+add(servers, "check", keeper.check, "Commands", "muskox keeper check keeper", "muskox keeper check /var/lib/zookeeper --json")
+add(
+    servers,
+    "dump",
+    keeper.dump,
+    "Commands",
+    "muskox keeper dump keeper/version-2/log.1",
+    "muskox keeper dump /var/lib/zookeeper --json",
+)
+add(servers, "repair", keeper.repair, "Commands", "muskox keeper repair keeper --truncate-at 0x1f")
+add(servers, "handover", keeper.handover, "Commands", "muskox keeper handover keeper --client-port 2181")
+app.add_typer(servers, name="keeper", rich_help_panel=CLUSTER)
 
 config = typer.Typer(help="Show or change the live settings of the cluster.", **STYLE)
 add(config, "get", clusters.config_get, "Commands", "muskox config get", "muskox config get replicas")

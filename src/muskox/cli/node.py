@@ -1,6 +1,6 @@
-"""``muskox node`` and ``muskox keeper``: the two processes a cluster is made of, in the foreground.
+"""``muskox node``: one node of a cluster, in the foreground.
 
-Both run until SIGTERM or Ctrl-C. A node says what happens to it on stderr, one line an event.
+It runs until SIGTERM or Ctrl-C, and says what happens to it on stderr, one line an event.
 """
 
 import json
@@ -83,14 +83,3 @@ def new_name() -> str:
 
 def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def keeper(
-    data_dir: Annotated[Path, typer.Option(help="folder for its log and snapshots")] = Path("muskox-keeper"),
-    client_port: Annotated[int, typer.Option(help="port for clients; 0 takes a free one", min=0, max=65535)] = 2181,
-    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-) -> None:
-    """Run a ZooKeeper-compatible coordination server in the foreground."""
-    command = ["-m", "muskox.keeper", "--data-dir", str(data_dir), "--client-port", str(client_port), "--host", host]
-    # The same process goes on as the keeper, so that signals, the parent's wait and the lifeline reach it directly.
-    os.execv(sys.executable, [sys.executable, *command])

@@ -3,28 +3,51 @@
 This is its front door; names are imported when they are first used, so that a server starts fast.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from muskox.keeper.disk.inspect import FolderReport, Line, NodeLine, SessionLine, TransactionLine, check, dump
+    from muskox.keeper.disk.repair import RepairReport, repair
+    from muskox.keeper.handover import Handover, plan_handover
     from muskox.keeper.process import Keeper
+    from muskox.keeper.server.flags import EXAMPLES, FLAGS, options_of
     from muskox.keeper.server.options import Options
     from muskox.keeper.server.serve import serve
 
-__all__ = ["Keeper", "Options", "serve"]
+__all__ = [
+    "EXAMPLES",
+    "FLAGS",
+    "FolderReport",
+    "Handover",
+    "Keeper",
+    "Line",
+    "NodeLine",
+    "Options",
+    "RepairReport",
+    "SessionLine",
+    "TransactionLine",
+    "check",
+    "dump",
+    "options_of",
+    "plan_handover",
+    "repair",
+    "serve",
+]
+
+HOMES = {
+    "disk.inspect": ("FolderReport", "Line", "NodeLine", "SessionLine", "TransactionLine", "check", "dump"),
+    "disk.repair": ("RepairReport", "repair"),
+    "handover": ("Handover", "plan_handover"),
+    "process": ("Keeper",),
+    "server.flags": ("EXAMPLES", "FLAGS", "options_of"),
+    "server.options": ("Options",),
+    "server.serve": ("serve",),
+}
 
 
 def __getattr__(name: str) -> Any:
-    match name:
-        case "Keeper":
-            from muskox.keeper.process import Keeper
-
-            return Keeper
-        case "Options":
-            from muskox.keeper.server.options import Options
-
-            return Options
-        case "serve":
-            from muskox.keeper.server.serve import serve
-
-            return serve
+    for home, names in HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,10 +9,17 @@ from muskox.keeper import Options, serve
 from muskox.keeper.server.flags import EXAMPLES, FLAGS, options_of
 
 DESCRIPTION = "Run a ZooKeeper-compatible coordination server in the foreground, from flags, an Apache zoo.cfg, or both."
+WRONG_USE = 2
 
 
 def parse(words: list[str]) -> tuple[Options, list[str]]:
-    """Return the options that the command line `words` give, and what is to be said about them."""
+    """Return the options that the command line `words` give, and what is to be said about them.
+
+    Raises
+    ------
+    CallerError
+        If a flag or the file breaks a rule.
+    """
     parser = argparse.ArgumentParser(
         prog="muskox keeper",
         description=DESCRIPTION,
@@ -30,14 +37,15 @@ def parse(words: list[str]) -> tuple[Options, list[str]]:
         else:
             group.add_argument(flag.name, dest=flag.option, type=flag.kind, metavar=flag.metavar, help=flag.help)
     given = vars(parser.parse_args(words))
-    try:
-        return options_of(given.pop("config"), given)
-    except CallerError as error:
-        parser.error(str(error))
+    return options_of(given.pop("config"), given)
 
 
 def main() -> int:
-    options, notes = parse(sys.argv[1:])
+    try:
+        options, notes = parse(sys.argv[1:])
+    except CallerError as error:
+        sys.stderr.write(f"muskox keeper: {error}\n")
+        return WRONG_USE
     for note in notes:
         sys.stderr.write(f"muskox keeper: {note}\n")
     return serve(options)

@@ -16,7 +16,7 @@ LOG_NAME = "keeper.out"  # what the process says, in its data folder
 STOP_SECONDS_MAX = 10.0
 TAIL_BYTES = 2_000
 OWN_FLAGS = ("--data-dir", "--client-port", "--host")  # arguments of Keeper itself
-SETTINGS = {flag.name[2:].replace("-", "_"): flag for flag in FLAGS if flag.name not in OWN_FLAGS}
+SETTINGS = {flag.word: flag for flag in FLAGS if flag.name not in OWN_FLAGS}
 Setting = int | str | bool | Path
 
 
@@ -138,13 +138,7 @@ class Keeper:
     def command(self) -> list[str]:
         words = [sys.executable, "-m", "muskox.keeper", "--data-dir", str(self.data_dir)]
         words += ["--client-port", str(self.wanted_port), "--host", self.host]
-        for name, value in self.settings.items():
-            flag = SETTINGS[name]
-            if flag.is_switch:
-                words.append(flag.name if value else flag.name.replace("--", "--no-", 1))
-            else:
-                words.append(f"{flag.name}={value}")  # as one word: a value may begin with a dash
-        return words
+        return [*words, *(SETTINGS[name].said(value) for name, value in self.settings.items())]
 
     def await_port(self, ready: int) -> int:
         """Return the port that the process tells; it closes the pipe when it dies, so this needs no clock."""

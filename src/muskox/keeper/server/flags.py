@@ -39,6 +39,22 @@ class Flag(NamedTuple):
     def is_switch(self) -> bool:
         return self.kind is bool
 
+    @property
+    def word(self) -> str:
+        """Its name in Python: ``--tick-ms`` is ``tick_ms``."""
+        return self.name[2:].replace("-", "_")
+
+    @property
+    def opposite(self) -> str:
+        """The switch that says no."""
+        return self.name.replace("--", "--no-", 1)
+
+    def said(self, value: object) -> str:
+        """Return the flag with a value, as one word of a command line: the value may begin with a dash."""
+        if self.is_switch:
+            return self.name if value else self.opposite
+        return f"{self.name}={value}"
+
 
 FLAGS = (
     Flag("--data-dir", "data_dir", Path, "DIR", "folder for snapshots and the log (default muskox-keeper)", FILES),
@@ -78,7 +94,6 @@ FLAGS = (
     Flag("--metrics-port", "http.metrics_port", int, "PORT", "port for Prometheus's /metrics", OPERATIONS),
     Flag("--metrics-host", "http.metrics_host", str, "ADDRESS", "its address (default 127.0.0.1)", OPERATIONS),
 )
-OPTION_OF = {flag.name: flag.option for flag in FLAGS}
 
 EXAMPLES = (
     "muskox keeper --data-dir keeper --client-port 2181",
