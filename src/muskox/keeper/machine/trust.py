@@ -41,7 +41,6 @@ class Trust:
             self.known |= {"x509"}
         self.challenges = 0  # how many were given out
         self.nonces: dict[int, bytes] = {}  # by connection, the challenge that waits for its response; empty after it
-        self.failures = 0
 
     def meet(self, connection: Connection) -> None:
         """Take note of a new connection, with what its certificate has proved."""
@@ -66,8 +65,6 @@ class Trust:
             judgement = self.judge_sasl(connection, SASL_TOKEN.decode(frame, BODY_AT).token)
         else:
             judgement = Judgement(self.judge_auth(connection, AUTH_PACKET.decode(frame, BODY_AT)))
-        if judgement.code != ErrorCode.OK:
-            self.failures += 1
         self.look_again(connection)
         return judgement
 

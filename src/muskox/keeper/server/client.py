@@ -1,16 +1,20 @@
 """One client's socket: bytes in, frames to the machine; and when to read from it and when to cut it off."""
 
 import asyncio
-from typing import Protocol, cast
+from ipaddress import IPv6Address
+from struct import unpack
+from typing import Any, Protocol, cast
 
 from muskox.errors import PeerError
 from muskox.keeper.machine.events import ConnectionLost, ConnectionOpened, Event, FramesArrived, OutputDrained
+from muskox.keeper.server.tls import identities_of
 from muskox.keeper.wire.frames import FrameSplitter
 
 OUTPUT_BYTES_HIGH = 1 << 20  # with more than this under way to a client, nothing is read from it
 OUTPUT_BYTES_MAX = 16 << 20  # one that reads nothing and is sent even more, by its watches, is cut off
 WORD_BYTES = 4
-CLOSE_SECONDS_MAX = 10.0
+GREETING_BYTES_MAX = 4096  # the first frame asks for a session: 45 bytes; nobody unknown may make the server keep more
+CLOSE_SECONDS_MAX = 10.0  # one that reads nothing would keep socket and output for ever
 
 
 class Hub(Protocol):
@@ -20,6 +24,7 @@ class Hub(Protocol):
     def admit(self, address: str) -> bool: ...
     def joined(self, client: "ClientSocket") -> int: ...
     def left(self, client: "ClientSocket") -> None: ...
+    def turned_away(self, address: str, has_failed: bool) -> None: ...
     def find_answer(self, word: str, rest: bytes, number: int) -> bytes | None: ...
 
 
@@ -31,22 +36,24 @@ class ClientSocket(asyncio.Protocol):
         self.splitter = FrameSplitter(frame_bytes_max)
         self.head: bytes | None = b""  # the first bytes, until it is known whether they are a four-letter word
         self.number = 0
-        self.address = ""
+        self.address = ""  # set beforehand for one that is admitted already
         self.is_choked = False  # it does not read what it is sent
         self.is_paused = False  # the machine wants nothing more of it for now
         self.owes_drained = False
         self.bytes_received = 0
         self.was_closed = False  # by this side
+        self.cut: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=OUTPUT_BYTES_HIGH)
-        self.address = str((transport.get_extra_info("peername") or ("",))[0])
-        if not self.hub.admit(self.address):
-            self.transport.abort()
-            return
+        if not self.address:
+            self.address = host_of(transport.get_extra_info("peername"))
+            if not self.hub.admit(self.address):
+                self.transport.abort()
+                return
         self.number = self.hub.joined(self)
-        self.hub.handle(ConnectionOpened(self.number, self.address))
+        self.hub.handle(ConnectionOpened(self.number, self.address, identities_of(transport)))
 
     def data_received(self, data: bytes) -> None:
         self.bytes_received += len(data)
@@ -61,6 +68,9 @@ class ClientSocket(asyncio.Protocol):
                 self.transport.write(answer)
                 self.close()
                 return
+            if int.from_bytes(data[:WORD_BYTES], "big") > GREETING_BYTES_MAX:
+                self.close()
+                return
         try:
             frames = self.splitter.feed(data)
         except PeerError:
@@ -73,6 +83,8 @@ class ClientSocket(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio calls it so
+        if self.cut is not None:
+            self.cut.cancel()
         if not self.number:  # it was never admitted
             return
         self.hub.left(self)
@@ -115,5 +127,17 @@ class ClientSocket(asyncio.Protocol):
         """Send what is under way, then close."""
         self.was_closed = True
         self.transport.close()
-        # One that reads nothing would keep socket and output for ever.
-        asyncio.get_running_loop().call_later(CLOSE_SECONDS_MAX, self.transport.abort)
+        if self.cut is None:
+            self.cut = asyncio.get_running_loop().call_later(CLOSE_SECONDS_MAX, self.transport.abort)
+
+
+def host_of(address: Any) -> str:
+    """Return the host of a socket's address as Java writes it: IPv6 in full, and what is IPv4 within it as such."""
+    host = str(address[0]) if address else ""
+    if ":" not in host:
+        return host
+    bare, percent, scope = host.partition("%")
+    number = IPv6Address(bare)
+    if number.ipv4_mapped is not None:
+        return str(number.ipv4_mapped)
+    return ":".join(f"{part:x}" for part in unpack(">8H", number.packed)) + percent + scope

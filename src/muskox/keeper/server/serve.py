@@ -1,7 +1,6 @@
 """Serve in the foreground, from lock to stop."""
 
 import asyncio
-import errno
 import os
 import signal
 import sys
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING
 from muskox.errors import MuskoxError, Unavailable
 from muskox.keeper.disk.lock import lock_folder
 from muskox.keeper.disk.recovery import recover
-from muskox.keeper.server.client import ClientSocket
 from muskox.keeper.server.options import Options
+from muskox.keeper.server.ports import listen
 from muskox.keeper.server.shell import Shell, say
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 LIFELINE = "MUSKOX_LIFELINE_FD"  # a pipe from whoever started this; at its end this server ends too
 READY = "MUSKOX_READY_FD"  # a pipe to whoever started this; it gets the port, in decimal, once clients are served
-BACKLOG = 1024
 # The log's thread has next to nothing to compute, but must be let in at once: with Python's 5 ms, durable writes took three
 # times as long under load.
 SWITCH_SECONDS = 0.0002
@@ -74,7 +72,9 @@ async def run(options: Options) -> None:
     Raises
     ------
     Unavailable
-        If the port is in use.
+        If a port is in use.
+    CallerError
+        If certificates or users are not right.
     Corrupt
         If the files are damaged.
     OSError
@@ -90,17 +90,18 @@ async def run(options: Options) -> None:
     shell = Shell(options, recovered, loop)
     shell.figures.starts.add((time.monotonic() - since) * 1000)
     shell.figures.replayed.add(recovered.transactions)
-    server = await listen(options, shell)
-    port = shell.status.client_port = server.sockets[0].getsockname()[1]
+    ports = await listen(options, shell)
+    shell.status.client_port, shell.status.secure_port = ports.client_port, ports.secure_port
     doors = await open_http(options, shell)
     shell.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, shell.stop)
+    loop.add_signal_handler(signal.SIGHUP, ports.read_certificates_again)
     hold_lifeline(loop, shell)
-    say("; ".join([f"serving on {options.host}:{port}, data in {options.data_dir}", *doors]))
-    tell_ready(port)
+    say("; ".join([f"serving on {', '.join(ports.names)}, data in {options.data_dir}", *doors]))
+    tell_ready(ports.client_port if ports.client_port >= 0 else ports.secure_port)
     error = await shell.stopping
-    server.close()
+    ports.close()
     for door in doors.values():
         door.close()
     if error is not None:
@@ -117,20 +118,6 @@ async def open_http(options: Options, shell: Shell) -> "dict[str, Door]":
     from muskox.keeper.server.doors import open_doors  # a server that needs no HTTP starts without it
 
     return await open_doors(options.http, shell.status)
-
-
-async def listen(options: Options, shell: Shell) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
-    try:
-        return await loop.create_server(
-            lambda: ClientSocket(shell, options.limits.frame_bytes_max), options.host, options.client_port, backlog=BACKLOG
-        )
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise Unavailable(
-                f"port {options.client_port} of {options.host} is in use; take another with --client-port"
-            ) from error
-        raise Unavailable(f"cannot listen at {options.host}:{options.client_port}: {error.strerror}") from error
 
 
 def hold_lifeline(loop: asyncio.AbstractEventLoop, shell: Shell) -> None:

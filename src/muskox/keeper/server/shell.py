@@ -30,8 +30,8 @@ from muskox.keeper.machine.events import (
     TransactionsSynced,
 )
 from muskox.keeper.machine.machine import Machine
-from muskox.keeper.machine.settings import Settings
 from muskox.keeper.server.admission import Admission
+from muskox.keeper.server.brief import settings_of
 from muskox.keeper.server.client import ClientSocket
 from muskox.keeper.server.figures import SLOW_SYNC_SECONDS, Figures, Traffic
 from muskox.keeper.server.options import Options
@@ -55,7 +55,9 @@ class Shell:
         self.loop = loop
         self.stopping = loop.create_future()  # set to None for a stop, or to what failed
         self.failure: OSError | None = None  # also one that comes after a stop was asked for
-        settings = Settings(options.timeout_ms_min, options.timeout_ms_max, options.bucket_ms)
+        settings, notes = settings_of(options)
+        for note in notes:
+            say(note)
         session_id_first = (time.time_ns() // 1_000_000 << SESSION_ID_SHIFT) & SESSION_ID_MASK
         self.machine = Machine(recovered.database, settings, session_id_first, self.now())
         log = TransactionLog(folder_of(options.log_dir or options.data_dir), options.preallocated_bytes, options.force_sync)
@@ -115,6 +117,11 @@ class Shell:
             self.refusal_said = self.loop.time()
             say(reason)
         return reason is None
+
+    def turned_away(self, address: str, has_failed: bool) -> None:
+        """Forget who was admitted but did not come to be a client: it said nothing, or its handshake has failed."""
+        self.admission.left(address)
+        self.figures.auth_failures += has_failed
 
     def joined(self, client: ClientSocket) -> int:
         self.number_last += 1

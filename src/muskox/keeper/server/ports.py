@@ -1,0 +1,83 @@
+"""The ports for clients: plaintext, TLS, or both on one, opened as the options say."""
+
+import asyncio
+import errno
+
+from muskox.errors import MuskoxError, Unavailable
+from muskox.keeper.server.client import ClientSocket
+from muskox.keeper.server.gate import BACKLOG, Gate
+from muskox.keeper.server.options import Options, TlsOptions
+from muskox.keeper.server.shell import Shell, say
+from muskox.keeper.server.tls import make_context
+
+
+class Ports:
+    """What is open; `client_port` and `secure_port` are -1 where there is none."""
+
+    def __init__(self, tls: TlsOptions | None) -> None:
+        self.tls = tls
+        self.client_port = -1
+        self.secure_port = -1
+        self.servers: list[asyncio.Server | Gate] = []
+        self.names: list[str] = []  # for people
+
+    def close(self) -> None:
+        for server in self.servers:
+            server.close()
+
+    def read_certificates_again(self) -> None:
+        """Let those who connect from now on meet the certificates that lie in the files now; wrong ones change nothing."""
+        if self.tls is None:
+            return
+        try:
+            context = make_context(self.tls)
+        except MuskoxError as error:
+            say(f"the old certificates stay in use: {error}")
+            return
+        for server in self.servers:
+            if isinstance(server, Gate):
+                server.context = context
+        say("the certificates were read again")
+
+
+async def listen(options: Options, shell: Shell) -> Ports:
+    """Open the ports.
+
+    Raises
+    ------
+    Unavailable
+        If one cannot be had.
+    CallerError
+        If the certificates are not right.
+    """
+
+    def make_client() -> ClientSocket:
+        return ClientSocket(shell, options.limits.frame_bytes_max)
+
+    ports = Ports(options.tls)
+    context = None if options.tls is None else make_context(options.tls)
+    try:
+        host, port = options.host, options.client_port
+        if port is not None and options.port_unification and context is not None:
+            gate = Gate(shell, make_client, context, takes_plaintext=True)
+            ports.servers.append(gate)
+            ports.client_port = gate.open(host, port)
+            ports.names.append(f"{host}:{ports.client_port} (plaintext and TLS)")
+        elif port is not None:
+            server = await asyncio.get_running_loop().create_server(make_client, host, port, backlog=BACKLOG)
+            ports.servers.append(server)
+            ports.client_port = server.sockets[0].getsockname()[1]
+            ports.names.append(f"{host}:{ports.client_port}")
+        host, port = options.secure_host, options.secure_port
+        if port is not None and context is not None:
+            gate = Gate(shell, make_client, context, takes_plaintext=False)
+            ports.servers.append(gate)
+            ports.secure_port = gate.open(host, port)
+            ports.names.append(f"{host}:{ports.secure_port} (TLS)")
+    except OSError as error:
+        ports.close()
+        if error.errno == errno.EADDRINUSE:
+            flag = "--client-port" if ports.client_port < 0 and options.client_port is not None else "--secure-port"
+            raise Unavailable(f"port {port} of {host} is in use; take another with {flag}") from error
+        raise Unavailable(f"cannot listen at {host}:{port}: {error.strerror}") from error
+    return ports
