@@ -9,10 +9,12 @@ from world import World
 from muskox.keeper.machine.connections import NOTIFIED_BYTES_AT_ONCE_MAX
 from muskox.keeper.machine.events import AwaitDrain, FramesArrived, OutputDrained
 from muskox.keeper.machine.reads import MULTI_READ_BYTES_MAX
+from muskox.keeper.machine.replies import hot_reply, reply
 from muskox.keeper.wire.jute import LENGTH, codec, encode
 from muskox.keeper.wire.multi import DONE
 from muskox.keeper.wire.opcodes import ErrorCode, EventType, OpCode
 from muskox.keeper.wire.records import (
+    Acl,
     AuthPacket,
     ChildrenReply,
     ClientInfo,
@@ -208,3 +210,27 @@ def test_watches_go_with_their_connection_and_not_with_their_session() -> None:
     world.open(2, session_id=session.session_id, password=session.password)
     assert world.machine.watches.is_empty
     assert len(world.ask(2, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))) == 1
+
+
+def test_the_short_way_of_reads_answers_what_the_long_one_does_or_leaves_it_to_that() -> None:
+    world = opened()
+    world.create(1, "/a", b"data")
+    world.create(1, "/empty", b"")
+    world.ask(1, OpCode.CREATE, CreateRequest("/null", None, OPEN, 0))
+    world.ask(1, OpCode.CREATE, CreateRequest("/locked", b"x", (Acl(1, Id("ip", "127.0.0.1")),), 0))
+    machine = world.machine
+    connection = machine.connections.by_number[1]
+    short = 0
+    for path in ("/a", "/empty", "/null", "/locked", "/no", "/", "", "a", "/a/", "/a\0", "/é"):
+        body = encode(PathWatch(path, False))
+        bodies = [body, body[:-1], body + b"\0", body[:-1] + b"\1", b"\0" * 4 + body[4:], b"\xff" * 4 + body[4:]]
+        for kind in (OpCode.EXISTS, OpCode.GET_DATA):
+            for each in bodies:
+                data = request(9, kind, each)[4:]
+                found = hot_reply(machine.database.tree, 77, 9, kind, data)
+                if found is not None:
+                    answer = machine.reads.answer(connection, kind, data)
+                    assert isinstance(answer, bytes)
+                    assert found == reply(9, 77, 0, answer)
+                    short += 1
+    assert short == 8  # that five of these exist, and the data of three

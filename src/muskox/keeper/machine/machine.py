@@ -33,7 +33,7 @@ from muskox.keeper.machine.prepare import WRITES, prepare
 from muskox.keeper.machine.reads import Reads
 from muskox.keeper.machine.reaper import Reaper
 from muskox.keeper.machine.reception import Reception
-from muskox.keeper.machine.replies import data_reply, reply
+from muskox.keeper.machine.replies import HOT_READS, hot_reply, reply
 from muskox.keeper.machine.settings import Settings
 from muskox.keeper.machine.trust import PROOFS, Trust
 from muskox.keeper.machine.watches import Watches, notification
@@ -43,7 +43,6 @@ from muskox.keeper.wire.transactions import DeleteTxn, ErrorTxn, Txn, TxnHeader
 REQUEST_HEAD = Struct(">ii")
 
 # Plain numbers: in the hot path, a look at an Enum's member costs as much as everything else about it.
-GET_DATA = int(OpCode.GET_DATA)
 SYNC = int(OpCode.SYNC)
 CREATE_SESSION = int(OpCode.CREATE_SESSION)
 DELETE_CONTAINER = int(OpCode.DELETE_CONTAINER)
@@ -151,7 +150,7 @@ class Machine:
                 run = None
                 self.put_in_line(connection, xid, kind, data)
             else:
-                answer = data_reply(self.database.tree, self.database.zxid, xid, data) if kind == GET_DATA else None
+                answer = hot_reply(self.database.tree, self.database.zxid, xid, kind, data) if kind in HOT_READS else None
                 if answer is None:
                     answer = self.read(connection, xid, kind, data)
                 parts.append(answer)

@@ -7,16 +7,21 @@ from muskox.keeper.machine.sessions import password_of
 from muskox.keeper.machine.tree import Tree
 from muskox.keeper.wire.frames import frame
 from muskox.keeper.wire.jute import LENGTH, encode
+from muskox.keeper.wire.opcodes import OpCode
 from muskox.keeper.wire.records import OPEN_ACL, ConnectResponse
 
 HEAD_BYTES = 16
 PATH_LENGTH_AT, PATH_AT = 8, 12  # in a request whose body begins with a path
 PATH_WATCH_BYTES_MIN = 13
+STAT_REPLY_BYTES = HEAD_BYTES + STAT.size
 DATA_REPLY_BYTES = HEAD_BYTES + 4 + STAT.size  # without the data
+
+EXISTS = int(OpCode.EXISTS)
+HOT_READS = frozenset((EXISTS, int(OpCode.GET_DATA)))  # what hot_reply may know
 
 HEAD = Struct(">iiqi")  # length, xid, zxid, code
 DATA_HEAD = Struct(">iiqii")  # the same and the length of the data
-pack_data_head = DATA_HEAD.pack
+pack_head, pack_data_head = HEAD.pack, DATA_HEAD.pack
 unpack_length = LENGTH.unpack_from
 
 
@@ -24,8 +29,8 @@ def reply(xid: int, zxid: int, code: int, body: bytes) -> bytes:
     return HEAD.pack(HEAD_BYTES + len(body), xid, zxid, code) + body
 
 
-def data_reply(tree: Tree, zxid: int, xid: int, request: bytes) -> bytes | None:
-    """Return the reply to a getData without watch on a znode open to all, by the shortest way; None for any other.
+def hot_reply(tree: Tree, zxid: int, xid: int, kind: int, request: bytes) -> bytes | None:
+    """Return the reply to an exists or getData without watch, on a znode open to all, by the shortest way; None for any other.
 
     The hot path: bytes and tuples, because reading and writing the records takes four times as long.
     """
@@ -36,6 +41,8 @@ def data_reply(tree: Tree, zxid: int, xid: int, request: bytes) -> bytes | None:
     if node is None:
         return None
     stat_bytes, data, acl, _, _ = node
+    if kind == EXISTS:
+        return pack_head(STAT_REPLY_BYTES, xid, zxid, 0) + stat_bytes
     if acl is not OPEN_ACL or data is None:
         return None
     size = len(data)
