@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import traceback
+from threading import get_ident
 from typing import assert_never
 
 from muskox.keeper.disk.log import TransactionLog
@@ -35,11 +36,13 @@ from muskox.keeper.server.brief import settings_of
 from muskox.keeper.server.client import ClientSocket
 from muskox.keeper.server.figures import SLOW_SYNC_SECONDS, Figures, Traffic
 from muskox.keeper.server.options import Options
+from muskox.keeper.server.quiet import Quiet
 from muskox.keeper.server.snapshots import Snapshots
 from muskox.keeper.server.status import Status
 from muskox.keeper.server.words import answer, is_word
 from muskox.keeper.server.writer import LogWriter
 
+LONE_ENTRIES_MAX = 2
 REFUSAL_SECONDS = 1.0  # a flood of refused connections is told no more often than this
 GREETING_SECONDS_MAX = 10.0  # Apache's patience with a connection that opens no session
 GARBAGE_THRESHOLDS = (100_000, 50, 1_000)
@@ -62,6 +65,9 @@ class Shell:
         self.machine = Machine(recovered.database, settings, session_id_first, self.now())
         log = TransactionLog(folder_of(options.log_dir or options.data_dir), options.preallocated_bytes, options.force_sync)
         self.writer = LogWriter(log, self.synced, self.failed, self.log_written)
+        self.orders: list[AppendTransactions] = []  # not given to the log yet
+        self.quiet = Quiet()
+        self.thread = get_ident()
         self.sockets: dict[int, ClientSocket] = {}
         self.admission = Admission(options.limits.connections_per_address_max, options.limits.connections_max)
         self.refusal_said = 0.0
@@ -95,6 +101,7 @@ class Shell:
                 self.figures.handled(None, 0, actions[0], since, 0)
             return
         self.greeting.pop(event.connection, None)
+        self.quiet.heard(event.connection, since)
         traffic = self.figures.arrived(event.connection, event.frames)
         actions = self.ask(event)
         self.perform(actions)
@@ -142,8 +149,11 @@ class Shell:
         self.figures.traffics.pop(client.number, None)
 
     def synced(self, zxid: int) -> None:
-        """Take note, from the log's thread, that transactions are on disk."""
-        self.loop.call_soon_threadsafe(self.handle_synced, zxid)
+        """Take note, in the thread that wrote them, that transactions are on disk."""
+        if get_ident() == self.thread:
+            self.handle_synced(zxid)
+        else:
+            self.loop.call_soon_threadsafe(self.handle_synced, zxid)
 
     def handle_synced(self, zxid: int) -> None:
         self.handle(TransactionsSynced(zxid))
@@ -152,8 +162,9 @@ class Shell:
             self.writer.roll()
 
     def log_written(self, seconds: float, count: int) -> None:
-        """Take note, in the log's thread, how long a write and sync took."""
+        """Take note, in the thread that wrote, how long a write and sync took."""
         self.figures.log_written(seconds, count)
+        self.quiet.synced(seconds)
         if seconds > SLOW_SYNC_SECONDS:
             say(f"the disk took {seconds:.1f} s to write and sync {count} transactions; every client that writes waits for it")
 
@@ -187,7 +198,7 @@ class Shell:
                         self.figures.sent_to(number, len(data), frames)
                 case AppendTransactions(entries=entries):
                     self.snapshots.transactions += len(entries)
-                    self.writer.append(action)
+                    self.order(action)
                 case AwaitDrain(number):
                     socket = self.sockets.get(number)
                     if socket is not None and socket.await_drain():
@@ -207,6 +218,25 @@ class Shell:
         self.figures.snapshots.add(seconds * 1000)
         if complaint is not None:
             say(complaint)
+
+    def order(self, order: AppendTransactions) -> None:
+        """Give transactions to the log, with all that the sockets which are ready now will order."""
+        if not self.orders:
+            self.loop.call_soon(self.write_orders)
+        self.orders.append(order)
+
+    def write_orders(self) -> None:
+        """Write a lone transaction here and now; else leave all to the log's thread, and go on."""
+        orders, self.orders = self.orders, []
+        is_lone = len(orders) == 1 and len(orders[0].entries) <= LONE_ENTRIES_MAX
+        try:
+            if is_lone and self.quiet.is_quiet(time.monotonic()) and self.writer.append_alone(orders[0]):
+                return
+        except OSError as error:
+            self.stop(error)
+            return
+        for order in orders:
+            self.writer.append(order)
 
     # Four-letter words
 

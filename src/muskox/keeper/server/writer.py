@@ -1,6 +1,7 @@
 """The log's thread: whatever has been ordered since the last sync goes to disk in one write that is a sync.
 
-That is group commit: the more is going on, the more shares a sync. The event loop never waits for the disk.
+That is group commit: the more is going on, the more shares a sync, and the event loop does not wait for the disk. Only a lone
+write, with nothing else going on, is written by whoever orders it: handing it to a thread and back takes as long as the sync.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ Order = AppendTransactions | Roll | Stop
 class LogWriter:
     """Write transactions in their order; tell `synced` the last zxid on disk, or `failed` why there will be no more.
 
-    `written` is told the seconds and the number of transactions of each write. All are called in the writer's thread.
+    `written` is told the seconds and the number of transactions of each write. All are called in the thread that writes.
     """
 
     def __init__(
@@ -43,20 +44,41 @@ class LogWriter:
         self.failed = failed
         # Bounded by the clients: none is read from while too much of what it asked for waits.
         self.queue: SimpleQueue[Order] = SimpleQueue()
+        self.ordered = 0  # counted by who orders
+        self.done = 0  # counted by the thread
         self.thread = Thread(target=self.run, name="keeper-log", daemon=True)
 
     def start(self) -> None:
         self.thread.start()
 
     def append(self, order: AppendTransactions) -> None:
-        self.queue.put(order)
+        self.put(order)
+
+    def append_alone(self, order: AppendTransactions) -> bool:
+        """Write and sync now, in the calling thread; False, with nothing done, if the writer's thread is at work.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses.
+        """
+        if self.ordered != self.done or not self.thread.is_alive():
+            return False
+        self.write(order.zxid_first, order.entries)
+        self.synced(order.zxid_last)
+        self.log.mark()
+        return True
 
     def roll(self) -> None:
-        self.queue.put(Roll())
+        self.put(Roll())
+
+    def put(self, order: Order) -> None:
+        self.ordered += 1
+        self.queue.put(order)
 
     def stop(self) -> None:
         """Write what is ordered, then close the file; return when that is done, or has failed."""
-        self.queue.put(Stop())
+        self.put(Stop())
         self.thread.join()
 
     def run(self) -> None:
@@ -72,27 +94,33 @@ class LogWriter:
         while not isinstance(order, Stop):
             if isinstance(order, Roll):
                 self.log.roll()
+                self.done += 1
                 order = self.queue.get()
                 continue
-            entries, zxid_last = list(order.entries), order.zxid_last
+            entries, zxid_last = order.entries, order.zxid_last
+            taken = 1
             following = self.take()
             while isinstance(following, AppendTransactions):
+                if taken == 1:
+                    entries = list(entries)
                 entries += following.entries
                 zxid_last = following.zxid_last
+                taken += 1
                 following = self.take()
-            since = monotonic()
-            self.log.append(order.zxid_first, entries)
-            self.written(monotonic() - since, len(entries))
+            self.write(order.zxid_first, entries)
             self.synced(zxid_last)
             if following is None:
                 following = self.take()  # what came during the sync
-            order = self.rest() if following is None else following
+            if following is None:
+                self.log.mark()  # say behind the last transaction that it is on disk
+            self.done += taken
+            order = self.queue.get() if following is None else following
         self.log.roll()
 
-    def rest(self) -> Order:
-        """Say behind the last transaction that it is on disk, and wait for the next order."""
-        self.log.mark()
-        return self.queue.get()
+    def write(self, zxid_first: int, entries: list[bytes]) -> None:
+        since = monotonic()
+        self.log.append(zxid_first, entries)
+        self.written(monotonic() - since, len(entries))
 
     def take(self) -> Order | None:
         """Return what is ordered already, or None."""
