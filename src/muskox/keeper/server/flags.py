@@ -14,12 +14,15 @@ DATA_DIR = Path("muskox-keeper")  # without a zoo.cfg and --data-dir
 FILES, CLIENTS, TLS, AUTH, LIMITS, OPERATIONS = "Files", "Clients", "TLS", "Who may do what", "Limits", "Operations"
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Read "A,B,C"."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def words(text: str) -> tuple[str, ...]:
     """Read a list of four-letter words; `srvr` is always one, as in Apache."""
-    given = [word.strip() for word in text.split(",")]
-    if "*" in given or given == ["all"]:
-        return ("*",)
-    return tuple(dict.fromkeys([*(word for word in given if word), "srvr"]))
+    given = names(text)
+    return ("*",) if "*" in given or given == ("all",) else tuple(dict.fromkeys([*given, "srvr"]))
 
 
 class Flag(NamedTuple):
@@ -72,6 +75,7 @@ FLAGS = (
     Flag("--extended-types", "extended_types", bool, "", "let znodes have a time to live", CLIENTS),
     Flag("--container-check-ms", "container_check_ms", int, "MS", "how often containers are looked at", CLIENTS),
     Flag("--containers-per-minute", "containers_per_minute_max", int, "N", "containers deleted in a minute at most", CLIENTS),
+    Flag("--container-unused-ms", "container_unused_ms_max", int, "MS", "how long one without children lives, 0: on", CLIENTS),
     Flag("--secure-client-port", "secure_port", int, "PORT", "port for clients by TLS", TLS),
     Flag("--secure-host", "secure_host", str, "ADDRESS", "address of that port (default 127.0.0.1)", TLS),
     Flag("--tls-cert", "tls.cert_file", Path, "PEM", "this server's certificate, with its chain", TLS),
@@ -80,7 +84,9 @@ FLAGS = (
     Flag("--client-auth", "tls.client_auth", str, "|".join(CLIENT_AUTHS), "clients' certificates (default need)", TLS),
     Flag("--port-unification", "port_unification", bool, "", "take TLS and plaintext on the client port", TLS),
     Flag("--users-file", "auth.users_file", Path, "FILE", 'users of SASL: a JAAS file, or lines of "user:password"', AUTH),
-    Flag("--require-sasl", "auth.sasl_required", bool, "", "serve nobody without SASL", AUTH),
+    Flag("--sasl-super-users", "auth.sasl_super_users", names, "LIST", "those of them that may do everything", AUTH),
+    Flag("--allow-sasl-failures", "auth.sasl_failures_allowed", bool, "", "serve who fails at SASL, as nobody", AUTH),
+    Flag("--require-auth", "auth.schemes_required", names, "LIST", "serve nobody without one of these: sasl,x509", AUTH),
     Flag("--super-digest", "auth.super_digest", str, "USER:BASE64", "the digest that may do everything", AUTH),
     Flag("--x509-super-user", "auth.x509_super_user", str, "SUBJECT", "the certificate that may do everything", AUTH),
     Flag("--max-client-connections", "limits.connections_per_address_max", int, "N", "from one address, 0: any (60)", LIMITS),

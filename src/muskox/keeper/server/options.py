@@ -11,6 +11,7 @@ TICKS_MIN, TICKS_MAX = 2, 20  # Apache's bounds for session timeouts, in ticks
 BUCKETS_PER_TICK = 10
 FRAME_BYTES_LEAST = 1_024  # less than this, and a connect request or a path of some depth is refused
 WORDS_DEFAULT = ("srvr",)
+SCHEMES = ("digest", "ip", "sasl", "x509")
 CLIENT_AUTHS = ("none", "want", "need")
 
 
@@ -45,15 +46,30 @@ class AuthOptions:
     Parameters
     ----------
     users_file : users and passwords for SASL DIGEST-MD5: a JAAS file with a Server section, or lines of "user:password"
+    sasl_super_users : those of them that may do everything (superUser)
+    sasl_failures_allowed : whether who fails to prove to be one of them is served, as nobody (allowSaslFailedClients)
     super_digest : the identity "user:BASE64" that may do everything, as Apache's superDigest
     x509_super_user : the subject of the client certificate that may do everything
-    sasl_required : whether a session without SASL is refused every request (Apache's sessionRequireClientSASLAuth)
+    schemes_required : a session that has proved nothing of these is refused every request (enforce.auth.schemes); none for ()
     """
 
     users_file: Path | None = None
+    sasl_super_users: tuple[str, ...] = ()
+    sasl_failures_allowed: bool = False
     super_digest: str | None = None
     x509_super_user: str | None = None
-    sasl_required: bool = False
+    schemes_required: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for scheme in self.schemes_required:
+            if scheme not in SCHEMES:
+                raise CallerError(f"scheme {scheme!r} cannot be required; those there are: {', '.join(SCHEMES)}")
+        if self.super_digest is not None and not all(self.super_digest.partition(":")):
+            raise CallerError('super_digest must be "user:BASE64", as Apache makes it of user and password')
+
+    @property
+    def sasl_required(self) -> bool:
+        return "sasl" in self.schemes_required
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +132,7 @@ class Options:
     extended_types : whether znodes may have a time to live (zookeeper.extendedTypesEnabled)
     container_check_ms : how often empty containers and expired znodes are looked for
     containers_per_minute_max : how many of them are deleted in a minute at most
+    container_unused_ms_max : how long a container that never had a child is kept; 0 keeps it
     limits, http : see there
     """
 
@@ -140,6 +157,7 @@ class Options:
     extended_types: bool = False
     container_check_ms: int = 60_000
     containers_per_minute_max: int = 10_000
+    container_unused_ms_max: int = 0
     limits: Limits = Limits()
     http: HttpOptions = HttpOptions()
 
@@ -169,6 +187,7 @@ class Options:
             ("preallocated_bytes", self.preallocated_bytes, 0),
             ("container_check_ms", self.container_check_ms, 1),
             ("containers_per_minute_max", self.containers_per_minute_max, 1),
+            ("container_unused_ms_max", self.container_unused_ms_max, 0),
             ("frame_bytes_max", self.limits.frame_bytes_max, FRAME_BYTES_LEAST),
             ("connections_per_address_max", self.limits.connections_per_address_max, 0),
             ("connections_max", self.limits.connections_max, 0),

@@ -13,10 +13,13 @@ from typing import Any, NamedTuple, NoReturn
 
 from muskox.errors import CallerError
 from muskox.keeper.server import zoo_keys
+from muskox.keeper.server.flags import names
 from muskox.keeper.server.java_properties import Property, parse
+from muskox.keeper.server.options import SCHEMES
 
 BYTES_MAX = 1 << 20  # a configuration is a page of text; whatever is longer is something else
 SERVER = re.compile(r"server\.\d+")
+SUPER_USER = re.compile(r"superUser(\..*)?")
 CLIENT_PORT = re.compile(r".*;\s*(?:(?P<host>.*):)?(?P<port>\d+)\s*")
 ADMIN_PORT, METRICS_PORT = 8080, 7000  # Apache's
 STORE_TYPES = {".pem": "pem", ".jks": "jks", ".p12": "pkcs12", ".pfx": "pkcs12", ".bcfks": "bcfks"}
@@ -112,7 +115,7 @@ class Reading:
                     self.note(
                         each, f"{key} has no effect: {value} is no provider that a keeper has, so ACLs of its scheme fail"
                     )
-            elif key not in zoo_keys.TOGETHER and not SERVER.fullmatch(key) and not zoo_keys.is_ignored(key):
+            elif not (SERVER.fullmatch(key) or SUPER_USER.fullmatch(key) or zoo_keys.is_known(key)):
                 self.note(each, unknown(key))
 
     def take(self, each: Property) -> None:
@@ -176,18 +179,20 @@ class Reading:
 
     def take_auth(self) -> None:
         """See who must prove what before being served."""
+        required = self.properties.get("sessionRequireClientSASLAuth")
+        if required is not None and self.is_true(required):
+            self.given["auth.schemes_required"] = ("sasl",)
         enforced = self.properties.get("enforce.auth.enabled")
-        if enforced is not None and enforced.value.lower() == "true" and not self.given.get("auth.sasl_required"):
-            schemes = [scheme.strip() for scheme in self.value("enforce.auth.schemes").split(",")]
-            if schemes != ["sasl"]:
-                self.refuse(
-                    enforced,
-                    f"enforce.auth.schemes is {self.value('enforce.auth.schemes')!r}; a keeper can enforce sasl alone",
-                )
-            self.given["auth.sasl_required"] = True
+        if enforced is not None and self.is_true(enforced) and "auth.schemes_required" not in self.given:
+            schemes = names(self.value("enforce.auth.schemes"))
+            if not schemes or not set(schemes) <= set(SCHEMES):
+                found = self.value("enforce.auth.schemes")
+                self.refuse(enforced, f"enforce.auth.schemes is {found!r}; it must list some of {', '.join(SCHEMES)}")
+            self.given["auth.schemes_required"] = schemes
+        supers = [each.value for key, each in self.properties.items() if SUPER_USER.fullmatch(key)]
+        if supers:
+            self.given["auth.sasl_super_users"] = tuple(supers)
         asks = [each for each in self.properties.values() if each.value == zoo_keys.SASL_PROVIDER]
-        if self.given.get("auth.sasl_required"):
-            asks += [self.properties.get("sessionRequireClientSASLAuth") or self.properties["enforce.auth.enabled"]]
         if asks and "auth.users_file" not in self.given:
             self.note(
                 asks[0],
@@ -195,6 +200,12 @@ class Reading:
                 "the JAAS file of Apache's -Djava.security.auth.login.config",
                 "auth.users_file",
             )
+
+    def is_true(self, each: Property) -> bool:
+        try:
+            return zoo_keys.truth(each.value)
+        except ValueError as error:
+            self.refuse(each, f"{each.key} is {each.value!r}; it {error}")
 
     def take_tls(self) -> None:
         """Take stores in PEM; Java's own formats are refused with what makes PEM of them."""

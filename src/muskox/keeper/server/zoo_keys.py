@@ -147,6 +147,7 @@ MEANINGS: dict[str, Meaning] = {
     "4lw.commands.whitelist": Meaning("four_letter_words", words),
     "extendedTypesEnabled": Meaning("extended_types", truth),
     "znode.container.checkIntervalMs": Meaning("container_check_ms", at_least(1, system_number)),
+    "znode.container.maxNeverUsedIntervalMs": Meaning("container_unused_ms_max", at_least(0, system_number)),
     "znode.container.maxPerMinute": Meaning("containers_per_minute_max", at_least(1, system_number)),
     "admin.serverPort": Meaning("http.admin_port", at_least(0, system_number)),
     "admin.serverAddress": Meaning("http.admin_host", host),
@@ -154,7 +155,7 @@ MEANINGS: dict[str, Meaning] = {
     "metricsProvider.httpHost": Meaning("http.metrics_host", host),
     "DigestAuthenticationProvider.superDigest": Meaning("auth.super_digest", identity),
     "X509AuthenticationProvider.superUser": Meaning("auth.x509_super_user", str),
-    "sessionRequireClientSASLAuth": Meaning("auth.sasl_required", truth),
+    "allowSaslFailedClients": Meaning("auth.sasl_failures_allowed", truth),
     "java.security.auth.login.config": Meaning("auth.users_file", file),
     "ssl.keyStore.location": Meaning("tls.cert_file", file),
     "ssl.keyStore.password": Meaning("tls.key_password", lambda text: text or None),
@@ -166,6 +167,7 @@ MEANINGS: dict[str, Meaning] = {
 FROM_THE_COMMAND_LINE = (
     "jute.maxbuffer",
     "znode.container.checkIntervalMs",
+    "znode.container.maxNeverUsedIntervalMs",
     "znode.container.maxPerMinute",
     "java.security.auth.login.config",
 )
@@ -181,6 +183,7 @@ TOGETHER = {
     "ssl.keyStore.type",
     "ssl.keyStore.passwordPath",
     "ssl.trustStore.type",
+    "sessionRequireClientSASLAuth",
     "enforce.auth.enabled",
     "enforce.auth.schemes",
 }
@@ -209,7 +212,6 @@ NOTED: dict[str, Deviation] = {
     "skipACL": Deviation(("no",), "ACLs are always checked"),
     "requireClientAuthScheme": Deviation((), "Apache does not act on it either; sessionRequireClientSASLAuth=true does"),
     "SASLAuthenticationProvider.superPassword": Deviation((), "put user_super into the file of users instead"),
-    "superUser": Deviation(("super",), "the super user of SASL is the one named super"),
     "letAnySaslUserDoX": Deviation((), "a SASL user is granted what the ACLs say and no more"),
     "snapshot.compression.method": Deviation(("", "none", "checked"), "snapshots are written as they are, without compression"),
     "audit.enable": Deviation(("false",), "no audit log is written"),
@@ -228,7 +230,6 @@ NOTED: dict[str, Deviation] = {
     "largeRequestThreshold": Deviation(("-1",), "requests are bounded by jute.maxbuffer alone"),
     "snapSizeLimitInKb": Deviation((), "snapshots follow from snapCount alone"),
     "txnLogSizeLimitInKb": Deviation(("-1",), "a log ends where a snapshot begins"),
-    "znode.container.maxNeverUsedIntervalMs": Deviation(("0",), "containers that never had a child are kept"),
     "kerberos.removeHostFromPrincipal": Deviation(("false",), "Kerberos is not spoken"),
     "kerberos.removeRealmFromPrincipal": Deviation(("false",), "Kerberos is not spoken"),
     "ensembleAuthName": Deviation((), "the scheme ensemble is not known"),
@@ -246,7 +247,7 @@ IGNORED = {
     "largeRequestMaxBytes", "intBufferStartingSizeBytes", "bitHashCacheSize", "watchManagerName", "watcherCleanThreadsNum",
     "watcherCleanThreshold", "watcherCleanIntervalInSeconds", "maxInProcessingDeadWatchers", "request.timeout", "tcpKeepAlive",
     "clientTcpKeepAlive", "jute.maxbuffer.extrasize", "throttled_op_wait_time", "testingonly.initialZxid",
-    "allowSaslFailedClients", "requireKerberosConfig", "security.auth_to_local", "audit.impl.class", "ssl.trustStore.password",
+    "requireKerberosConfig", "security.auth_to_local", "audit.impl.class", "ssl.trustStore.password",
     "ssl.trustStore.passwordPath", "ssl.hostnameVerification", "ssl.handshakeDetectionTimeoutMillis",
     "client.certReload", "fips-mode", "serializeLastProcessedZxid.enabled", "admin.idleTimeout", "admin.httpVersion",
     "admin.rateLimiterIntervalInMS", "admin.snapshot.enabled", "admin.restore.enabled", "admin.needClientAuth",
@@ -276,5 +277,5 @@ METRICS_PROVIDERS_SILENT = {
 KNOWN = {*MEANINGS, *TOGETHER, *REFUSED, *NOTED, *IGNORED}
 
 
-def is_ignored(key: str) -> bool:
-    return key in IGNORED or key.startswith(IGNORED_PREFIXES)
+def is_known(key: str) -> bool:
+    return key in KNOWN or key.startswith(IGNORED_PREFIXES)
