@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from muskox.keeper.disk.inspect import FolderReport, Line, NodeLine, SessionLine, TransactionLine, check, dump
+    from muskox.keeper.disk.inspect import FolderReport, check
+    from muskox.keeper.disk.listing import Line, NodeLine, SessionLine, TransactionLine, dump
     from muskox.keeper.disk.repair import RepairReport, repair
     from muskox.keeper.handover import Handover, plan_handover
     from muskox.keeper.process import Keeper
@@ -36,7 +37,8 @@ __all__ = [
 ]
 
 HOMES = {
-    "disk.inspect": ("FolderReport", "Line", "NodeLine", "SessionLine", "TransactionLine", "check", "dump"),
+    "disk.inspect": ("FolderReport", "check"),
+    "disk.listing": ("Line", "NodeLine", "SessionLine", "TransactionLine", "dump"),
     "disk.repair": ("RepairReport", "repair"),
     "handover": ("Handover", "plan_handover"),
     "process": ("Keeper",),

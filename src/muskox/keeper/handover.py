@@ -7,7 +7,8 @@ files allow that, and writes down the zoo.cfg and the steps. It changes nothing.
 from dataclasses import dataclass
 from pathlib import Path
 
-from muskox.keeper.disk.inspect import FileKind, FolderReport, NodeLine, State, check, dump
+from muskox.keeper.disk.inspect import FileKind, FolderReport, State, check
+from muskox.keeper.disk.listing import NodeLine, dump
 from muskox.keeper.disk.names import folder_of
 
 JUTE_BYTES_MAX = 0xFFFFF  # Apache's jute.maxbuffer; an entry of a log may be twice as long

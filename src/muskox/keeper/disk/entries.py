@@ -109,7 +109,8 @@ class Scan:
         self.name = name
         self.data = data
         self.end = 0
-        self.zxid: int | None = None  # of the last entry
+        self.zxid: int | None = None  # of the last entry before `end`
+        self.body = b""  # of the entry at `end`, while it is looked at
         self.verdict = Verdict.TORN
 
     def __iter__(self) -> Iterator[Entry]:
@@ -128,7 +129,8 @@ class Scan:
         self.end = FILE_HEAD_BYTES
         is_ours = False
         while found := body_at(self.data, self.end):
-            entry = self.decode(found[0])
+            self.body = found[0]
+            entry = self.decode(self.body)
             yield entry
             is_ours = len(entry.rest) == SYNCED_UP_TO.size
             self.zxid = entry.header.zxid

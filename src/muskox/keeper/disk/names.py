@@ -8,7 +8,7 @@ VERSION_FOLDER = "version-2"
 LOG = "log"
 SNAPSHOT = "snapshot"
 GZIP, SNAPPY = ".gz", ".snappy"  # what Apache appends to a snapshot that it compresses
-ZXID_NAME = re.compile(r"(log|snapshot)\.([0-9a-f]+)(\.gz|\.snappy)?")
+ZXID_NAME = re.compile(r"log\.([0-9a-f]+)|snapshot\.([0-9a-f]+)(?:\.gz|\.snappy)?")
 
 
 class DatedFile(NamedTuple):
@@ -32,9 +32,11 @@ def snapshot_path(folder: Path, zxid: int) -> Path:
 
 def list_files(folder: Path, prefix: str) -> list[DatedFile]:
     """Return the logs or snapshots in `folder`, oldest first."""
-    found = []
-    for path in folder.iterdir():
-        match = ZXID_NAME.fullmatch(path.name)
-        if match and match[1] == prefix and (prefix == SNAPSHOT or not match[3]):
-            found.append(DatedFile(int(match[2], 16), path))
-    return sorted(found)
+    found = (find_dated(path) for path in folder.iterdir() if path.name.startswith(prefix))
+    return sorted(file for file in found if file is not None)
+
+
+def find_dated(path: Path) -> DatedFile | None:
+    """Return the file with the zxid that its name tells, None if its name is not one of ours."""
+    match = ZXID_NAME.fullmatch(path.name)
+    return None if match is None else DatedFile(int(match[1] or match[2], 16), path)

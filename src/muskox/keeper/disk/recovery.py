@@ -54,10 +54,14 @@ def recover(data_dir: Path, log_dir: Path | None = None) -> Recovered:
     make_folder(log_folder)
     check_folders(folder, log_folder)
     remove_drafts(folder)
+    notes: list[str] = []
+    logs, snapshots = list_files(log_folder, LOG), list_files(folder, SNAPSHOT)
     with no_garbage_collection():
-        database, replayed, notes = rebuild(folder, log_folder, is_cutting=True)
-    if database.zxid == 0 and not list_files(folder, SNAPSHOT):
-        write_snapshot(folder, database.image())
+        database = begin(snapshots, logs, notes)
+        replayed = sum(replay(log, log == logs[-1], database, notes) for log in relevant_logs(logs, database.zxid))
+    check_reached(snapshots, database.zxid)
+    if not snapshots:
+        write_snapshot(folder, database.image())  # Apache starts on no log without one
     end_lost_sessions(database, notes)
     return Recovered(database, replayed, notes)
 
@@ -77,7 +81,7 @@ def check_folders(folder: Path, log_folder: Path) -> None:
     CallerError
         If a file lies in the wrong one of two folders.
     """
-    if folder == log_folder:
+    if folder.samefile(log_folder):
         return
     if list_files(folder, LOG):
         raise CallerError(f"{folder} has logs, but the log folder is {log_folder}: stop, and move log.* there")
@@ -97,35 +101,35 @@ def no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def rebuild(folder: Path, log_folder: Path, is_cutting: bool) -> Recovered:
-    """Return what snapshots and logs make together. A torn tail is cut off the last log only if `is_cutting`.
+def begin(snapshots: list[DatedFile], logs: list[DatedFile], notes: list[str]) -> Database:
+    """Return the database of the newest whole snapshot, or an empty one if there are no files.
 
     Raises
     ------
     Corrupt
-        If acknowledged transactions are damaged or missing.
-    OSError
-        If the files cannot be read, or a tail not cut.
+        If there are files, but no whole snapshot of what was before them.
     """
-    notes: list[str] = []
-    logs, snapshots = list_files(log_folder, LOG), list_files(folder, SNAPSHOT)
     database = load_snapshot(snapshots, notes)
-    if database is None:
-        if logs and logs[0].zxid > 1:
-            raise Corrupt(
-                f"{log_folder} has logs from zxid {logs[0].zxid:#x} on, but {folder} has no snapshot of what was before"
-            )
-        database = Database(new_tree(), {}, 0)
-    replayed = 0
-    for log in relevant_logs(logs, database.zxid):
-        replayed += replay(log, is_cutting and log == logs[-1], database, notes)
-    if snapshots and snapshots[-1].zxid > database.zxid:
-        # Also what a damaged snapshot was named after has happened.
+    if database is not None:
+        return database
+    if logs and logs[0].zxid > 1:
+        raise Corrupt(f"the logs begin with {logs[0].path.name}, but there is no snapshot of what was before")
+    return Database(new_tree(), {}, 0)
+
+
+def check_reached(snapshots: list[DatedFile], zxid: int) -> None:
+    """Refuse to end before the last snapshot: what it was named after has happened, even if it is damaged.
+
+    Raises
+    ------
+    Corrupt
+        If `zxid`, the last transaction that was found, is not as far.
+    """
+    if snapshots and snapshots[-1].zxid > zxid:
         raise Corrupt(
-            f"transactions are missing: {snapshots[-1].path.name} is not whole, and what is left ends with zxid "
-            f"{database.zxid:#x}; restore that file, or the logs, from a copy"
+            f"transactions are missing: {snapshots[-1].path.name} is not whole, and what is left ends with zxid {zxid:#x}; "
+            "restore that file, or the logs, from a copy"
         )
-    return Recovered(database, replayed, notes)
 
 
 def load_snapshot(snapshots: list[DatedFile], notes: list[str]) -> Database | None:

@@ -28,7 +28,7 @@ from muskox.keeper.server.options import Options
 
 HANDLES_MAX = 1 << 20
 STDERR = 2
-NICENESS = 5  # the child may take its time: clients may not
+NICENESS = 10  # the child may take its time: clients may not
 HOUR_SECONDS = 3_600
 
 
