@@ -1,8 +1,8 @@
 """Go back to an earlier transaction, by hand: for a folder that is damaged, or a change that should not have been made.
 
 Nothing is deleted: what lies after is moved into a folder beside the files, from where it can be put back. All that can be
-refused is refused before anything is changed. Cut off on the way, it leaves a folder that a keeper does not start on, or that is
-as it was; to repeat it is safe.
+refused is refused before anything is changed. Cut off on the way, it leaves a folder that a keeper does not start on, or that
+is as it was; to repeat it is safe.
 """
 
 import os

@@ -66,7 +66,8 @@ class LogWriter:
             return False
         self.write(order.zxid_first, order.entries)
         self.synced(order.zxid_last)
-        self.log.mark()
+        if self.ordered == self.done:  # else that has ordered something of the thread, whose turn it is now
+            self.log.mark()
         return True
 
     def roll(self) -> None:
