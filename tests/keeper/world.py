@@ -43,10 +43,16 @@ SETTINGS = Settings(timeout_ms_min=1_000, timeout_ms_max=40_000, bucket_ms=100)
 class World:
     """A machine, and what has come out of it. With `syncs` every transaction is durable at once."""
 
-    def __init__(self, database: Database | None = None, syncs: bool = True, session_id_first: int = 1) -> None:
+    def __init__(
+        self,
+        database: Database | None = None,
+        syncs: bool = True,
+        session_id_first: int = 1,
+        settings: Settings = SETTINGS,
+    ) -> None:
         self.steady_ms = 0
         self.syncs = syncs
-        self.machine = Machine(database or Database(new_tree(), {}, 0), SETTINGS, session_id_first, self.now)
+        self.machine = Machine(database or Database(new_tree(), {}, 0), settings, session_id_first, self.now)
         self.sent: dict[int, list[bytes]] = {}
         self.entries: list[bytes] = []
         self.orders: list[Action] = []
@@ -91,7 +97,7 @@ class World:
 
     def open(self, number: int, **how: Any) -> None:
         """Open a connection and ask for a session."""
-        self.tell(ConnectionOpened(number, "127.0.0.1"))
+        self.tell(ConnectionOpened(number, "127.0.0.1", how.pop("identities", ())))
         self.tell(FramesArrived(number, [connect_request(**how)[4:]]))
         if self.syncs and self.sent.get(number):
             self.sessions[number] = codec(ConnectResponse).decode(self.sent[number].pop(0))
