@@ -81,6 +81,7 @@ REPLIES: dict[int, Any] = {
     OpCode.CREATE: PathOnly,
     OpCode.CREATE2: PathStatReply,
     OpCode.CREATE_CONTAINER: PathStatReply,
+    OpCode.CREATE_TTL: PathStatReply,
     OpCode.EXISTS: StatReply,
     OpCode.GET_DATA: DataReply,
     OpCode.SET_DATA: StatReply,
