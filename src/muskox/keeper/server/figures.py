@@ -35,9 +35,10 @@ class Summary:
 
     def add(self, value: float, count: int = 1) -> None:
         """Take note of `value`, measured `count` times."""
-        if not self.count or value < self.min:
+        if value < self.min or not self.count:
             self.min = value
-        self.max = max(self.max, value)
+        if value > self.max:  # noqa: PLR1730  # for every batch of requests: max() takes as long as all the rest
+            self.max = value
         self.last = value
         self.total += value * count
         self.count += count
@@ -57,8 +58,15 @@ class Distribution(Summary):
         self.recent: deque[float] = deque(maxlen=RECENT_MAX)
 
     def add(self, value: float, count: int = 1) -> None:
-        super().add(value, count)
         self.recent.append(value)
+        # The same as above, written out: a call of super() takes twice as long as all the rest.
+        if value < self.min or not self.count:
+            self.min = value
+        if value > self.max:  # noqa: PLR1730
+            self.max = value
+        self.last = value
+        self.total += value * count
+        self.count += count
 
     def quantile(self, share: float) -> float:
         """Return the value that a `share` of the last values does not exceed; 0 if there are none."""
