@@ -40,6 +40,7 @@ class ClientSocket(asyncio.Protocol):
         self.is_choked = False  # it does not read what it is sent
         self.is_paused = False  # the machine wants nothing more of it for now
         self.owes_drained = False
+        self.output_bytes_max = OUTPUT_BYTES_MAX
         self.bytes_received = 0
         self.was_closed = False  # by this side
         self.cut: asyncio.TimerHandle | None = None
@@ -102,8 +103,10 @@ class ClientSocket(asyncio.Protocol):
             self.hub.handle(OutputDrained(self.number))
 
     def send(self, data: bytes) -> None:
+        if not self.is_choked:  # one answer may be as long as it is: a list of a million children
+            self.output_bytes_max = OUTPUT_BYTES_MAX + len(data)
         self.transport.write(data)
-        if self.is_choked and self.transport.get_write_buffer_size() > OUTPUT_BYTES_MAX:
+        if self.is_choked and self.transport.get_write_buffer_size() > self.output_bytes_max:
             self.transport.abort()
 
     def pause(self, is_paused: bool) -> None:
