@@ -130,8 +130,9 @@ class Reading:
             self.note(each, f"{each.key} is honoured here; Apache takes it from Java's command line only (-D{each.key}=...)")
         if each.key == "autopurge.snapRetainCount" and value != int(each.value):
             self.note(each, f"{each.key} is taken as {value}, the least that Apache keeps")
-        if isinstance(value, Path) and not each.value.isascii():
-            self.note(each, f"{each.key} is taken as {value}, since this format is Latin-1; write other letters as \\uXXXX")
+        meant = misread(each.value)
+        if meant is not None:
+            self.note(each, f"{each.key} is {each.value}: this format is Latin-1; if {meant} is meant, write \\uXXXX")
 
     # What several keys say together
 
@@ -250,6 +251,14 @@ class Reading:
             if self.given.get(port) is not None and host not in self.given:
                 what = f"port {self.given[port]} is opened on 127.0.0.1 only, where Apache would listen at every address"
                 self.notes.append(Note(f"{self.path}: {what}; {key}=0.0.0.0 or {flag} 0.0.0.0 opens it", host))
+
+
+def misread(text: str) -> str | None:
+    """Return what somebody probably meant who wrote UTF-8 where Latin-1 is read; None if that is not so."""
+    try:
+        return None if text.isascii() else text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return None
 
 
 def unknown(key: str) -> str:
