@@ -1,10 +1,12 @@
 """Reads and watches beside Apache ZooKeeper: the same requests, the same answers, the same events."""
 
+import re
+import subprocess
 from random import Random
 from typing import Any
 
 import pytest
-from apache import REASON, is_installed
+from apache import JARS, REASON, is_installed
 from raw import OPEN
 from scripts import (
     CHILDREN,
@@ -357,3 +359,47 @@ def test_random_watches_tell_the_same(seed: int, both: tuple[Witness, Witness]) 
     ours, theirs = (witness.tell(script) for witness in both)
     for step, mine, apaches in zip(script, ours, theirs, strict=True):
         assert mine == apaches, step
+
+
+SHELL_SCRIPT = """create /j data
+create -e /j/e1
+create /j/k
+addWatch -m PERSISTENT /j
+addWatch -m PERSISTENT_RECURSIVE /j/k
+set /j x
+create /j/k/deep
+ls -w /j
+get -w /j/k
+stat -w /j/none
+set /j/k y
+create /j/none
+removewatches /j
+removewatches /j
+getEphemerals
+getEphemerals /no
+getAllChildrenNumber /j
+whoami
+addauth digest bob:secret
+whoami
+config
+reconfig -remove 1
+ls -R /j
+deleteall /j
+quit
+"""
+
+
+NOISE = re.compile("INFO|WARN|SLF4J|Connecting|WATCHER|WatchedEvent")  # events are printed by a thread of its own, at any time
+
+
+def test_apaches_own_shell_sees_no_difference(both: tuple[Witness, Witness]) -> None:
+    said = []
+    for witness in both:
+        words = ["java", "-cp", f"{JARS / 'zookeeper.jar'}", "org.apache.zookeeper.ZooKeeperMain"]
+        words += ["-server", f"127.0.0.1:{witness.port}"]
+        done = subprocess.run(words, input=SHELL_SCRIPT, capture_output=True, text=True, timeout=60, check=True)
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line and not NOISE.search(line)]
+        said.append(lines)
+    assert said[0] == said[1]
+    for line in ("No such watcher for /j", "digest: bob", "Reconfig is disabled", "[/j/e1]"):
+        assert any(line in each for each in said[0]), (line, said[0])
