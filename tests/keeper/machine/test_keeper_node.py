@@ -31,6 +31,14 @@ def test_children_are_counted_by_creates_and_seen_as_changes() -> None:
     assert (node.cversion, node.creates, node.child_count, node.pzxid) == (8, 5, 2, 9)
 
 
+@pytest.mark.parametrize("creates", [0, 7, (1 << 30) - 1, 1 << 30, (1 << 31) - 1])
+@pytest.mark.parametrize("child_count", [0, 1, 5])
+def test_creates_are_known_however_many_there_were(creates: int, child_count: int) -> None:
+    node = new_node("/a", b"", OPEN_ACL, 0, 1, 2).with_children("/a", creates, child_count, pzxid=9)
+    assert node.creates == creates
+    assert node.cversion == wrap_int(creates * 2 - child_count)
+
+
 def test_what_lies_under_zookeeper_counts_in_no_digest() -> None:
     shares = {path: new_node(path, b"x", OPEN_ACL, 0, 1, 2) for path in ("/zookeeper/quota", "/zookeeper", "/a", "/b")}
     assert shares["/zookeeper/quota"].digest == 0

@@ -4,6 +4,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,10 @@ from scripts import (
 )
 
 from muskox.keeper import Keeper
+from muskox.keeper.disk.snapshot import write_snapshot
+from muskox.keeper.machine.database import Database
+from muskox.keeper.machine.node import new_node
+from muskox.keeper.machine.tree import new_tree
 from muskox.keeper.wire.jute import encode
 from muskox.keeper.wire.multi import DONE
 from muskox.keeper.wire.opcodes import OpCode
@@ -424,3 +429,39 @@ def test_apaches_command_line_sets_lists_and_deletes_quotas(both: tuple[Witness,
     assert ours == theirs
     assert "Output quota for /cli count=-1,bytes=-1=;byteHardLimit=7;countHardLimit=3" in ours
     assert "Output stat for /cli count=3,bytes=7" in ours
+
+
+def busy_folder(folder: Path) -> Path:
+    """Write a data folder whose parents have had more children than a Stat can tell, and almost as many as can be counted."""
+    tree = new_tree()
+    paths = {"/half": (1 << 30) - 2, "/wrapped": (1 << 30) + 5, "/full": (1 << 31) - 4}
+    for path, creates in paths.items():
+        tree.install(path, new_node(path, b"", OPEN, 0, 1, 1).with_children(path, creates, 0, 1))
+    tree.install("/", tree.nodes["/"].with_children("/", len(paths), 1 + len(paths), 1))
+    database = Database(tree, {}, 1)
+    version_folder = folder / "version-2"
+    version_folder.mkdir(parents=True)
+    write_snapshot(version_folder, database.image())
+    return folder
+
+
+def test_creates_are_counted_as_far_as_apache_counts_them(tmp_path: Path) -> None:
+    script = [
+        step
+        for path in ("/half", "/wrapped", "/full")
+        for step in (
+            *(create2(f"{path}/s-", flags=2) for _ in range(4)),
+            set_data(path, b"new"),
+            create(f"{path}/plain"),
+            create(f"{path}/s-", flags=3),
+            create(f"{path}/s-", flags=2),
+            look(CHILDREN2, path),
+            delete(f"{path}/plain"),
+            multi(new(f"{path}/s-", flags=2), new(f"{path}/s-", flags=2)),
+            look(CHILDREN2, path),
+        )
+    ]
+    with Keeper(data_dir=busy_folder(tmp_path / "ours")) as keeper, Apache(busy_folder(tmp_path / "theirs")) as apache:
+        ours, theirs = (Witness(server.port).tell(script) for server in (keeper, apache))
+        for step, mine, apaches in zip(script, ours, theirs, strict=True):
+            assert mine == apaches, step

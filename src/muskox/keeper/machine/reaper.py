@@ -32,7 +32,7 @@ class Reaper:
             if now.steady_ms < self.check_ms:
                 return []
             self.check_ms = now.steady_ms + self.settings.container_check_ms
-            self.free_ms = now.steady_ms
+            self.free_ms = max(self.free_ms, now.steady_ms)
             self.left = list(reversed(self.overlay.tree.mortal))
         found: list[str] = []
         looks = LOOKS_MAX
