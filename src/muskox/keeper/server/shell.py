@@ -43,6 +43,7 @@ from muskox.keeper.server.words import answer, is_word
 from muskox.keeper.server.writer import LogWriter
 
 LONE_ENTRIES_MAX = 2
+ANSWER_BYTES_MAX = 16 << 20  # of answers to four-letter words that are not read; then no more are given
 REFUSAL_SECONDS = 1.0  # a flood of refused connections is told no more often than this
 GREETING_SECONDS_MAX = 10.0  # Apache's patience with a connection that opens no session
 GARBAGE_THRESHOLDS = (100_000, 50, 1_000)
@@ -72,6 +73,7 @@ class Shell:
         self.admission = Admission(options.limits.connections_per_address_max, options.limits.connections_max)
         self.refusal_said = 0.0
         self.greeting: dict[int, float] = {}  # connections that have sent nothing whole yet, and until when they may
+        self.asking: dict[int, None] = {}  # connections that asked by four letters and are still there
         self.number_last = 0
         self.figures = Figures()
         self.status = Status(options, self.machine, self.figures, self.sockets)
@@ -147,6 +149,7 @@ class Shell:
         self.sockets.pop(client.number, None)
         self.greeting.pop(client.number, None)
         self.figures.traffics.pop(client.number, None)
+        self.asking.pop(client.number, None)
 
     def synced(self, zxid: int) -> None:
         """Take note, in the thread that wrote them, that transactions are on disk."""
@@ -241,11 +244,18 @@ class Shell:
     # Four-letter words
 
     def find_answer(self, word: str, rest: bytes, number: int) -> bytes | None:
-        """Return what is said to a four-letter word that came from connection `number`, None if it is none."""
+        """Return what is said to a four-letter word that came from connection `number`, None if it is none.
+
+        Nothing is said while those who asked before have much to read: a list of a million watches is long.
+        """
         if not is_word(word):
             return None
         self.greeting.pop(number, None)
         self.figures.word_came(number)
+        unread = sum(self.sockets[each].transport.get_write_buffer_size() for each in self.asking)
+        self.asking[number] = None
+        if unread > ANSWER_BYTES_MAX:
+            return b""
         said = answer(word, rest, self.status, number).encode()
         self.figures.sent += 1
         return said
