@@ -26,8 +26,8 @@ def settings_of(options: Options) -> tuple[Settings, list[str]]:
         users = read_users(auth.users_file)
         exposure = find_exposure(auth.users_file)
         notes += [] if exposure is None else [exposure]
-    elif auth.sasl_required:
-        raise CallerError("every client must prove who it is by SASL, but nobody's password is known: give a file of users")
+    elif auth.schemes_required == (SASL,):
+        raise CallerError("every client must prove who it is by SASL, but nobody's password is known: give --users-file FILE")
     settings = Settings(
         timeout_ms_min=options.timeout_ms_min,
         timeout_ms_max=options.timeout_ms_max,
@@ -37,11 +37,14 @@ def settings_of(options: Options) -> tuple[Settings, list[str]]:
         extended_types=options.extended_types,
         container_check_ms=options.container_check_ms,
         containers_per_minute_max=options.containers_per_minute_max,
+        container_unused_ms_max=options.container_unused_ms_max,
         users=users,
         nonce_key=token_bytes(NONCE_KEY_BYTES),
         super_digest=auth.super_digest,
         x509=options.tls is not None,
         x509_super_user=auth.x509_super_user,
-        schemes_required=(SASL,) if auth.sasl_required else (),
+        sasl_super_users=auth.sasl_super_users,
+        sasl_failures_allowed=auth.sasl_failures_allowed,
+        schemes_required=auth.schemes_required,
     )
     return settings, notes

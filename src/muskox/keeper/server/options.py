@@ -67,10 +67,6 @@ class AuthOptions:
         if self.super_digest is not None and not all(self.super_digest.partition(":")):
             raise CallerError('super_digest must be "user:BASE64", as Apache makes it of user and password')
 
-    @property
-    def sasl_required(self) -> bool:
-        return "sasl" in self.schemes_required
-
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:

@@ -10,6 +10,8 @@ from muskox.keeper.server.options import Options, TlsOptions
 from muskox.keeper.server.shell import Shell, say
 from muskox.keeper.server.tls import make_context
 
+PRIVILEGED_BELOW = 1024
+
 
 class Ports:
     """What is open; `client_port` and `secure_port` are -1 where there is none."""
@@ -77,7 +79,8 @@ async def listen(options: Options, shell: Shell) -> Ports:
     except OSError as error:
         ports.close()
         if error.errno == errno.EADDRINUSE:
-            flag = "--client-port" if ports.client_port < 0 and options.client_port is not None else "--secure-port"
+            flag = "--client-port" if ports.client_port < 0 and options.client_port is not None else "--secure-client-port"
             raise Unavailable(f"port {port} of {host} is in use; take another with {flag}") from error
-        raise Unavailable(f"cannot listen at {host}:{port}: {error.strerror}") from error
+        hint = f"; ports below {PRIVILEGED_BELOW} need a privilege" if error.errno == errno.EACCES else ""
+        raise Unavailable(f"cannot listen at {host}:{port}: {error.strerror}{hint}") from error
     return ports
