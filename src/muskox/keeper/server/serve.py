@@ -1,6 +1,7 @@
 """Serve in the foreground, from lock to stop."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -167,7 +168,8 @@ async def finish_log(shell: Shell) -> bool:
 
     def stop() -> None:
         shell.writer.stop()
-        loop.call_soon_threadsafe(ended.set)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for this any more
+            loop.call_soon_threadsafe(ended.set)
 
     Thread(target=stop, name="keeper-log-end", daemon=True).start()
     try:
