@@ -8,8 +8,8 @@ from zlib import adler32
 import pytest
 from world import World, replayed
 
-from muskox.errors import Corrupt
-from muskox.keeper.disk.entries import END_MARK, ENTRY_HEAD, FILE_HEAD_BYTES, SYNCED_UP_TO, file_head
+from muskox.errors import CallerError, Corrupt
+from muskox.keeper.disk.entries import END_MARK, ENTRY_BYTES_MAX, ENTRY_HEAD, FILE_HEAD_BYTES, SYNCED_UP_TO, file_head
 from muskox.keeper.disk.log import TransactionLog
 from muskox.keeper.disk.names import LOG, SNAPSHOT, list_files, log_path, snapshot_path
 from muskox.keeper.disk.purge import purge
@@ -220,3 +220,100 @@ def test_each_entry_says_up_to_where_the_file_was_on_disk(disk: Disk) -> None:
     starts = offsets(data)
     told = [SYNCED_UP_TO.unpack_from(data, end - 1 - SYNCED_UP_TO.size)[0] for end in starts[1:]]
     assert told == [starts[0]] * 3 + [starts[3]] * 3
+
+
+@pytest.mark.parametrize("how", ["marked", "stopped"])
+def test_damage_in_the_last_sync_is_refused_if_anything_says_that_it_was_one(disk: Disk, how: str) -> None:
+    disk.live(8)
+    if how == "marked":
+        disk.log.mark()
+    else:
+        disk.log.roll()
+    path = last_log(disk)
+    whole = path.read_bytes()
+    starts = offsets(whole + bytes(ENTRY_HEAD.size))
+    for at in range(starts[-2], starts[-1]):
+        data = bytearray(whole)
+        data[at] ^= 0x10
+        path.write_bytes(data)
+        with pytest.raises(Corrupt, match=f"{path.name} is damaged at byte {starts[-2]}, after zxid 0x8"):
+            disk.recover()
+    path.write_bytes(whole)
+    recovered = disk.recover()
+    assert recovered.database.zxid == 9
+    assert recovered.notes == []
+
+
+def test_a_mark_that_is_damaged_loses_nothing(disk: Disk) -> None:
+    disk.live(3)
+    disk.log.mark()
+    path = last_log(disk)
+    whole = path.read_bytes()
+    for at in range(offsets(whole)[-1], len(whole.rstrip(b"\0"))):
+        data = bytearray(whole)
+        data[at] ^= 0x10
+        path.write_bytes(data)
+        assert disk.recover().database.zxid == 4
+
+
+def test_ending_before_the_last_snapshot_is_refused_even_if_that_is_damaged(disk: Disk) -> None:
+    disk.live(3)
+    newest = write_snapshot(disk.folder, disk.world.machine.image())
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert disk.recover().database.zxid == 4  # the log has it all
+    last_log(disk).unlink()
+    with pytest.raises(Corrupt, match=f"{newest.name} is not whole, and what is left ends with zxid 0x0"):
+        disk.recover()
+
+
+def test_a_log_without_snapshots_gets_one_since_apache_wants_it(disk: Disk) -> None:
+    disk.live(3)
+    for file in list_files(disk.folder, SNAPSHOT):
+        file.path.unlink()
+    assert disk.recover().database.zxid == 4
+    assert [file.zxid for file in list_files(disk.folder, SNAPSHOT)] == [4]
+
+
+def test_logs_may_lie_elsewhere_but_not_half_of_them(tmp_path: Path) -> None:
+    data_dir, log_dir = tmp_path / "data", tmp_path / "log"
+    recover(data_dir, log_dir)
+    world = World()
+    world.open(1)
+    log = TransactionLog(log_dir / "version-2")
+    log.append(1, world.entries)
+    log.roll()
+    assert recover(data_dir, log_dir).database.zxid == 1
+    with pytest.raises(CallerError, match="has snapshots, but is the log folder"):
+        recover(tmp_path / "new", data_dir)
+    with pytest.raises(CallerError, match="has logs, but the log folder is"):
+        recover(log_dir, tmp_path / "other")
+    (tmp_path / "link").symlink_to(data_dir)
+    assert recover(data_dir, tmp_path / "link").database.zxid == 0  # one folder by two names
+
+
+def test_without_syncs_nothing_is_taken_for_acknowledged(tmp_path: Path) -> None:
+    recover(tmp_path)
+    world = World()
+    world.open(1)
+    for index in range(5):
+        world.create(1, f"/n{index}")
+    log = TransactionLog(tmp_path / "version-2", force_sync=False)
+    for zxid, entry in enumerate(world.entries, 1):
+        log.append(zxid, [entry])
+    path = log_path(tmp_path / "version-2", 1)
+    data = bytearray(path.read_bytes())
+    data[offsets(bytes(data))[2] + 20] ^= 1
+    path.write_bytes(data)
+    recovered = recover(tmp_path)
+    assert recovered.database.zxid == 2
+    assert "torn" in recovered.notes[0]
+
+
+def test_an_entry_too_long_to_be_read_again_is_refused(disk: Disk) -> None:
+    class Long(bytes):
+        def __len__(self) -> int:
+            return ENTRY_BYTES_MAX + 1
+
+    with pytest.raises(OSError, match="a transaction of"):
+        disk.log.append(1, [Long()])
+    assert disk.live(1).recover().database.zxid == 2
