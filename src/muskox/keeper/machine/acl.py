@@ -21,9 +21,11 @@ NUMBER = re.compile(r"[+-]?[0-9]{1,18}")  # what Java's parseInt takes
 PRINCIPAL = re.compile(r"[^/@]*(/[^/@]*)?@[^/@]*|[^@]*")  # Kerberos's user/host@realm, or anything without a realm
 SUBJECT_KEY = r"(?i:CN|C|L|ST|S|O|OU|T|IP|STREET|DC|UID|DNQ|DNQUALIFIER|SURNAME|GIVENNAME|INITIALS|GENERATION|SERIALNUMBER"
 SUBJECT_KEY += r"|EMAIL|EMAILADDRESS|(?:OID\.)?[0-9]+(?:\.[0-9]+)+)"
-SUBJECT_VALUE = r'(?:"(?:[^"\\]|\\.)*"|(?:[^",;+<>\\]|\\.)*)'
-SUBJECT_PART = rf"\s*{SUBJECT_KEY}\s*=\s*{SUBJECT_VALUE}\s*"
-SUBJECT = re.compile(rf"(?:{SUBJECT_PART}(?:[,;+]{SUBJECT_PART})*)?", re.DOTALL)
+SUBJECT_ESCAPE = r'\\(?:[,=+<>#;"\\\s]|[0-9A-Fa-f]{2})'
+# Whoever writes the ids of ACLs must not make this try twice: white space belongs to one part only, and nothing is given back.
+SUBJECT_VALUE = rf'(?:\s*+"(?:[^"\\]|{SUBJECT_ESCAPE})*+"\s*+|(?:[^",;+<>\\]|{SUBJECT_ESCAPE})*+)'
+SUBJECT_PART = rf"\s*+{SUBJECT_KEY}\s*+={SUBJECT_VALUE}"
+SUBJECT = re.compile(rf"(?:{SUBJECT_PART}(?:[,;+]{SUBJECT_PART})*+)?", re.DOTALL)
 
 
 class Refusal(NamedTuple):
@@ -60,26 +62,33 @@ def fix_acl(path: str, acl: AclList | None, identities: tuple[Id, ...], known: f
     if acl == OPEN_ACL:
         return OPEN_ACL
     fixed: list[Acl] = []
+    length = 0
     for entry in dict.fromkeys(acl or ()):
-        scheme = entry.id.scheme or ""
-        if scheme == "auth":
-            proved = [Acl(entry.perms, each) for each in identities if is_user(each, known)]
-            if not proved:
-                return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} names auth, but the connection has proved no user")
-            fixed.extend(proved)
-        elif scheme != "world" and scheme not in known:
-            return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} has a scheme that is not known here: {scheme!r}")
-        elif entry.id.id is None:
-            return Refusal(ErrorCode.MARSHALLING, f"the ACL of {path} has null for an id")
-        elif entry.id.id == "anyone" if scheme == "world" else SCHEMES[scheme].is_valid(entry.id.id):
-            fixed.append(entry)
-        else:
-            return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} has an id that is none of its scheme: {entry.id}")
-    if sum(len(each.id.scheme or "") + len(each.id.id or "") + 12 for each in fixed) > ACL_LENGTH_MAX:
-        return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} is too long")
+        granted = fix_entry(path, entry, identities, known)
+        if isinstance(granted, Refusal):
+            return granted
+        fixed += granted
+        length += sum(len(each.id.scheme or "") + len(each.id.id or "") + 12 for each in granted)
+        if length > ACL_LENGTH_MAX:
+            return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} is longer than {ACL_LENGTH_MAX} characters")
     if not fixed:
         return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} is empty")
     return tuple(fixed)
+
+
+def fix_entry(path: str, entry: Acl, identities: tuple[Id, ...], known: frozenset[str]) -> list[Acl] | Refusal:
+    """Return what one entry of an ACL stands for."""
+    scheme, text = entry.id.scheme or "", entry.id.id
+    if scheme == "auth":
+        proved = [Acl(entry.perms, each) for each in identities if is_user(each, known)]
+        return proved or Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} names auth, but the connection has proved no user")
+    if scheme != "world" and scheme not in known:
+        return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} has a scheme that is not known here: {scheme!r}")
+    if text is None:
+        return Refusal(ErrorCode.MARSHALLING, f"the ACL of {path} has null for an id")
+    if text == "anyone" if scheme == "world" else SCHEMES[scheme].is_valid(text):
+        return [entry]
+    return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} has an id that is none of its scheme: {entry.id}")
 
 
 def check_acl(path: str, acl: AclList, wanted: int, identities: tuple[Id, ...]) -> Refusal | None:
