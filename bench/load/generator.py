@@ -30,7 +30,7 @@ class Generator:
             self.command = [str(program)]
 
     def run(self, port: int, *phases: str, **options: float) -> list[Phase]:
-        """Run phases and return what each told. Options: c sessions, d in flight, s seconds, n znodes."""
+        """Run phases and return what each told. Options: those of zkload.c, by their letters."""
         ended = subprocess.run(
             [*self.command, *self.words(port, phases, options)],
             capture_output=True,

@@ -3,7 +3,7 @@
  * It opens N sessions, keeps D requests in flight on each and runs one phase after the other; each prints one line of JSON.
  * Replies must come in the order of the requests, without errors: else it says what was wrong and exits with 1.
  *
- *     zkload PORT [-c sessions] [-d in flight] [-s seconds] [-n znodes] [-b value bytes] [-e] PHASE...
+ *     zkload PORT [-c sessions] [-d in flight] [-s seconds] [-n znodes] [-b value bytes] [-p pid] [-e] PHASE...
  *
  *   fill      create the znodes /bench/n0000000 ... that are read and written by the others
  *   getData setData create exists delete getChildren     for S seconds; delete: until all that was created here is gone;
@@ -12,6 +12,7 @@
  *   watch     every session watches D znodes, one writer changes them; time from the writes to the last notification, 5 times
  *   close     close all sessions
  *
+ * With -p the processor time that the server's process took for a request is told too: it depends less on what else runs here.
  * With -e a timed phase runs until standard input ends. Microseconds of latency are within 2 %; the maximum is exact.
  */
 #include <arpa/inet.h>
@@ -43,7 +44,7 @@ typedef struct {
     long *indexes;
 } Session;
 
-static int port, count = 8, depth = 64, until_eof;
+static int port, count = 8, depth = 64, until_eof, pid;
 static long nodes = 50000;
 static double seconds_max = 3;
 static int value_bytes = 100;
@@ -378,6 +379,21 @@ static int parse_mix(char *phase) {
     return 1;
 }
 
+/* Return the seconds of processor time that the server has taken so far. */
+static double server_cpu(void) {
+    char name[64], text[1024], *at;
+    unsigned long user = 0, system = 0;
+    snprintf(name, sizeof name, "/proc/%d/stat", pid);
+    FILE *file = pid ? fopen(name, "r") : NULL;
+    if (!file) return 0;
+    size_t size = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[size] = 0;
+    at = strrchr(text, ')'); /* the program's name may hold anything */
+    if (at) sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+    return (double)(user + system) / sysconf(_SC_CLK_TCK);
+}
+
 static void run_phase(const char *name, char *mix) {
     if (!parse_mix(mix)) fail("there is no such phase, its name has letters", (long)strlen(name), 0);
     int kind = weights[0][0], is_whole = weight_count == 1 && (kind == FILL || kind == CHECK || kind == DELETE), idle = 0;
@@ -388,6 +404,7 @@ static void run_phase(const char *name, char *mix) {
         while (sessions[0].outstanding) await_events();
     }
     for (int i = 0; i < count; i++) sessions[i].at = 0;
+    double cpu = server_cpu();
     uint64_t begin = now_ns(), deadline = begin + (uint64_t)(seconds_max * 1e9), last = begin;
     is_counting = 1;
     for (int i = 0; i < count; i++) more(&sessions[i], i);
@@ -405,6 +422,7 @@ static void run_phase(const char *name, char *mix) {
         }
     }
     last = now_ns();
+    cpu = server_cpu() - cpu;
     is_counting = 0;
     long counted = replies, after = 0;
     for (int i = 0; i < count; i++) after -= sessions[i].got;
@@ -414,23 +432,25 @@ static void run_phase(const char *name, char *mix) {
     printf("{\"phase\": \"%s\", \"count\": %ld, \"seconds\": %.6f, \"per_second\": %.1f, \"p50_us\": %.2f, \"p99_us\": %.2f, "
            "\"max_us\": %.2f, \"reply_bytes\": %llu, \"after\": %ld", name, counted, seconds, counted / seconds,
            quantile_us(0.5), quantile_us(0.99), max_ns / 1e3, (unsigned long long)reply_bytes, after);
+    if (pid && counted) printf(", \"cpu_us\": %.3f", cpu * 1e6 / counted);
     if (kind == CHECK) printf(", \"digest\": \"%016llx\", \"versions\": %ld", (unsigned long long)digest, versions);
     printf("}\n");
 }
 
 int main(int argc, char **argv) {
     int option;
-    while ((option = getopt(argc, argv, "c:d:s:n:b:e")) != -1) {
+    while ((option = getopt(argc, argv, "c:d:s:n:b:p:e")) != -1) {
         if (option == 'c') count = atoi(optarg);
         else if (option == 'd') depth = atoi(optarg);
         else if (option == 's') seconds_max = atof(optarg);
         else if (option == 'n') nodes = atol(optarg);
         else if (option == 'b') value_bytes = atoi(optarg);
+        else if (option == 'p') pid = atoi(optarg);
         else if (option == 'e') until_eof = 1;
         else return 2;
     }
     if (optind + 1 >= argc || count < 1 || depth < 1 || nodes < 1 || value_bytes < 0) {
-        fprintf(stderr, "zkload PORT [-c sessions] [-d in flight] [-s seconds] [-n znodes] [-b bytes] [-e] PHASE...\n");
+        fprintf(stderr, "zkload PORT [-c sessions] [-d in flight] [-s seconds] [-n znodes] [-b bytes] [-p pid] [-e] PHASE...\n");
         return 2;
     }
     struct rlimit files;

@@ -1,12 +1,13 @@
 """What zkload.c does, for machines without a compiler: the same words, the same JSON, but it takes a core for itself.
 
-    python zkload.py PORT [-c sessions] [-d in flight] [-s seconds] [-n znodes] [-b value bytes] [-e] PHASE...
+    python zkload.py PORT [-c sessions] [-d in flight] [-s seconds] [-n znodes] [-b value bytes] [-p pid] [-e] PHASE...
 
 Phases: fill, getData, setData, create, exists, delete, getChildren, check, watch, close; no mixes.
 """
 
 import argparse
 import json
+import os
 import random
 import select
 import socket
@@ -14,6 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from struct import Struct
 
 KINDS = {"create": 1, "delete": 2, "exists": 3, "getData": 4, "setData": 5, "getChildren": 8, "fill": 1, "check": 4}
@@ -147,6 +149,7 @@ class Load:
             first.sock.sendall(first.request(KINDS["create"], 0, body))
             while first.in_flight:
                 first.replies(may_exist=True)
+        cpu = server_cpu(self.options.p)
         begin = time.perf_counter()
         is_whole = phase in ("fill", "check", "delete")
         is_over = self.until(begin) if not is_whole else lambda: False
@@ -156,7 +159,7 @@ class Load:
         for number in range(len(self.sessions)):
             self.more(phase, number, feeds[number])
         after, has_ended = 0, False
-        ended = begin
+        ended, cpu_ended = begin, cpu
         while busy := [session for session in self.sessions if session.in_flight]:
             readable, _, _ = select.select([session.sock for session in busy], [], [], SILENCE_SECONDS_MAX)
             if not readable:
@@ -175,11 +178,13 @@ class Load:
                 if not has_ended:
                     self.more(phase, number, feeds[number])
             if not has_ended:
-                ended = time.perf_counter()
+                ended, cpu_ended = time.perf_counter(), server_cpu(self.options.p)
                 has_ended = is_over()
         taken.sort()
         quantiles = {name: taken[min(int(len(taken) * q), len(taken) - 1)] for name, q in (("p50_us", 0.5), ("p99_us", 0.99))}
-        more = {"digest": f"{digest & (1 << 64) - 1:016x}", "versions": versions} if phase == "check" else {}
+        more: dict[str, object] = {"digest": f"{digest & (1 << 64) - 1:016x}", "versions": versions} if phase == "check" else {}
+        if self.options.p:
+            more["cpu_us"] = (cpu_ended - cpu) * 1e6 / len(taken)
         self.tell(phase, len(taken), ended - begin, **quantiles, max_us=taken[-1], after=after, **more)
 
     def more(self, phase: str, number: int, indexes: Iterator[int]) -> None:
@@ -235,6 +240,14 @@ def fnv(index: int, value: bytes) -> int:
     return digest * 1099511628211 & (1 << 64) - 1
 
 
+def server_cpu(pid: int) -> float:
+    """Return the seconds of processor time that the server has taken so far."""
+    if not pid:
+        return 0.0
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-c", type=int, default=8)
@@ -242,6 +255,7 @@ def main() -> None:
     parser.add_argument("-s", type=float, default=3.0)
     parser.add_argument("-n", type=int, default=50_000)
     parser.add_argument("-b", type=int, default=100)
+    parser.add_argument("-p", type=int, default=0)
     parser.add_argument("-e", action="store_true")
     parser.add_argument("port", type=int)
     parser.add_argument("phases", nargs="+", choices=[*KINDS, "watch", "close"])
