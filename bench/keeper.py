@@ -345,7 +345,7 @@ def show(measured: dict[str, Any]) -> None:
     if measured["apache"] is None:
         console.print("Apache ZooKeeper is not installed: ours ran alone, so there are no ratios")
     if measured["generator"] != "C":
-        console.print("there is no C compiler: the load came from Python, which takes a core for itself: all figures are lower for it")
+        console.print("no C compiler: the load came from Python, which takes a core for itself, so all figures are lower")
 
 
 def main() -> None:
