@@ -86,3 +86,9 @@ def test_a_vector_that_lies_about_its_count_is_refused_before_it_is_built() -> N
 
 def test_text_that_is_no_utf8_becomes_what_java_makes_of_it() -> None:
     assert codec(records.PathOnly).decode(b"\0\0\0\x02/\xff").path == "/\ufffd"
+
+
+@pytest.mark.parametrize(("count", "acl"), [(-1, None), (-2, ()), (-(1 << 31), ())])
+def test_a_vector_of_minus_one_is_null_and_of_fewer_is_empty_as_java_takes_it(count: int, acl: tuple[()] | None) -> None:
+    body = encode(records.PathOnly("/a")) + count.to_bytes(4, "big", signed=True) + bytes(4)
+    assert codec(records.SetAclRequest).decode(body) == ("/a", acl, 0)

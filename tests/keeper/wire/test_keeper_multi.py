@@ -4,7 +4,7 @@ import pytest
 
 from muskox.errors import PeerError
 from muskox.keeper.wire.jute import encode
-from muskox.keeper.wire.multi import DONE, Part, decode_multi, encode_multi_reply
+from muskox.keeper.wire.multi import DONE, Part, decode_multi, decode_multi_read, encode_multi_reply
 from muskox.keeper.wire.opcodes import OpCode
 from muskox.keeper.wire.records import CreateRequest, ErrorReply, MultiHeader, PathOnly, PathVersion, PathWatch
 
@@ -40,3 +40,17 @@ def test_a_reply_names_each_part_and_the_error_of_the_one_that_failed() -> None:
         MultiHeader(-1, True, -1),
     ]
     assert reply == b"".join(map(encode, expected))
+
+
+def test_a_multi_read_reads_back_whole_and_from_no_prefix() -> None:
+    parts = [(OpCode.GET_DATA, PathWatch("/a", False)), (OpCode.GET_CHILDREN, PathWatch("/b", True))]
+    body = b"".join(encode(MultiHeader(kind, False, -1)) + encode(request) for kind, request in parts) + DONE
+    assert decode_multi_read(body, 0) == parts
+    for end in range(len(body)):
+        with pytest.raises(PeerError):
+            decode_multi_read(body[:end], 0)
+
+
+def test_a_write_may_not_stand_in_a_multi_read() -> None:
+    with pytest.raises(PeerError, match="operation 1 "):
+        decode_multi_read(BODY, 0)
