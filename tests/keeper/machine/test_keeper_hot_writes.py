@@ -1,6 +1,5 @@
 """The short way of writes beside the long one: the same log, the same replies, the same tree, whatever is asked."""
 
-from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -9,7 +8,7 @@ from world import World
 
 from muskox.keeper.machine import machine as machine_module
 from muskox.keeper.machine.events import Action, FramesArrived
-from muskox.keeper.machine.hot_writes import HOT
+from muskox.keeper.machine.hot_writes import HOT, set_data
 from muskox.keeper.machine.overlay import Overlay
 from muskox.keeper.wire.jute import LENGTH, encode
 from muskox.keeper.wire.opcodes import OpCode
@@ -68,16 +67,11 @@ def history(seed: int) -> tuple[list[Action], int, dict[str, object]]:
     return [*actions, *world.orders], database.digest, dict(database.tree.nodes)
 
 
-@pytest.fixture
-def long_way(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    with monkeypatch.context() as context:
-        yield context
-
-
 @pytest.mark.parametrize("seed", range(150))
-def test_the_short_way_does_what_the_long_one_does(seed: int, long_way: pytest.MonkeyPatch) -> None:
+def test_the_short_way_does_what_the_long_one_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     short = history(seed)
-    long_way.setattr(machine_module, "HOT", {})
+    monkeypatch.setattr(machine_module, "HOT", {})
+    monkeypatch.setattr(machine_module, "set_data", lambda *_: 0)
     assert history(seed) == short
 
 
@@ -87,13 +81,26 @@ def test_random_histories_take_the_short_way(monkeypatch: pytest.MonkeyPatch) ->
 
     def counted(kind: int):  # type: ignore[no-untyped-def]
         def draft(*arguments):  # type: ignore[no-untyped-def]
-            drafted = HOT[kind](*arguments)
-            taken[kind] = taken.get(kind, 0) + (drafted is not None)
+            drafted = set_data(*arguments) if kind == OpCode.SET_DATA else HOT[kind](*arguments)
+            taken[kind] = taken.get(kind, 0) + bool(drafted)
             return drafted
 
         return draft
 
     monkeypatch.setattr(machine_module, "HOT", {kind: counted(kind) for kind in HOT})
+    monkeypatch.setattr(machine_module, "set_data", counted(OpCode.SET_DATA))
     for seed in range(10):
         history(seed)
-    assert set(taken) == set(HOT) and min(taken.values()) > 20
+    assert set(taken) == {*HOT, OpCode.SET_DATA} and min(taken.values()) > 20
+
+
+def test_a_series_of_writes_is_drafted_up_to_the_first_that_is_out_of_the_ordinary() -> None:
+    world = World()
+    world.open(1)
+    world.create(1, "/a")
+    records = [SetDataRequest("/a", b"1", -1), SetDataRequest("/a", b"2", 1), SetDataRequest("/a", b"3", 7)]
+    frames = [LENGTH.pack(index) + LENGTH.pack(OpCode.SET_DATA) + encode(each) for index, each in enumerate(records)]
+    world.take(1)
+    world.tell(FramesArrived(1, [*frames, frames[0]]))
+    assert [reply.err for reply in world.take(1)] == [0, 0, -103, 0]
+    assert world.get(1, "/a").body[4:5] == b"1"

@@ -5,7 +5,7 @@ long; the tests hold the two against each other. What is out of the ordinary in 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct
 from zlib import crc32
 
@@ -21,9 +21,11 @@ from muskox.keeper.wire.transactions import DIGEST_VERSION
 BODY_AT = 8
 PATH_AT = 12
 VERSION_BYTES = 4
-SET_DATA_BYTES_MIN = 22  # a path of two characters: that of the root is a special case everywhere
+VERSION_AT_MIN = 18  # in a setData of a path of two characters: that of the root is a special case everywhere
 INT_MAX = (1 << 31) - 1
 STAT_REPLY_BYTES = HEAD_BYTES + STAT.size
+REQUEST = Struct(">iii")  # xid, kind, length of the path
+KEPT = Struct(">q8xq8xiiiq4xiq")  # what a setData keeps of a Stat, and the version
 ENTRY_HEAD = Struct(">qiqqi")  # the transaction's header
 ENTRY_TAIL = Struct(">iiq")  # version of the znode, version and value of the tree's digest
 
@@ -42,6 +44,7 @@ DATA_CHANGED = EventType.DATA_CHANGED
 CREATED, DELETED, CHILDREN_CHANGED = EventType.CREATED, EventType.DELETED, EventType.CHILDREN_CHANGED
 
 unpack_length, pack_length = LENGTH.unpack_from, LENGTH.pack
+unpack_request, unpack_kept = REQUEST.unpack_from, KEPT.unpack
 unpack_stat, pack_stat = STAT.unpack, STAT.pack
 pack_head, pack_tail, pack_reply, pack_digest = ENTRY_HEAD.pack, ENTRY_TAIL.pack, HEAD.pack, DIGEST_FIELDS.pack
 new = tuple.__new__
@@ -49,49 +52,55 @@ new = tuple.__new__
 Stat = tuple[int, ...]  # in the order of the wire
 VERSION, CVERSION, OWNER, CHILD_COUNT = 4, 5, 7, 9  # where they stand in it
 Writer = tuple[int, int, int]  # session, time in milliseconds, opcode
+Out = tuple[list[Sequence[Change]], list[bytes], list[bytes]]  # where changes, log entries and replies are put
 Drafted = tuple[tuple[Change, ...], bytes, bytes]  # its changes, its log entry, the reply
 
 
-def set_data(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | None:
+def set_data(overlay: Overlay, by: Writer, zxid: int, frames: list[bytes], start: int, out: Out) -> int:
+    """Draft the consecutive setData requests among `frames` from `start` on, and return how many there were."""
     session_id, time_ms, _ = by
-    size = len(frame)
-    if size < SET_DATA_BYTES_MIN:
-        return None
-    (xid,) = unpack_length(frame)
-    (length,) = unpack_length(frame, BODY_AT)
-    data_at = PATH_AT + length
-    if length < 2 or data_at + 4 > size:
-        return None
-    path_bytes = frame[PATH_AT:data_at]
-    path = path_bytes.decode("utf-8", "replace")
-    pending = overlay.pending.get(path)
-    node = overlay.tree.nodes.get(path) if pending is None else pending[1]
-    (length,) = unpack_length(frame, data_at)
-    version_at = size - VERSION_BYTES
-    if node is None or length < 0 or data_at + 4 + length != version_at:
-        return None
-    stat, _, acl, mark, share = node
-    czxid, _, ctime, _, version, cversion, aversion, owner, _, child_count, pzxid = unpack_stat(stat)
-    (expected,) = unpack_length(frame, version_at)
-    if acl is not OPEN_ACL or expected not in (-1, version) or version == INT_MAX or path.startswith(UNCOUNTED):
-        return None
-    data = frame[data_at + 4 : version_at]
-    version += 1
-    stat = pack_stat(czxid, zxid, ctime, time_ms, version, cversion, aversion, owner, length, child_count, pzxid)
-    creates = (cversion + child_count) % INT_SPAN // 2
-    fields = pack_digest(czxid, zxid, pzxid, ctime, time_ms, version, creates, aversion, mark or owner)
-    crc = crc32(path_bytes)
-    digest = overlay.digest - share
-    share = crc32(fields, crc32(data, crc) if length else crc)
-    digest += share
-    node = new(Node, (stat, data, acl, mark, share))
+    pending, nodes, digest = overlay.pending, overlay.tree.nodes, overlay.digest
+    changes, entries, replies = out
+    zxid_first = zxid
+    for frame in frames[start:] if start else frames:
+        version_at = len(frame) - VERSION_BYTES
+        if version_at < VERSION_AT_MIN:
+            break
+        xid, kind, length = unpack_request(frame)
+        data_at = PATH_AT + length
+        if kind != SET_DATA or length < 2 or data_at + 4 > version_at:
+            break
+        path_bytes = frame[PATH_AT:data_at]
+        path = path_bytes.decode("utf-8", "replace")
+        latest = pending.get(path)
+        node = nodes.get(path) if latest is None else latest[1]
+        (length,) = unpack_length(frame, data_at)
+        data_at += 4
+        if node is None or length < 0 or data_at + length != version_at:
+            break
+        stat, _, acl, mark, share = node
+        czxid, ctime, version, cversion, aversion, owner, child_count, pzxid = unpack_kept(stat)
+        (expected,) = unpack_length(frame, version_at)
+        # What counts in no digest is not plain: it lies under /zookeeper.
+        if acl is not OPEN_ACL or expected not in (version, -1) or version == INT_MAX or not share:
+            break
+        data = frame[data_at:version_at]
+        version += 1
+        stat = pack_stat(czxid, zxid, ctime, time_ms, version, cversion, aversion, owner, length, child_count, pzxid)
+        creates = (cversion + child_count) % INT_SPAN // 2
+        fields = pack_digest(czxid, zxid, pzxid, ctime, time_ms, version, creates, aversion, mark or owner)
+        digest -= share
+        share = crc32(fields, crc32(data, crc32(path_bytes)))
+        digest += share
+        node = new(Node, (stat, data, acl, mark, share))
+        pending[path] = (zxid, node)
+        changes.append(((path, node, DATA_CHANGED),))
+        tail = pack_tail(version, DIGEST_VERSION, digest if digest <= LONG_MAX else wrap_long(digest))
+        entries.append(pack_head(session_id, xid, zxid, time_ms, SET_DATA) + frame[BODY_AT:version_at] + tail)
+        replies.append(pack_reply(STAT_REPLY_BYTES, xid, zxid, 0) + stat)
+        zxid += 1
     overlay.digest = digest
-    overlay.pending[path] = (zxid, node)
-    if digest > LONG_MAX:
-        digest = wrap_long(digest)
-    entry = pack_head(session_id, xid, zxid, time_ms, SET_DATA) + frame[BODY_AT:version_at]
-    entry += pack_tail(version, DIGEST_VERSION, digest)
-    return ((path, node, DATA_CHANGED),), entry, pack_reply(STAT_REPLY_BYTES, xid, zxid, 0) + stat
+    return zxid - zxid_first
 
 
 def create(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | None:
@@ -191,7 +200,6 @@ def delete(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | N
 
 # Each drafts one request, in `frame`, into the overlay; or returns None, with nothing done, if it is not an ordinary one.
 HOT: dict[int, Callable[[Overlay, Writer, int, bytes], Drafted | None]] = {
-    OpCode.SET_DATA: set_data,
     OpCode.CREATE: create,
     OpCode.CREATE2: create,
     OpCode.DELETE: delete,

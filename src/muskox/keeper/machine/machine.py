@@ -25,7 +25,7 @@ from muskox.keeper.machine.events import (
     TimePassed,
     TransactionsSynced,
 )
-from muskox.keeper.machine.hot_writes import HOT
+from muskox.keeper.machine.hot_writes import HOT, set_data
 from muskox.keeper.machine.latency import Latency
 from muskox.keeper.machine.outbox import Outbox
 from muskox.keeper.machine.pipeline import Pipeline, Run
@@ -44,6 +44,7 @@ REQUEST_HEAD = Struct(">ii")
 
 # Plain numbers: in the hot path, a look at an Enum's member costs as much as everything else about it.
 SYNC = int(OpCode.SYNC)
+SET_DATA = int(OpCode.SET_DATA)
 CREATE_SESSION = int(OpCode.CREATE_SESSION)
 DELETE_CONTAINER = int(OpCode.DELETE_CONTAINER)
 CLOSE_SESSION = int(OpCode.CLOSE_SESSION)
@@ -132,7 +133,10 @@ class Machine:
         waiting = connection.waiting
         run: Run | None = None  # the writes since the last read
         size = answered = 0
-        for data in frames:
+        index, count = 0, len(frames)
+        while index < count:
+            data = frames[index]
+            index += 1
             if len(data) < REQUEST_HEAD.size:
                 raise PeerError(f"a request of {len(data)} bytes has no header")
             xid, kind = REQUEST_HEAD.unpack_from(data)
@@ -140,6 +144,10 @@ class Machine:
                 if run is None or kind == CLOSE_SESSION:
                     run = Run(connection.number, connection.session_id, now.wall_ms, kind if kind == CLOSE_SESSION else 0)
                     waiting.append(run)
+                done = self.set_data(connection, run, frames, index - 1) if kind == SET_DATA else 0
+                if done:
+                    index += done - 1
+                    continue
                 self.write(connection, run, xid, kind, data)
                 if kind == CLOSE_SESSION:
                     break
@@ -231,6 +239,21 @@ class Machine:
 
     # Writes
 
+    def set_data(self, connection: Connection, run: Run, frames: list[bytes], start: int) -> int:
+        """Order the setData requests from `start` on that are ordinary ones, as the next of `run`; return how many."""
+        overlay, pipeline = self.database.overlay, self.pipeline
+        if not overlay.is_plain:
+            return 0
+        by = (connection.session_id, run.time_ms, SET_DATA)
+        done = set_data(overlay, by, pipeline.zxid + 1, frames, start, (run.changes, self.outbox.entries, run.replies))
+        if done:
+            size = sum(map(len, frames[start : start + done]))
+            run.size += size
+            connection.waiting_bytes += size
+            run.digest = overlay.digest
+            pipeline.added(run, done)
+        return done
+
     def write(self, connection: Connection, run: Run, xid: int, kind: int, data: bytes) -> None:
         """Prepare one request and order it to the log, as the next of `run`."""
         overlay = self.database.overlay
@@ -245,7 +268,7 @@ class Machine:
                 changes, entry, answer = hot
                 run.changes.append(changes)
                 run.digest = overlay.digest
-                pipeline.add(run, zxid, entry, answer)
+                pipeline.add(run, entry, answer)
                 return
         header = TxnHeader(connection.session_id, xid, zxid, run.time_ms, kind)
         overlay.begin(zxid)

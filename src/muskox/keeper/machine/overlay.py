@@ -14,6 +14,7 @@ from muskox.keeper.machine.tree import Change, Tree
 from muskox.keeper.wire.opcodes import EventType
 from muskox.keeper.wire.records import OPEN_ACL, AclList
 
+CREATED = EventType.CREATED
 ACLS_SHARED_MAX = 10_000  # sharing saves memory; past this many different ACLs it is begun anew
 
 
@@ -110,11 +111,11 @@ class Overlay:
         """Move the changes of all transactions up to `zxid` that are not in the tree yet into it, in their order."""
         nodes, pending = self.tree.nodes, self.pending
         for changes in transactions:
-            for path, node, _ in changes:
-                if node is not None and path in nodes:
-                    nodes[path] = node
-                else:
+            for path, node, event in changes:
+                if node is None or event is CREATED:
                     self.tree.install(path, node)
-                latest = pending.get(path)  # None if these transactions changed the path twice
-                if latest is not None and latest[0] <= zxid:
-                    del pending[path]
+                else:
+                    nodes[path] = node
+                latest = pending.pop(path, None)  # None if these transactions changed the path twice
+                if latest is not None and latest[0] > zxid:
+                    pending[path] = latest

@@ -68,19 +68,24 @@ class Pipeline:
         if isinstance(txn, ErrorTxn):
             header = header._replace(type=ERROR)
         digest = self.database.digest
-        self.add(run, header.zxid, encode_entry(header, txn, digest), reply)
+        self.add(run, encode_entry(header, txn, digest), reply)
         run.digest = digest
         run.changes.append(self.database.overlay.finish())
         if run.kind:
             run.txn = txn
 
-    def add(self, run: Run, zxid: int, entry: bytes, reply: bytes) -> None:
-        if not run.zxid_last:
-            self.in_flight.append(run)
-        self.zxid = run.zxid_last = zxid
-        self.outstanding += 1
+    def add(self, run: Run, entry: bytes, reply: bytes) -> None:
         run.replies.append(reply)
         self.outbox.entries.append(entry)
+        self.added(run, 1)
+
+    def added(self, run: Run, count: int) -> None:
+        """Count what was put into `run` and into the outbox."""
+        if not run.zxid_last:
+            self.in_flight.append(run)
+        self.zxid += count
+        run.zxid_last = self.zxid
+        self.outstanding += count
 
     def settle(self, run: Run) -> None:
         """Apply a run that is on disk, the first of those under way."""
