@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SERVE = "serve"
 DAMAGED = 1
 DATA_SHOWN_BYTES = 60
-HEXADECIMAL = ("zxid", "session", "owner", "digest")  # fields of such names are told as ZooKeeper writes them, 0x1f
+HEXADECIMAL = ("zxid", "truncate_at", "session_id", "owner", "digest")  # fields of such names are told as ZooKeeper writes them, 0x1f
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the data folder: what --data-dir or dataDir names")]
 LogDir = Annotated[Path | None, typer.Option("--log-dir", metavar="DIR", help="where the log lies, if elsewhere (dataLogDir)")]
@@ -120,11 +120,16 @@ def dump(
     """Print what a log, a snapshot or a folder holds: transactions, or sessions and znodes; with --json an object a line."""
     from muskox.keeper import dump as lines
 
-    for line in lines(path, log_dir):
-        if json_:
-            screen.print_json_line({"line": type(line).__name__.removesuffix("Line").lower(), **plain(line)})
-        else:
-            sys.stdout.write(describe(line) + "\n")
+    try:
+        for line in lines(path, log_dir):
+            if json_:
+                kind = type(line).__name__.removesuffix("Line").lower()
+                screen.print_json_line({"line": kind, **plain(line)})
+            else:
+                sys.stdout.write(printable(describe(line)) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def describe(line: "Line") -> str:
@@ -138,7 +143,7 @@ def describe(line: "Line") -> str:
 def describe_transaction(line: "TransactionLine") -> str:
     when = datetime.fromtimestamp(line.time_ms / 1000, UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
     whom = f"session {line.session_id & 0xFFFFFFFFFFFFFFFF:#x} cxid {line.cxid:#x}"
-    words = [f"{line.zxid:#x}", when, whom, line.kind, printable(line.path), line.detail]
+    words = [f"{line.zxid:#x}", when, whom, line.kind, line.path, line.detail]
     return "\n    ".join([" ".join(word for word in words if word), *line.parts])
 
 
@@ -155,12 +160,14 @@ def describe_node(line: "NodeLine") -> str:
     owner = f" of {line.owner & 0xFFFFFFFFFFFFFFFF:#x}" if line.owner > 0 else ""
     versions = f"version {line.version} cversion {line.cversion} aversion {line.aversion}"
     zxids = f"czxid {line.czxid:#x} mzxid {line.mzxid:#x} pzxid {line.pzxid:#x}"
-    return f"{printable(line.path)} {line.kind}{owner} {versions} {zxids} acl {','.join(line.acl)} {data}"
+    return f"{line.path} {line.kind}{owner} {versions} {zxids} acl {','.join(line.acl)} {data}"
 
 
-def printable(path: str) -> str:
-    """Return a path that cannot steer a terminal."""
-    return path if path.isprintable() else repr(path)
+def printable(text: str) -> str:
+    """Return text that cannot steer a terminal: whoever wrote a path or an ACL may have meant to."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
 def repair(

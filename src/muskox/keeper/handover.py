@@ -9,7 +9,6 @@ from pathlib import Path
 
 from muskox.keeper.disk.inspect import FileKind, FolderReport, State, check
 from muskox.keeper.disk.listing import NodeLine, dump
-from muskox.keeper.disk.names import folder_of
 
 JUTE_BYTES_MAX = 0xFFFFF  # Apache's jute.maxbuffer; an entry of a log may be twice as long
 TTL_KIND = "ttl"
@@ -68,7 +67,7 @@ def plan_handover(data_dir: Path, log_dir: Path | None = None, client_port: int 
         java_flags=java_flags,
         to_apache=tuple(steps_to_apache(report, java_flags)),
         from_apache=(
-            "stop Apache ZooKeeper: zkServer.sh stop zoo.cfg",
+            "stop Apache ZooKeeper, and see that it is gone, for it locks nothing: zkServer.sh stop zoo.cfg",
             f"let the keeper's user own what it wrote: chown -R USER {folders(report)}",
             "start the keeper on the same files: muskox keeper zoo.cfg",
         ),
@@ -116,4 +115,4 @@ def steps_to_apache(report: FolderReport, java_flags: tuple[str, ...]) -> list[s
 
 
 def folders(report: FolderReport) -> str:
-    return " ".join(dict.fromkeys(str(folder_of(folder).resolve()) for folder in (report.data_dir, report.log_dir)))
+    return " ".join(dict.fromkeys(str(folder.resolve()) for folder in (report.data_dir, report.log_dir)))
