@@ -1,15 +1,18 @@
 """The HTTP ports of a running server: closed unless asked for, one sentence if they cannot be had."""
 
 import json
+import socket
+import ssl
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
+import certificates
 import pytest
 from apache import free_ports
 from prometheus_client.parser import text_string_to_metric_families
-from raw import RawClient
+from raw import RawClient, connect_request
 
 from muskox.errors import Unavailable
 from muskox.keeper import Keeper
@@ -40,6 +43,32 @@ def test_both_ports_answer_while_clients_work(tmp_path: Path) -> None:
         said = (tmp_path / "keeper.out").read_text(encoding="utf-8")
         assert f"http://127.0.0.1:{admin}/commands" in said
         assert f"http://127.0.0.1:{metrics}/metrics" in said
+
+
+@pytest.mark.skipif(not certificates.is_installed(), reason=certificates.REASON)
+def test_who_comes_over_tls_is_told_apart(tmp_path: Path) -> None:
+    cert, key = certificates.Authority(tmp_path / "authority").issue("server", "/CN=server")
+    secure, admin = free_ports(2)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    settings = {"secure_client_port": secure, "tls_cert": cert, "tls_key": key, "client_auth": "none", "admin_port": admin}
+    with (
+        Keeper(data_dir=tmp_path / "data", **settings) as keeper,
+        RawClient(keeper.port) as plain,
+        socket.create_connection(("127.0.0.1", secure), SECONDS_MAX) as sock,
+        context.wrap_socket(sock) as wrapped,
+    ):
+        plain.connect()
+        wrapped.sendall(connect_request())
+        assert wrapped.recv(4)
+        told = json.loads(read(admin, "/commands/connections")[1])
+        assert [each["remote_socket_address"] for each in told["connections"]] == [address_of(plain.sock)]
+        assert [each["remote_socket_address"] for each in told["secure_connections"]] == [address_of(wrapped)]
+
+
+def address_of(sock: socket.socket) -> str:
+    host, port = sock.getsockname()
+    return f"{host}:{port}"
 
 
 def test_a_port_in_use_is_told_before_clients_are_served(tmp_path: Path, shared_keeper: Keeper) -> None:
