@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 SERVE = "serve"
 DAMAGED = 1
 DATA_SHOWN_BYTES = 60
-HEXADECIMAL = ("zxid", "truncate_at", "session_id", "owner", "digest")  # fields of such names are told as ZooKeeper writes them, 0x1f
+# Fields whose names begin so, or end in zxid, are told as ZooKeeper writes them: 0x1f.
+HEXADECIMAL = ("zxid", "truncate_at", "session_id", "owner", "digest")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the data folder: what --data-dir or dataDir names")]
 LogDir = Annotated[Path | None, typer.Option("--log-dir", metavar="DIR", help="where the log lies, if elsewhere (dataLogDir)")]

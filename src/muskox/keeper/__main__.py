@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from muskox.errors import CallerError
 from muskox.keeper import Options, serve
-from muskox.keeper.server.flags import EXAMPLES, FLAGS, options_of
+from muskox.keeper.server.flags import EXAMPLES, FLAGS, Flag, options_of
 
 DESCRIPTION = "Run a ZooKeeper-compatible coordination server in the foreground, from flags, an Apache zoo.cfg, or both."
 WRONG_USE = 2
@@ -35,9 +37,23 @@ def parse(words: list[str]) -> tuple[Options, list[str]]:
         if flag.is_switch:
             group.add_argument(flag.name, dest=flag.option, action=argparse.BooleanOptionalAction, help=flag.help)
         else:
-            group.add_argument(flag.name, dest=flag.option, type=flag.kind, metavar=flag.metavar, help=flag.help)
+            group.add_argument(flag.name, dest=flag.option, type=reader(flag), metavar=flag.metavar, help=flag.help)
     given = vars(parser.parse_args(words))
     return options_of(given.pop("config"), given)
+
+
+def reader(flag: Flag) -> Callable[[str], Any]:
+    """Return how argparse reads a flag: with our sentence where there is one."""
+
+    def read(text: str) -> Any:
+        try:
+            return flag.kind(text)
+        except CallerError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
+
+    return read
 
 
 def main() -> int:

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from muskox.errors import CallerError
 from muskox.keeper.server import zoo_keys
@@ -64,6 +66,8 @@ PORT = "dataDir=/d\nclientPort=2181\n"
         (PORT + "\n# why\ntickTime=2 000\n", 5, ["tickTime is '2 000'", "whole number"]),
         (PORT + "tickTime=0\n", 3, ["at least 1"]),
         (PORT + "tickTime=99999999999\n", 3, ["whole number"]),
+        (PORT + f"maxCnxns={'9' * 5000}\n", 3, ["whole number"]),
+        (PORT + "dataLogDir=a\\u0000b\n", 3, ["path of a file"]),
         (PORT + "maxCnxns=0x\n", 3, ["whole number"]),
         (PORT + "minSessionTimeout=0\n", 3, ["-1 for what follows"]),
         (PORT + "enforceQuota=yes\n", 3, ["true or false"]),
@@ -72,7 +76,7 @@ PORT = "dataDir=/d\nclientPort=2181\n"
         (PORT + "datadir.autocreate=false\n", 3, ["/d holds no data"]),
         (PORT + "dynamicConfigFile=ensemble.cfg\n", 3, ["server.1, server.2, server.3", "ensemble"]),
         (PORT + "server.1=a:1:2\ndynamicConfigFile=ensemble.cfg\n", 3, ["must stand in the dynamicConfigFile"]),
-        ("dataDir=\nclientPort=1\n", 1, ["must be a folder"]),
+        ("dataDir=\nclientPort=1\n", 1, ["must be the path of"]),
         ("dataDir=/d\nclientPort=70000\n", 2, ["must be a port"]),
         ("clientPort=1\ndataDir=/d\\\n  \\u12\n", 2, ["four hexadecimal digits"]),
     ],
@@ -138,6 +142,21 @@ def test_a_key_has_one_place_in_the_tables() -> None:
     tables = [set(zoo_keys.MEANINGS), zoo_keys.TOGETHER, set(zoo_keys.REFUSED), set(zoo_keys.NOTED), zoo_keys.IGNORED]
     assert sum(len(table) for table in tables) == len(set().union(*tables)) == len(zoo_keys.KNOWN)
     assert set(zoo_keys.FROM_THE_COMMAND_LINE) <= set(zoo_keys.MEANINGS)
+
+
+VALUES = st.sampled_from(["", "true", "no", "1", "-1", "0x", "#", "*", "\\u0000", "a:b", "/d", "9" * 20, "none"])
+LINES = st.tuples(st.sampled_from([*sorted(zoo_keys.KNOWN), "server.1", "superUser.x", "authProvider.1"]), VALUES | st.text())
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(LINES, max_size=12))
+def test_no_file_is_beyond_it(tmp_path: Path, lines: list[tuple[str, str]]) -> None:
+    path = tmp_path / "zoo.cfg"
+    path.write_text("".join(f"{key}={value}\n" for key, value in lines), encoding="utf-8")
+    try:
+        options_of(path, {"data_dir": tmp_path})
+    except CallerError as error:
+        assert str(path) in str(error)
 
 
 @pytest.mark.parametrize(

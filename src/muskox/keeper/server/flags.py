@@ -25,10 +25,18 @@ def words(text: str) -> tuple[str, ...]:
     return ("*",) if "*" in given or given == ("all",) else tuple(dict.fromkeys([*given, "srvr"]))
 
 
+def secret(text: str) -> str | None:
+    """Read the secret in the file of that name: a command line is seen by everyone on the machine."""
+    try:
+        return Path(text).read_text(encoding="utf-8").rstrip("\r\n") or None
+    except (OSError, ValueError) as error:
+        raise CallerError(f"{text!r} cannot be read: {error}; name a file with the password alone") from error
+
+
 class Flag(NamedTuple):
     """One flag: the option it sets, by its dotted name, how it is read and what it is about.
 
-    `kind` is a function of the text, or bool for a switch that also has a ``--no-`` form.
+    `kind` is a function of the text, or bool for a switch that also has a ``--no-`` form. It raises ValueError with the rule.
     """
 
     name: str
@@ -80,6 +88,7 @@ FLAGS = (
     Flag("--secure-host", "secure_host", str, "ADDRESS", "address of that port (default 127.0.0.1)", TLS),
     Flag("--tls-cert", "tls.cert_file", Path, "PEM", "this server's certificate, with its chain", TLS),
     Flag("--tls-key", "tls.key_file", Path, "PEM", "its private key, if it is in another file", TLS),
+    Flag("--tls-key-password-file", "tls.key_password", secret, "FILE", "the private key's password, if it has one", TLS),
     Flag("--tls-ca", "tls.ca_file", Path, "PEM", "the authorities that sign clients' certificates", TLS),
     Flag("--client-auth", "tls.client_auth", str, "|".join(CLIENT_AUTHS), "clients' certificates (default need)", TLS),
     Flag("--port-unification", "port_unification", bool, "", "take TLS and plaintext on the client port", TLS),

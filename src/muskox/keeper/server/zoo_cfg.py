@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from muskox.errors import CallerError
 from muskox.keeper.server import zoo_keys
-from muskox.keeper.server.flags import names
+from muskox.keeper.server.flags import names, secret
 from muskox.keeper.server.java_properties import Property, parse
 from muskox.keeper.server.options import SCHEMES
 
@@ -222,9 +222,9 @@ class Reading:
         password_path = self.properties.get("ssl.keyStore.passwordPath")
         if password_path is not None and password_path.value:
             try:
-                self.given["tls.key_password"] = Path(password_path.value).read_text(encoding="utf-8").rstrip("\r\n") or None
-            except (OSError, UnicodeDecodeError) as error:
-                self.refuse(password_path, f"{password_path.key} is {password_path.value}, which cannot be read: {error}")
+                self.given["tls.key_password"] = secret(password_path.value)
+            except CallerError as error:
+                self.refuse(password_path, f"{password_path.key} is {error}")
 
     def take_places(self) -> None:
         """Say where the files lie and who is listened to, where that might surprise."""

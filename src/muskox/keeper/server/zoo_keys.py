@@ -15,7 +15,7 @@ INT_MAX = 0x7FFFFFFF
 SNAPSHOTS_KEPT_LEAST = 3  # Apache keeps so many whatever it is told
 SNAP_COUNT_LEAST = 2
 KILOBYTE = 1_024
-DECIMAL = re.compile(r"[+-]?[0-9]+")
+DECIMAL = re.compile(r"[+-]?[0-9]{1,12}")
 
 
 class Meaning(NamedTuple):
@@ -92,15 +92,9 @@ def is_not_no(text: str) -> bool:
     return text != "no"
 
 
-def folder(text: str) -> Path:
-    if not text:
-        raise ValueError("must be a folder")
-    return Path(text)
-
-
-def file(text: str) -> Path:
-    if not text:
-        raise ValueError("must be a file")
+def place(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError("must be the path of a file or folder")
     return Path(text)
 
 
@@ -124,8 +118,8 @@ def client_auth(text: str) -> str:
 
 
 MEANINGS: dict[str, Meaning] = {
-    "dataDir": Meaning("data_dir", folder),
-    "dataLogDir": Meaning("log_dir", folder),
+    "dataDir": Meaning("data_dir", place),
+    "dataLogDir": Meaning("log_dir", place),
     "clientPort": Meaning("client_port", port),
     "clientPortAddress": Meaning("host", host),
     "secureClientPort": Meaning("secure_port", port),
@@ -156,10 +150,10 @@ MEANINGS: dict[str, Meaning] = {
     "DigestAuthenticationProvider.superDigest": Meaning("auth.super_digest", identity),
     "X509AuthenticationProvider.superUser": Meaning("auth.x509_super_user", str),
     "allowSaslFailedClients": Meaning("auth.sasl_failures_allowed", truth),
-    "java.security.auth.login.config": Meaning("auth.users_file", file),
-    "ssl.keyStore.location": Meaning("tls.cert_file", file),
+    "java.security.auth.login.config": Meaning("auth.users_file", place),
+    "ssl.keyStore.location": Meaning("tls.cert_file", place),
     "ssl.keyStore.password": Meaning("tls.key_password", lambda text: text or None),
-    "ssl.trustStore.location": Meaning("tls.ca_file", file),
+    "ssl.trustStore.location": Meaning("tls.ca_file", place),
     "ssl.clientAuth": Meaning("tls.client_auth", client_auth),
 }
 
