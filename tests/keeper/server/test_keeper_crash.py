@@ -1,10 +1,12 @@
 """Kill -9 in a loop, with a recorder of every acknowledgement: nothing acknowledged is lost, nothing appears by half."""
 
+from pathlib import Path
 from threading import Thread
 
+import pytest
 from raw import OPEN, RawClient, request
 
-from muskox.keeper import Keeper
+from muskox.keeper import Keeper, check
 from muskox.keeper.wire.jute import codec, encode
 from muskox.keeper.wire.multi import DONE
 from muskox.keeper.wire.opcodes import OpCode
@@ -67,8 +69,9 @@ def find_pairs(port: int) -> dict[str, set[int]]:
     return found
 
 
-def test_nothing_acknowledged_is_lost_over_many_kills() -> None:
-    with Keeper(snap_count=1_000) as keeper:
+@pytest.mark.parametrize("snap_count", [1_000, 20], ids=["", "amid snapshots and new logs"])
+def test_nothing_acknowledged_is_lost_over_many_kills(snap_count: int) -> None:
+    with Keeper(snap_count=snap_count) as keeper:
         recorders = [Recorder(keeper.port, f"w{index}") for index in range(WRITERS)]
         for _ in range(KILLS):
             before = sum(len(each.acknowledged) for each in recorders)
@@ -86,6 +89,36 @@ def test_nothing_acknowledged_is_lost_over_many_kills() -> None:
             for each in recorders:
                 assert each.acknowledged <= found[each.name]
                 assert found[each.name] <= set(range(1, each.sent + 1))
+
+
+class Cramped(Keeper):
+    """A keeper whose files may not grow beyond some 512-byte blocks, for as long as `blocks` is not 0."""
+
+    blocks = 0
+
+    def command(self) -> list[str]:
+        limit = ["sh", "-c", f'ulimit -f {self.blocks} && exec "$@"', "sh"] if self.blocks else []
+        return [*limit, *super().command()]
+
+
+def test_a_disk_that_is_full_ends_the_server_and_no_promise(tmp_path: Path) -> None:
+    keeper = Cramped(data_dir=tmp_path, preallocated_bytes=1 << 16)
+    recorder = Recorder(0, "w0")
+    try:
+        keeper.blocks = 400
+        keeper.start()
+        recorder.port = keeper.port
+        recorder.run()
+        assert keeper.await_end() == 1
+        said = (tmp_path / "keeper.out").read_text(encoding="utf-8")
+        assert "the disk refuses" in said and "File too large" in said
+        assert recorder.acknowledged
+        keeper.blocks = 0
+        keeper.start()
+        assert recorder.acknowledged <= find_pairs(keeper.port)["w0"]
+        assert check(tmp_path).is_whole
+    finally:
+        keeper.stop()
 
 
 def test_a_session_and_its_ephemerals_live_through_a_kill() -> None:

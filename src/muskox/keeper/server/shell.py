@@ -218,8 +218,9 @@ class Shell:
                     assert_never(action)
 
     def snapshot_ended(self, seconds: float, complaint: str | None) -> None:
-        self.figures.snapshots.add(seconds * 1000)
-        if complaint is not None:
+        if complaint is None:
+            self.figures.snapshots.add(seconds * 1000)
+        else:
             say(complaint)
 
     def order(self, order: AppendTransactions) -> None:

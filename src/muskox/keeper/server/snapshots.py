@@ -85,8 +85,9 @@ class Snapshots:
         complaint = child.wait()
         if complaint is None and self.options.purge_hours is None:
             complaint = self.purge()
-        if not child.is_dropped:
-            self.loop.call_soon_threadsafe(self.finished, child, complaint)
+        with child.lock:
+            if not child.is_dropped:
+                self.loop.call_soon_threadsafe(self.finished, child, complaint)
 
     def finished(self, child: "Child", complaint: str | None) -> None:
         self.child = None
@@ -98,8 +99,13 @@ class Snapshots:
             self.child.drop()
 
     def purge_by_the_clock(self) -> None:
-        Thread(target=self.purge, name="keeper-purge", daemon=True).start()
+        Thread(target=self.purge_and_tell, name="keeper-purge", daemon=True).start()
         self.loop.call_later((self.options.purge_hours or 0) * HOUR_SECONDS, self.purge_by_the_clock)
+
+    def purge_and_tell(self) -> None:
+        complaint = self.purge()
+        if complaint is not None:
+            self.loop.call_soon_threadsafe(self.ended, 0.0, complaint)
 
     def purge(self) -> str | None:
         """Delete old files; return a sentence if that fails."""
