@@ -89,6 +89,10 @@ def test_the_words_always_have_srvr_as_in_apache() -> None:
         ({"tls.cert_file": Path("c"), "tls.client_auth": "perhaps"}, "none, want, need"),
         ({"auth.schemes_required": ("kerberos",)}, "'kerberos' cannot be required"),
         ({"auth.super_digest": "super"}, "user:BASE64"),
+        ({"host": ""}, "host is ''; .*0.0.0.0 for every address"),
+        ({"secure_host": "a..b"}, "secure_host is 'a..b'"),
+        ({"http.admin_host": "x" * 64}, "admin_host is 'x"),
+        ({"http.metrics_host": "é"}, "metrics_host is"),
         ({"session_timeout_ms_min": 50_000}, "from 50000 to 40000"),
     ],
 )

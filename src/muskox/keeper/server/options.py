@@ -9,6 +9,7 @@ from muskox.errors import CallerError
 
 TICKS_MIN, TICKS_MAX = 2, 20  # Apache's bounds for session timeouts, in ticks
 BUCKETS_PER_TICK = 10
+HOST_LABEL_MAX = 63  # RFC 1035
 FRAME_BYTES_LEAST = 1_024  # less than this, and a connect request or a path of some depth is refused
 WORDS_DEFAULT = ("srvr",)
 SCHEMES = ("digest", "ip", "sasl", "x509")
@@ -163,6 +164,9 @@ class Options:
         for name, port in ports.items():
             if port is not None and not 0 <= port <= 0xFFFF:
                 raise CallerError(f"{name} is {port}; a port is a number from 0 to 65535")
+        for name, host in self.hosts().items():
+            if not is_host(host):
+                raise CallerError(f"{name} is {host!r}; it must be an address or a host's name, 0.0.0.0 for every address")
         if self.client_port is None and self.secure_port is None:
             raise CallerError("neither a client port nor a secure client port is given; a server needs one of them")
         if self.tls is None and (self.secure_port is not None or self.port_unification):
@@ -172,6 +176,10 @@ class Options:
                 raise CallerError(f"{name} is {value}; it must be at least {least}")
         if not 0 < self.timeout_ms_min <= self.timeout_ms_max:
             raise CallerError(f"session timeouts from {self.timeout_ms_min} to {self.timeout_ms_max} ms leave none to choose")
+
+    def hosts(self) -> dict[str, str]:
+        hosts = {"host": self.host, "secure_host": self.secure_host}
+        return hosts | {"admin_host": self.http.admin_host, "metrics_host": self.http.metrics_host}
 
     def numbers(self) -> list[tuple[str, int, int]]:
         """Return the name, value and least value of each number that has one."""
@@ -202,6 +210,11 @@ class Options:
     def bucket_ms(self) -> int:
         """How finely expiry is looked at: a session lives at most this much longer than its timeout."""
         return max(self.tick_ms // BUCKETS_PER_TICK, 10)
+
+
+def is_host(text: str) -> bool:
+    """Whether a text can be listened at: the empty one would be every address, which must be said in words."""
+    return text.isascii() and all(0 < len(label) <= HOST_LABEL_MAX for label in text.removesuffix(".").split("."))
 
 
 def make_options(given: Mapping[str, Any]) -> Options:
