@@ -90,13 +90,19 @@ def test_apache_goes_on_from_our_folder(tmp_path: Path, snap_count: int) -> None
         check_handover(keeper, apache)
 
 
-@pytest.mark.parametrize("snap_count", [100_000, 20], ids=["from the log", "from snapshots"])
-def test_we_go_on_from_apaches_folder(tmp_path: Path, snap_count: int) -> None:
-    with KeptApache(tmp_path / "data", {"snapCount": snap_count}) as apache:
+@pytest.mark.parametrize(
+    "properties",
+    [{}, {"snapCount": 20}, {"snapCount": 20, "snapshot.compression.method": "gz"}],
+    ids=["from the log", "from snapshots", "from compressed snapshots"],
+)
+def test_we_go_on_from_apaches_folder(tmp_path: Path, properties: dict[str, object]) -> None:
+    with KeptApache(tmp_path / "data", properties) as apache:
         apache.start()
         keeper = Keeper(data_dir=tmp_path / "data")
         try:
             check_handover(apache, keeper)
+            if "snapshot.compression.method" in properties:
+                assert list(tmp_path.glob("data/version-2/snapshot.*.gz"))
         finally:
             keeper.stop()
     assert MISMATCH not in (tmp_path / "data" / "keeper.out").read_text(encoding="utf-8")
