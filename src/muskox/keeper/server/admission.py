@@ -23,13 +23,17 @@ class Admission:
         self.total = 0
         self.refused = 0
 
+    def bound(self, total_max: int) -> None:
+        """Admit no more than this in all, whatever else is allowed."""
+        self.total_max = min(self.total_max or total_max, total_max)
+
     def admit(self, address: str) -> str | None:
         """Count a connection from `address`, or return the sentence why there may not be another."""
         if self.total_max and self.total >= self.total_max:
             self.refused += 1
             return (
                 f"a connection from {address} is refused: {self.total} of {self.total_max} are open; "
-                "raise maxCnxns or --max-connections"
+                "raise maxCnxns or --max-connections, and the limit of open files (ulimit -n) if that is lower"
             )
         if self.per_address_max and self.by_address[address] >= self.per_address_max:
             self.refused += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import resource
 
 from muskox.errors import MuskoxError, Unavailable
 from muskox.keeper.server.client import ClientSocket
@@ -11,6 +12,10 @@ from muskox.keeper.server.shell import Shell, say
 from muskox.keeper.server.tls import make_context
 
 PRIVILEGED_BELOW = 1024
+
+
+DESCRIPTORS_MAX = 1 << 20  # where the system sets no limit
+DESCRIPTORS_KEPT = 64  # for files: a server that cannot open its next log file must end
 
 
 class Ports:
@@ -56,6 +61,7 @@ async def listen(options: Options, shell: Shell) -> Ports:
     def make_client() -> ClientSocket:
         return ClientSocket(shell, options.limits.frame_bytes_max)
 
+    shell.admission.bound(connections_possible())
     ports = Ports(options.tls)
     context = None if options.tls is None else make_context(options.tls)
     try:
@@ -84,3 +90,12 @@ async def listen(options: Options, shell: Shell) -> Ports:
         hint = f"; ports below {PRIVILEGED_BELOW} need a privilege" if error.errno == errno.EACCES else ""
         raise Unavailable(f"cannot listen at {host}:{port}: {error.strerror}{hint}") from error
     return ports
+
+
+def connections_possible() -> int:
+    """Return how many connections there can be; as Java does, this process allows itself all that it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = max(soft, DESCRIPTORS_MAX)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    return max(hard - DESCRIPTORS_KEPT, 1)
