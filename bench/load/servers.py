@@ -1,5 +1,6 @@
 """The two servers beside each other: ours, and Apache ZooKeeper as it comes, each on a data folder of the same disk."""
 
+import contextlib
 import os
 import socket
 import sys
@@ -151,6 +152,17 @@ def memory_mb(pid: int, what: str = "VmRSS") -> float:
         if line.startswith(what + ":"):
             return int(line.split()[1]) * 1024 / 1e6
     return 0.0
+
+
+def memory_with_children_mb(pid: int) -> float:
+    """Return the memory of a process and its children; what they share counts once."""
+    total = 0
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a child may end meanwhile
+        children = (task / "children" for task in Path(f"/proc/{pid}/task").iterdir())
+        for one in [str(pid), *(child for path in children for child in path.read_text(encoding="ascii").split())]:
+            rollup = Path(f"/proc/{one}/smaps_rollup").read_text(encoding="ascii")
+            total += next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
+    return total * 1024 / 1e6
 
 
 def disk_folder() -> Path:
