@@ -15,7 +15,7 @@ import pytest
 from apache import REASON, Apache, is_installed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from raw import OPEN, RawClient
+from raw import OPEN, RawClient, Reply
 from scripts import READER, USER, Witness
 
 from muskox.keeper import Keeper
@@ -278,8 +278,8 @@ class Game:
             return ["gone"]
         client = self.clients[step.who]
         replies = client.ask(step.kind, self.body(step))
-        if not replies or replies[-1].xid == -1 or step.kind == OpCode.CLOSE_SESSION:
-            self.gone.add(step.who)
+        if not replies or step.kind == OpCode.CLOSE_SESSION or replies[-1].zxid == -1 or is_expelled(step, replies[-1]):
+            self.gone.add(step.who)  # if not yet, then any moment
         return [self.witness.plain(reply, step.kind, self.names, self.base) for reply in replies]
 
     def body(self, step: Ask) -> bytes:
@@ -328,6 +328,11 @@ class Game:
     def end(self) -> None:
         for client in [*self.clients, *self.ended]:
             self.witness.end_session(client)
+
+
+def is_expelled(step: Ask, reply: Reply) -> bool:
+    """Return whether a server closes the connection after this reply."""
+    return reply.err != 0 and step.kind == OpCode.AUTH
 
 
 def names_at(client: RawClient, path: str) -> list[str]:
