@@ -32,6 +32,14 @@ def test_many_users_stand_in_the_order_of_apaches_hash_set(count: int, order: st
     assert users_in_order([f"u{index}" for index in range(count)], "p") == [f"u{number}" for number in order.split()]
 
 
+def test_who_stood_first_in_a_bin_is_turned_around_when_the_table_grows() -> None:
+    identities: tuple[Id, ...] = (HOME,)
+    for index in range(30):
+        identities = with_identity(identities, digest_identity(f"u{index}:p".encode())) or ()
+    names = [(each.id or "").split(":")[0] for each in identities]
+    assert names[4:7] == ["u14", "127.0.0.1", "u8"]
+
+
 def test_few_of_several_schemes_too() -> None:
     assert with_identity((HOME,), Id("sasl", "bob")) == (Id("sasl", "bob"), HOME)
     assert with_identity((HOME,), digest_identity(b"")) == (digest_identity(b""), HOME)

@@ -16,10 +16,37 @@ def with_identity(identities: tuple[Id, ...], identity: Id) -> tuple[Id, ...] | 
         return identities
     if len(identities) >= IDENTITIES_MAX:
         return None
+    size = size_for(len(identities))
+    bins: list[list[Id]] = [[] for _ in range(size)]
+    for each in (*identities, identity):
+        bins[place_of(each) % size].append(each)
+    if size_for(len(identities) + 1) > size:
+        bins = doubled(bins)
+    return tuple(each for entries in bins for each in entries)
+
+
+def size_for(count: int) -> int:
+    """Return the size of a table with `count` entries: it grows when three quarters are full."""
     size = TABLE_MIN
-    while (len(identities) + 1) * 4 >= size * 3:
+    while count * 4 >= size * 3:
         size *= 2
-    return tuple(sorted((*identities, identity), key=lambda each: place_of(each) % size))
+    return size
+
+
+def doubled(bins: list[list[Id]]) -> list[list[Id]]:
+    """Return a table twice as long: its bins are split, and what stands before the last run of one half is turned around."""
+    size = len(bins)
+    split: list[list[Id]] = [[] for _ in range(2 * size)]
+    for entries in bins:
+        places = [place_of(each) % (2 * size) for each in entries]
+        run = len(entries) - 1
+        while run > 0 and places[run - 1] == places[-1]:
+            run -= 1
+        if entries:
+            split[places[-1]] = entries[run:]
+        for each, place in zip(entries[: max(run, 0)], places, strict=False):
+            split[place].insert(0, each)
+    return split
 
 
 def place_of(identity: Id) -> int:

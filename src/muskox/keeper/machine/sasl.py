@@ -15,7 +15,7 @@ REALM = "zk-sasl-md5"  # Apache's name for every server of ZooKeeper: realm and 
 URI = f"zookeeper/{REALM}"
 NONCE_BYTES = 30
 RESPONSE_BYTES_MAX = 4096  # RFC 2831's bound, and Java's
-COUNT = 1  # each challenge is answered once
+COUNT = b"00000001"  # each challenge is answered once; like Java, we do not look at what a client says of it
 DIRECTIVE = re.compile(rb'[\s,]*([^\s,="]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?=,|$)', re.DOTALL)
 ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 NEEDED = (b"username", b"realm", b"nonce", b"cnonce", b"digest-uri", b"response")
@@ -57,8 +57,7 @@ def verify(response: bytes, nonce: bytes, passwords: Mapping[str, str]) -> tuple
         and uri.lower() == URI.encode()
         and said.get(b"qop", b"auth") == b"auth"
         and said.get(b"charset", b"utf-8") == b"utf-8"
-        and re.fullmatch(b"0*%x" % COUNT, said.get(b"nc", b"1")) is not None
-        and said.get(b"maxbuf", b"0").isdigit()
+        and re.fullmatch(rb"[+-]?[0-9]{1,10}", said.get(b"maxbuf", b"0")) is not None
     )
     if not is_ours:
         return None
@@ -96,9 +95,8 @@ def secret_of(known: Known, nonce: bytes, cnonce: bytes, authzid: bytes | None) 
 
 def proof(secret: bytes, nonce: bytes, cnonce: bytes, what: bytes) -> bytes:
     """Return the response value for `what`, which is A2 of RFC 2831."""
-    count = b"%08x" % COUNT
     last = hashed(what).hex().encode()
-    return hashed(b":".join((secret, nonce, count, cnonce, b"auth", last))).hex().encode()
+    return hashed(b":".join((secret, nonce, COUNT, cnonce, b"auth", last))).hex().encode()
 
 
 def latin(text: str) -> bytes:
