@@ -26,7 +26,6 @@ from muskox.keeper.machine.events import (
     TransactionsSynced,
 )
 from muskox.keeper.machine.hot_writes import HOT, set_data
-from muskox.keeper.machine.latency import Latency
 from muskox.keeper.machine.outbox import Outbox
 from muskox.keeper.machine.pipeline import Pipeline, Run
 from muskox.keeper.machine.prepare import WRITES, prepare
@@ -68,7 +67,6 @@ class Machine:
         self.reception = Reception(settings, self.connections, self.pipeline, session_id_first, now)
         self.reads = Reads(database, self.watches, self.connections.notify)
         self.trust = Trust(settings)
-        self.latency = Latency()
         self.settings = settings
         self.reaper = Reaper(database.overlay, settings, now)
 
@@ -132,7 +130,7 @@ class Machine:
         parts = self.outbox.parts_for(connection.number)
         waiting = connection.waiting
         run: Run | None = None  # the writes since the last read
-        size = answered = 0
+        size = 0
         index, count = 0, len(frames)
         while index < count:
             data = frames[index]
@@ -162,14 +160,11 @@ class Machine:
                 if answer is None:
                     answer = self.read(connection, xid, kind, data)
                 parts.append(answer)
-                answered += 1
                 size += len(answer)
                 if size > OUTPUT_BYTES_AT_ONCE_MAX:
                     self.connections.block(connection)
             if connection.phase is not OPEN:
                 break
-        if answered:
-            self.latency.add(0, answered)
 
     def output_drained(self, number: int) -> None:
         connection = self.connections.by_number.get(number)
@@ -309,7 +304,6 @@ class Machine:
     def apply(self, run: Run, now: Instant) -> None:
         """Settle transactions that are durable, tell watchers, then answer."""
         self.pipeline.settle(run)
-        self.latency.add(now.wall_ms - run.time_ms, len(run.replies))
         if not self.watches.is_empty:
             self.tell_watchers(run)
         run.ready = len(run.replies)
