@@ -21,8 +21,7 @@ DESCRIPTORS_KEPT = 64  # for files: a server that cannot open its next log file 
 class Ports:
     """What is open; `client_port` and `secure_port` are -1 where there is none."""
 
-    def __init__(self, tls: TlsOptions | None) -> None:
-        self.tls = tls
+    def __init__(self) -> None:
         self.client_port = -1
         self.secure_port = -1
         self.servers: list[asyncio.Server | Gate] = []
@@ -32,12 +31,10 @@ class Ports:
         for server in self.servers:
             server.close()
 
-    def read_certificates_again(self) -> None:
+    def read_certificates_again(self, tls: TlsOptions) -> None:
         """Let those who connect from now on meet the certificates that lie in the files now; wrong ones change nothing."""
-        if self.tls is None:
-            return
         try:
-            context = make_context(self.tls)
+            context = make_context(tls)
         except MuskoxError as error:
             say(f"the old certificates stay in use: {error}")
             return
@@ -62,7 +59,7 @@ async def listen(options: Options, shell: Shell) -> Ports:
         return ClientSocket(shell, options.limits.frame_bytes_max)
 
     shell.admission.bound(connections_possible())
-    ports = Ports(options.tls)
+    ports = Ports()
     context = None if options.tls is None else make_context(options.tls)
     try:
         host, port = options.host, options.client_port

@@ -97,7 +97,8 @@ async def run(options: Options) -> None:
     shell.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, shell.stop)
-    loop.add_signal_handler(signal.SIGHUP, ports.read_certificates_again)
+    if options.tls is not None:
+        loop.add_signal_handler(signal.SIGHUP, ports.read_certificates_again, options.tls)
     hold_lifeline(loop, shell)
     say("; ".join([f"serving on {', '.join(ports.names)}, data in {options.data_dir}", *doors]))
     tell_ready(ports.client_port if ports.client_port >= 0 else ports.secure_port)
