@@ -5,7 +5,7 @@ Each scheme says which ids it takes in an ACL, and which proved id an ACL's id l
 
 import re
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha1
 from operator import eq
 from typing import NamedTuple
@@ -61,9 +61,12 @@ def fix_acl(path: str, acl: AclList | None, identities: tuple[Id, ...], known: f
     """
     if acl == OPEN_ACL:
         return OPEN_ACL
+    entries = dict.fromkeys(acl or ())
+    if has_null_beside(entries):
+        return Refusal(ErrorCode.MARSHALLING, f"the ACL of {path} has null for a scheme or an id")
     fixed: list[Acl] = []
     length = 0
-    for entry in dict.fromkeys(acl or ()):
+    for entry in entries:
         granted = fix_entry(path, entry, identities, known)
         if isinstance(granted, Refusal):
             return granted
@@ -74,6 +77,16 @@ def fix_acl(path: str, acl: AclList | None, identities: tuple[Id, ...], known: f
     if not fixed:
         return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} is empty")
     return tuple(fixed)
+
+
+def has_null_beside(entries: Iterable[Acl]) -> bool:
+    """Return whether Apache stumbles over a null while it compares an entry with those before it."""
+    before: set[tuple[int, str | None]] = set()
+    for perms, (scheme, text) in entries:
+        if (scheme is None or text is None) and (perms, scheme) in before:
+            return True
+        before |= {(perms, scheme), (perms, None)}
+    return False
 
 
 def fix_entry(path: str, entry: Acl, identities: tuple[Id, ...], known: frozenset[str]) -> list[Acl] | Refusal:
