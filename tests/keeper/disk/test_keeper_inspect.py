@@ -6,7 +6,7 @@ import pytest
 from folders import Folder
 
 from muskox.errors import CallerError
-from muskox.keeper.disk.inspect import FileKind, State, check
+from muskox.keeper.disk.inspect import APACHE_ENTRY_BYTES_MAX, FileKind, State, check
 from muskox.keeper.disk.lock import lock_folder
 from muskox.keeper.disk.names import LOG, SNAPSHOT, list_files
 
@@ -100,6 +100,15 @@ def test_a_snapshot_whose_digest_is_not_its_trees_is_told(folder: Folder) -> Non
         file.path.unlink()
     folder.write_snapshot(digest=77)
     assert check(folder.data_dir).digest == "differs"
+
+
+def test_a_transaction_that_apache_would_refuse_to_read_is_noted(folder: Folder) -> None:
+    folder.world.create(1, "/long", b"x" * APACHE_ENTRY_BYTES_MAX)
+    folder.log.append(13, [folder.world.entries[-1]])
+    folder.log.roll()
+    report = check(folder.data_dir)
+    assert report.is_whole
+    assert "log.d has a transaction of" in report.notes[0] and "-Djute.maxbuffer=" in report.notes[0]
 
 
 def test_what_is_no_folder_of_a_keeper_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from muskox.keeper.disk.snapshot import encode_snapshot, write_snapshot
 from muskox.keeper.machine.database import Database
 from muskox.keeper.wire.records import Acl, Id
 
-MUTATIONS = 3_000
+MUTATIONS = 1_000
 
 
 def full_world() -> World:

@@ -20,8 +20,8 @@ from muskox.keeper.machine.database import Database
 from muskox.keeper.machine.tree import new_tree
 from muskox.keeper.wire.transactions import Entry, decode_entry
 
-HISTORIES = 600  # of three lives each
-FLIPS = 900
+HISTORIES = 400  # of three lives each
+FLIPS = 750
 CALLS_MAX = 60
 PREALLOCATED = 3_000  # several steps in a history
 

@@ -309,6 +309,12 @@ def test_without_syncs_nothing_is_taken_for_acknowledged(tmp_path: Path) -> None
     assert "torn" in recovered.notes[0]
 
 
+def test_without_preallocation_a_log_is_written_all_the_same(disk: Disk) -> None:
+    disk.log = TransactionLog(disk.folder, preallocated_bytes=0)
+    disk.live(8)
+    assert disk.recover().database.zxid == 9
+
+
 def test_an_entry_too_long_to_be_read_again_is_refused(disk: Disk) -> None:
     class Long(bytes):
         def __len__(self) -> int:

@@ -24,6 +24,8 @@ from muskox.keeper.disk.recovery import (
 from muskox.keeper.machine.database import Database
 from muskox.keeper.machine.node import wrap_long
 
+APACHE_ENTRY_BYTES_MAX = 2 * 0xFFFFF  # jute.maxbuffer, and as much again for what a server adds
+
 
 class State(Enum):
     """How a file is."""
@@ -122,11 +124,10 @@ def check(data_dir: Path, log_dir: Path | None = None) -> FolderReport:
     database: Database | None = None
     with no_garbage_collection():
         files = (*(report_snapshot(each) for each in snapshots), *(report_log(each) for each in logs))
-        replayed = 0
         try:
             database = begin(snapshots, logs, [])
             for log in relevant_logs(logs, database.zxid):
-                replayed += replay(log, False, database, notes)
+                replay(log, False, database, notes)
             check_reached(snapshots, database.zxid)
         except Corrupt as error:
             problems.append(str(error))
@@ -136,6 +137,11 @@ def check(data_dir: Path, log_dir: Path | None = None) -> FolderReport:
             problems.append(each.detail + (", but a start does not need it" if starts else ""))
         elif each.state is State.TORN:
             notes.append(each.detail)
+        if each.entry_bytes_max > APACHE_ENTRY_BYTES_MAX:
+            notes.append(
+                f"{each.path.name} has a transaction of {each.entry_bytes_max} bytes: Apache ZooKeeper reads it only with "
+                f"-Djute.maxbuffer={each.entry_bytes_max} on its server"
+            )
     differs = any("digest" in said for said in (*notes, *(each.detail for each in files)))
     says = any(each.has_digest for each in files)
     report = FolderReport(

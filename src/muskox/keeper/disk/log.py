@@ -19,7 +19,7 @@ class TransactionLog:
     Parameters
     ----------
     folder : where its files lie
-    preallocated_bytes : how much of a file is allocated at a time
+    preallocated_bytes : how much of a file is allocated at a time; 0 for no more than is written
     force_sync : whether an append returns once it is on disk; else as soon as the system has it
     disk : what it is written to
     """
@@ -32,7 +32,7 @@ class TransactionLog:
         disk: Disk = SYSTEM_DISK,
     ) -> None:
         self.folder = folder
-        self.preallocated_bytes = preallocated_bytes
+        self.preallocated_bytes = max(preallocated_bytes, 1)
         self.force_sync = force_sync
         self.disk = disk
         self.file: int | None = None
