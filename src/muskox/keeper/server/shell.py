@@ -45,8 +45,9 @@ from muskox.keeper.server.writer import LogWriter
 LONE_ENTRIES_MAX = 2
 ANSWER_BYTES_MAX = 16 << 20  # of answers to four-letter words that are not read; then no more are given
 REFUSAL_SECONDS = 1.0  # a flood of refused connections is told no more often than this
+EXCESS_SECONDS = 1.0  # nor is one of writes over a quota
 GREETING_SECONDS_MAX = 10.0  # Apache's patience with a connection that opens no session
-GARBAGE_THRESHOLDS = (100_000, 50, 1_000)
+GARBAGE_THRESHOLDS = (20_000, 1_000, 1_000)
 SESSION_ID_SHIFT = 16  # milliseconds in the upper bits, a counter below: ids of two starts never meet
 SESSION_ID_MASK = (1 << 55) - 1
 
@@ -71,16 +72,13 @@ class Shell:
         self.thread = get_ident()
         self.sockets: dict[int, ClientSocket] = {}
         self.admission = Admission(options.limits.connections_per_address_max, options.limits.connections_max)
-        self.refusal_said = 0.0
+        self.refusal_said = self.excess_said = 0.0
         self.greeting: dict[int, float] = {}  # connections that have sent nothing whole yet, and until when they may
         self.asking: dict[int, None] = {}  # connections that asked by four letters and are still there
         self.number_last = 0
         self.figures = Figures()
         self.status = Status(options, self.machine, self.figures, self.sockets)
         self.snapshots = Snapshots(options, loop, self.machine.image, recovered.transactions, self.snapshot_ended)
-        # The tree has no cycles, and looking through all of it again and again costs whole seconds; what little has some, in
-        # the event loop, is still found.
-        gc.freeze()
         gc.set_threshold(*GARBAGE_THRESHOLDS)
 
     def start(self) -> None:
@@ -182,11 +180,18 @@ class Shell:
             self.stopping.set_result(error)
 
     def tick(self) -> None:
+        # Whatever has come so far is not looked through for cycles again: the tree has none, and a look at all of a large one
+        # takes a second. Neither has a connection left any once it is closed (a test counts them).
+        gc.freeze()
         self.handle(TimePassed())
         deadline = self.loop.time()
         for number in [number for number, until in self.greeting.items() if until <= deadline]:
             self.figures.silent_expired += 1
             self.sockets[number].close()
+        excess = self.machine.database.overlay.excess
+        if excess.count and deadline >= self.excess_said + EXCESS_SECONDS:
+            self.excess_said = deadline
+            say(excess.take())
         self.loop.call_later(self.options.bucket_ms / 1000, self.tick)
 
     # Actions
