@@ -10,7 +10,7 @@ from muskox.errors import PeerError
 from muskox.keeper.disk.loading import Decoder
 from muskox.keeper.disk.snapshot import encode_snapshot
 from muskox.keeper.machine.database import Database
-from muskox.keeper.machine.excess import NAMESPACES_MAX, SENTENCES_MAX, Excess
+from muskox.keeper.machine.excess import NAMESPACES_MAX, Excess
 from muskox.keeper.machine.quota import decode_track, encode_track
 from muskox.keeper.machine.tree import Tree
 from muskox.keeper.wire.jute import encode
@@ -207,11 +207,13 @@ def test_excess_is_told_and_bounded() -> None:
     world.create(1, "/a/b/c", b"123")
     excess = world.machine.database.overlay.excess
     assert excess.refused == {"a": 1}
-    soft, again, hard = excess.take_sentences()
-    assert soft == "the quota of /a/b is exceeded: count would be 1, its soft limit is 0"
-    assert again == "the quota of /a/b is exceeded: count would be 2, its soft limit is 0"
-    assert hard == "the quota of /a/b is exceeded: bytes would be 4, its hard limit is 3"
-    assert not excess.take_sentences()
+    hard = "the quota of /a/b is exceeded: bytes would be 4, its hard limit is 3"
+    assert excess.take() == f"{hard} (3 writes since this was last said)"
+    assert not excess.take()
+    world.set(1, "/a/b", b"12")
+    assert not excess.take()
+    world.create(1, "/a/b/c")
+    assert excess.take() == "the quota of /a/b is exceeded: count would be 2, its soft limit is 0"
 
 
 def test_excess_keeps_no_more_than_it_may() -> None:
@@ -219,4 +221,3 @@ def test_excess_keeps_no_more_than_it_may() -> None:
     for index in range(NAMESPACES_MAX + 10):
         excess.add(f"/{index}/x", "too much", is_refused=True)
     assert len(excess.refused) == NAMESPACES_MAX
-    assert len(excess.take_sentences()) == SENTENCES_MAX
