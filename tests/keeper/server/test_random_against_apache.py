@@ -94,12 +94,12 @@ PLAIN_KINDS = st.sampled_from([OpCode.CREATE, OpCode.CREATE, OpCode.CREATE2, OpC
 
 
 class Ask(NamedTuple):
-    """A request; the body's bytes from `cut` on are left out."""
+    """A request, with its body as it should be, or cut off at a byte, or with another byte there."""
 
     who: int
     kind: int
     record: Any  # of a multi, its parts
-    cut: int | None = None
+    fault: tuple[int, bytes] | None = None  # where, and the other byte; none if the body ends there
 
 
 class Reopen(NamedTuple):
@@ -184,19 +184,19 @@ ODD: st.SearchStrategy[Part] = st.one_of(
     st.tuples(st.sampled_from([77, 108, -2, -1]), st.just(b"")),
 )
 PARTS = st.one_of(*[CHANGES] * 5, MULTIS, MULTIS, *[READS] * 3, *[WATCHES] * 2, SET_ACLS, ODD)
-# Cut off, the first two might be what stops Apache; the third takes no zxid there, as no other broken write does.
-UNCUT = (OpCode.CHECK, OpCode.CREATE_TTL, OpCode.RECONFIG)
+# Broken, the first two might be what stops Apache; the third takes no zxid there, as no other broken write does.
+UNHARMED = (OpCode.CHECK, OpCode.CREATE_TTL, OpCode.RECONFIG)
 
 
-def ask(who: int, part: Part, cut: int | None) -> Ask:
-    return Ask(who, *part, None if part[0] in UNCUT else cut)
+def ask(who: int, part: Part, fault: tuple[int, bytes] | None) -> Ask:
+    return Ask(who, *part, None if part[0] in UNHARMED else fault)
 
 
 ASKS = st.builds(
     ask,
     st.integers(0, CLIENTS - 1),
     PARTS,
-    st.one_of(*[st.none()] * 9, st.integers(0, 40)),
+    st.one_of(*[st.none()] * 9, st.tuples(st.integers(0, 60), st.binary(max_size=1))),
 )
 STEPS = st.one_of(
     *[ASKS] * 12, st.builds(Reopen, st.integers(0, CLIENTS - 1), st.booleans(), st.sampled_from([True, True, False]))
@@ -289,7 +289,10 @@ class Game:
             body = b"".join(parts) + DONE
         else:
             body = record if isinstance(record, bytes) else encode(self.placed(record))
-        return body[: step.cut]
+        if step.fault is None:
+            return body
+        at, byte = step.fault
+        return body[:at] + byte + body[at + 1 :] if byte and at < len(body) else body[:at]
 
     def placed(self, record: Any) -> Any:
         """Return a record with its paths under the program's own, and its zxid counted from the beginning."""
