@@ -4,7 +4,7 @@ Every program plays under a path of its own, on one pair of servers, so that Hyp
 
 Left out is what stops Apache 3.8.0 or makes it silent: a check outside a multi that succeeds, a negative time to live in a way
 of creating that has none, and counts of a quota that are no numbers. Deliberately different, and left out too: a hard quota and
-a multi, whose parts Apache looks at one by one.
+a multi, whose parts Apache looks at one by one; and characters beyond 16 bits, which Apache says in an encoding of its own.
 """
 
 from collections.abc import Iterator
