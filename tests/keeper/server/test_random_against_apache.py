@@ -43,7 +43,7 @@ from muskox.keeper.wire.records import (
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason=REASON)
 
-EXAMPLES_MAX = 60
+EXAMPLES_MAX = 40
 STEPS_MAX = 25
 CLIENTS = 3
 SUPER = "super:D/InIHSb7yEEbrWz8b9l71RjZJU="  # of "super:test", the example that Apache's documents give

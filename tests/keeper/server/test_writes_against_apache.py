@@ -26,6 +26,7 @@ from scripts import (
     set_acl,
     set_data,
 )
+from test_apache_files import MISMATCH, dump
 
 from muskox.keeper import Keeper
 from muskox.keeper.disk.snapshot import write_snapshot
@@ -34,7 +35,7 @@ from muskox.keeper.machine.node import new_node
 from muskox.keeper.machine.tree import new_tree
 from muskox.keeper.wire.jute import encode
 from muskox.keeper.wire.multi import DONE
-from muskox.keeper.wire.opcodes import OpCode
+from muskox.keeper.wire.opcodes import ErrorCode, OpCode
 from muskox.keeper.wire.records import (
     CreateRequest,
     CreateTtlRequest,
@@ -52,6 +53,11 @@ CHECK_MS = 300
 TTL, SEQUENTIAL_TTL = 5, 6
 HOUR_MS = 3_600_000
 QUOTA = "/zookeeper/quota"
+PROPERTIES = {
+    "zookeeper.extendedTypesEnabled": "true",
+    "zookeeper.enforceQuota": "true",
+    "znode.container.checkIntervalMs": str(CHECK_MS),
+}
 CLI = "org.apache.zookeeper.ZooKeeperMain"
 CLI_SECONDS_MAX = 60.0
 
@@ -334,13 +340,8 @@ SCRIPTS: dict[str, list[Step]] = {
 @pytest.fixture(scope="module")
 def both() -> Iterator[tuple[Witness, Witness]]:
     """Two servers with times to live, enforced quotas, and containers looked at often."""
-    properties = {
-        "zookeeper.extendedTypesEnabled": "true",
-        "zookeeper.enforceQuota": "true",
-        "znode.container.checkIntervalMs": str(CHECK_MS),
-    }
     keeper = Keeper(extended_types=True, enforce_quota=True, container_check_ms=CHECK_MS)
-    with keeper, Apache(properties=properties) as apache:
+    with keeper, Apache(properties=PROPERTIES) as apache:
         yield Witness(keeper.port), Witness(apache.port)
 
 
@@ -465,3 +466,63 @@ def test_creates_are_counted_as_far_as_apache_counts_them(tmp_path: Path) -> Non
         ours, theirs = (Witness(server.port).tell(script) for server in (keeper, apache))
         for step, mine, apaches in zip(script, ours, theirs, strict=True):
             assert mine == apaches, step
+
+
+def furnish(port: int) -> None:
+    """Leave what goes by itself, what has gone by itself, and a quota."""
+    with RawClient(port) as client:
+        client.connect()
+        for step in (
+            container("/box"),
+            create("/box/child"),
+            create_ttl("/long", HOUR_MS),
+            create_ttl("/short", 1),
+            create("/app", b"12345"),
+            *quota("/app", b"count=-1,bytes=-1=;countHardLimit=3"),
+            create("/app/1", b"x"),
+            set_data("/app", b"123"),
+            multi(new("/app/2", b"y"), new_ttl("/multi", HOUR_MS), (OpCode.DELETE, PathVersion("/app/2", -1))),
+        ):
+            assert client.ask(*step[1:])[-1].err == 0, step
+        await_gone(client, "/short")
+        client.ask(OpCode.CLOSE_SESSION)
+
+
+def check_furniture(port: int) -> None:
+    """Check that a server that goes on keeps counting, refuses and reaps."""
+    with RawClient(port) as client:
+        client.connect()
+        stats = client.get(f"{QUOTA}/app/zookeeper_stats").body
+        assert b"count=2,bytes=4" in stats
+        assert client.create("/app/2", b"12").err == 0
+        assert client.create("/app/3").err == ErrorCode.QUOTA_EXCEEDED
+        assert b"count=3,bytes=6" in client.get(f"{QUOTA}/app/zookeeper_stats").body
+        assert client.delete("/box/child").err == 0
+        await_gone(client, "/box")
+        assert client.exists("/long").err == client.exists("/multi").err == 0
+        assert client.delete("/app/2").err == 0
+        client.ask(OpCode.CLOSE_SESSION)
+
+
+@pytest.mark.parametrize("is_ours_first", [True, False], ids=["from ours", "from Apache's"])
+def test_the_other_goes_on_with_quotas_and_what_goes_by_itself(tmp_path: Path, is_ours_first: bool) -> None:
+    data_dir = tmp_path / "data"
+    keeper = Keeper(data_dir=data_dir, extended_types=True, enforce_quota=True, container_check_ms=CHECK_MS)
+    apache = Apache(data_dir, properties=PROPERTIES)
+    before, after = (keeper, apache) if is_ours_first else (apache, keeper)
+    try:
+        before.start()
+        furnish(before.port)
+        tree = dump(before)
+        before.kill()
+        after.start()
+        assert dump(after) == tree
+        check_furniture(after.port)
+        tree = dump(after)
+        after.kill()
+        before.start()
+        assert dump(before) == tree
+    finally:
+        keeper.stop()
+        apache.stop()
+    assert MISMATCH not in (data_dir / "keeper.out").read_text(encoding="utf-8")
