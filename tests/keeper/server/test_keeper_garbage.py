@@ -61,7 +61,8 @@ def test_clients_leave_no_cycles_behind(tmp_path: Path) -> None:
             while shell.sockets:
                 await asyncio.sleep(0)
             unreachable = gc.collect()
-        shell.writer.stop()
+        shell.writer.end()
+        shell.writer.join()
         ports.close()
         return unreachable
 

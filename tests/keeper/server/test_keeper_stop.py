@@ -20,7 +20,10 @@ class HangingLog:
     def __init__(self) -> None:
         self.is_let_go = Event()
 
-    def stop(self) -> None:
+    def end(self) -> None:
+        """As a writer's, it only orders."""
+
+    def join(self) -> None:
         self.is_let_go.wait(SECONDS_MAX)
 
 

@@ -166,13 +166,14 @@ async def finish_log(shell: Shell) -> bool:
     """Return whether the log's thread came to its end: a disk that hangs would hold up a stop for ever."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
+    shell.writer.end()
 
-    def stop() -> None:
-        shell.writer.stop()
+    def wait() -> None:
+        shell.writer.join()
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for this any more
             loop.call_soon_threadsafe(ended.set)
 
-    Thread(target=stop, name="keeper-log-end", daemon=True).start()
+    Thread(target=wait, name="keeper-log-end", daemon=True).start()
     try:
         await asyncio.wait_for(ended.wait(), LOG_SECONDS_MAX)
     except TimeoutError:

@@ -46,25 +46,31 @@ class LogWriter:
         self.queue: SimpleQueue[Order] = SimpleQueue()
         self.ordered = 0  # counted by who orders
         self.done = 0  # counted by the thread
+        self.is_broken = False  # a write has failed: nothing may be written after it, for a sync stands for all before it
         self.thread = Thread(target=self.run, name="keeper-log", daemon=True)
 
     def start(self) -> None:
         self.thread.start()
 
     def append(self, order: AppendTransactions) -> None:
-        self.put(order)
+        if not self.is_broken:
+            self.put(order)
 
     def append_alone(self, order: AppendTransactions) -> bool:
-        """Write and sync now, in the calling thread; False, with nothing done, if the writer's thread is at work.
+        """Write and sync now, in the calling thread; False, with nothing done, if the writer's thread is at work, or has failed.
 
         Raises
         ------
         OSError
             If the disk refuses.
         """
-        if self.ordered != self.done or not self.thread.is_alive():
+        if self.is_broken or self.ordered != self.done or not self.thread.is_alive():
             return False
-        self.write(order.zxid_first, order.entries)
+        try:
+            self.write(order.zxid_first, order.entries)
+        except OSError:
+            self.is_broken = True
+            raise
         self.synced(order.zxid_last)
         if self.ordered == self.done:  # else that has ordered something of the thread, whose turn it is now
             self.log.mark()
@@ -77,9 +83,12 @@ class LogWriter:
         self.ordered += 1
         self.queue.put(order)
 
-    def stop(self) -> None:
-        """Write what is ordered, then close the file; return when that is done, or has failed."""
+    def end(self) -> None:
+        """Let the thread write what is ordered, close the file and end; like all orders, from one thread alone."""
         self.put(Stop())
+
+    def join(self) -> None:
+        """Return when the thread has come to its end, or has failed."""
         self.thread.join()
 
     def run(self) -> None:
