@@ -121,6 +121,7 @@ SCRIPTS: dict[str, list[Step]] = {
         multi(new("/mt5"), new_ttl("/mt6", 0), new("/mt7")),
         multi(new("/mt8"), new_ttl("/mt9", 1, 77)),
         multi(new("/mt10"), new("/mt11", flags=TTL)),
+        multi(new("/mt2"), new("/mt11", flags=TTL)),
         multi(new("/mt12", flags=4, kind=OpCode.CREATE_TTL)),
         *(look(EXISTS, path) for path in ("/mt2", "/mt2/a0000000000", "/mt3", "/mt4", "/mt5", "/mt10", "/")),
     ],

@@ -141,11 +141,12 @@ def prepare_part(overlay: Overlay, asker: Asker, header: TxnHeader, request: Req
 
 def prepare_multi(overlay: Overlay, asker: Asker, header: TxnHeader, frame: bytes, settings: Settings) -> Prepared | Refusal:
     """Check a multi: all parts or none. One that fails is a transaction too: of errors, and its reply's code is 0."""
-    parts = [in_multi(part) for part in decode_multi(frame, BODY_AT)]
+    parts = decode_multi(frame, BODY_AT)
     done: list[tuple[int, Prepared]] = []
     subs: list[SubTxn] = []
     size = -len(frame)
-    for index, (kind, request) in enumerate(parts):
+    for index, part in enumerate(parts):
+        kind, request = in_multi(part)
         prepared = prepare_part(overlay, asker, header._replace(type=kind), request, settings)
         if isinstance(prepared, Refusal):
             overlay.abandon()
