@@ -1,6 +1,8 @@
 """A ZooKeeper client of bare frames, to say what no polite client says and to see every byte of an answer."""
 
+import os
 import socket
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from muskox.keeper.wire.frames import frame
@@ -40,6 +42,11 @@ def request(xid: int, kind: int, record: tuple[Any, ...] | bytes = b"") -> bytes
 
 def connect_request(session_id: int = 0, password: bytes = bytes(16), timeout_ms: int = 10_000, last_zxid: int = 0) -> bytes:
     return frame(encode(ConnectRequest(0, last_zxid, timeout_ms, session_id, password)) + b"\0")
+
+
+def resident_bytes(pid: int) -> int:
+    """Return how much memory a process takes."""
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 class RawClient:

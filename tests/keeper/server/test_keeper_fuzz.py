@@ -1,16 +1,14 @@
 """No input makes the keeper die, leak, or disturb another session: the pure machine first, then the real server."""
 
 import contextlib
-import os
 import socket
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from babble import BABBLE, Babble
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from raw import SECONDS_MAX, RawClient
+from raw import SECONDS_MAX, RawClient, resident_bytes
 from world import SETTINGS, World, replayed
 
 from muskox.errors import PeerError
@@ -195,10 +193,6 @@ def babble_at(port: int, babble: Babble) -> None:
                 sock.shutdown(socket.SHUT_WR)
             while sock.recv(1 << 16):
                 pass
-
-
-def resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_no_babble_stops_a_server_makes_it_grow_or_disturbs_who_is_connected() -> None:

@@ -27,6 +27,7 @@ class Connections:
         self.by_number: dict[int, Connection] = {}
         self.attached: dict[int, int] = {}  # session id -> the number of its live connection
         self.throttled: dict[int, None] = {}  # connections that wait until fewer writes are under way
+        self.ending: dict[int, int] = {}  # those without a session that read no answers, and until when they may
 
     def find_attached(self, session_id: int) -> Connection | None:
         """Return the live connection of a session."""
@@ -57,6 +58,7 @@ class Connections:
             return
         self.watches.remove_connection(number)
         self.throttled.pop(number, None)
+        self.ending.pop(number, None)
         if self.attached.get(connection.session_id) == number:
             del self.attached[connection.session_id]
         connection.phase = Phase.CLOSING
@@ -86,6 +88,11 @@ class Connections:
             connection.is_paused = must_pause
             order = PauseReading(connection.number) if must_pause else ResumeReading(connection.number)
             self.outbox.orders.append(order)
+
+    def end_overdue(self, steady_ms: int) -> None:
+        """Close those that had long enough to read the last answers: no session runs out for them any more."""
+        for number in [number for number, until_ms in self.ending.items() if until_ms <= steady_ms]:
+            self.close(self.by_number[number])
 
     def release(self) -> None:
         """Look again at whom too many writes under way have stopped."""

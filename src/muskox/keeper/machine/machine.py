@@ -82,7 +82,7 @@ class Machine:
                 self.reception.expire(now)
                 self.reap(now)
             case OutputDrained(number):
-                self.output_drained(number)
+                self.output_drained(number, now)
             case ConnectionOpened(number, address, identities):
                 connection = self.connections.by_number[number] = Connection(number, address, identities)
                 self.trust.meet(connection)
@@ -166,10 +166,12 @@ class Machine:
             if connection.phase is not OPEN:
                 break
 
-    def output_drained(self, number: int) -> None:
+    def output_drained(self, number: int, now: Instant) -> None:
         connection = self.connections.by_number.get(number)
         if connection is not None:
             connection.is_blocked = False
+            if number in self.connections.ending:
+                self.connections.ending[number] = now.steady_ms + connection.timeout_ms
             self.drain(connection)
             self.connections.regulate(connection)
 
@@ -308,7 +310,7 @@ class Machine:
             self.tell_watchers(run)
         run.ready = len(run.replies)
         if run.kind == CLOSE_SESSION:
-            self.session_closed(run)
+            self.session_closed(run, now)
         elif run.kind == CREATE_SESSION:
             self.session_opened(run, now)
         else:
@@ -376,9 +378,15 @@ class Machine:
         frames, connection.backlog = connection.backlog, []
         self.frames_arrived(connection.number, frames, now)
 
-    def session_closed(self, run: Run) -> None:
-        """Answer whoever asked for the end, and close the connection of the session that ended."""
+    def session_closed(self, run: Run, now: Instant) -> None:
+        """Answer whoever asked for the end, and close the connection of the session that ended.
+
+        One that reads its last answers slowly may go on as long as it reads; one that ran out had its time.
+        """
         connection = self.connections.find_attached(run.session_id)
         if connection is not None:
             connection.is_ending = True
             self.drain(connection)
+            if connection.phase is OPEN:
+                patience_ms = connection.timeout_ms if run.connection == connection.number else 0
+                self.connections.ending[connection.number] = now.steady_ms + patience_ms

@@ -94,6 +94,7 @@ class Reception:
 
     def expire(self, now: Instant) -> None:
         """End the sessions whose time has run out; time in which this server stood still counts for none of them."""
+        self.connections.end_overdue(now.steady_ms)
         late_ms = now.steady_ms - self.looked_ms
         self.looked_ms = now.steady_ms
         if late_ms > STANDSTILL_BUCKETS * self.settings.bucket_ms:
