@@ -5,7 +5,7 @@ from world import SETTINGS, World
 
 from muskox.keeper.machine.connections import REQUESTS_WAITING_MAX
 from muskox.keeper.machine.events import FramesArrived, OutputDrained, PauseReading, ResumeReading
-from muskox.keeper.machine.machine import OUTPUT_BYTES_AT_ONCE_MAX, Machine
+from muskox.keeper.machine.machine import OUTPUT_BYTES_AT_ONCE_MAX, OVERDUE_BYTES_MAX, Machine
 from muskox.keeper.wire.opcodes import OpCode
 from muskox.keeper.wire.records import PathOnly, PathWatch, SetDataRequest
 
@@ -111,3 +111,34 @@ def test_what_was_asked_before_the_end_of_a_session_is_answered_though_the_clien
         world.tell(OutputDrained(1))
         replies += world.take(1)
     assert [reply.xid for reply in replies] == list(range(count + 1))
+
+
+def test_a_read_does_not_see_what_its_client_wrote_after_it_though_the_client_reads_slowly() -> None:
+    world = two_sessions()
+    world.syncs = True
+    world.create(1, "/big", bytes(OUTPUT_BYTES_AT_ONCE_MAX // 2))
+    world.take(1)
+    world.syncs = False
+    paths = ["/big"] * 4 + ["/a"]
+    frames = [request(index, OpCode.GET_DATA, PathWatch(path, False))[4:] for index, path in enumerate(paths)]
+    frames.append(request(len(frames), OpCode.SET_DATA, SetDataRequest("/a", b"later", -1))[4:])
+    world.tell(FramesArrived(1, frames))
+    world.sync()
+    replies = world.take(1)
+    assert [reply.xid for reply in replies] == list(range(len(frames)))
+    assert replies[-2].body[4:5] == b"0"
+
+
+def test_a_client_that_lets_answers_pile_up_before_its_writes_is_cut_off() -> None:
+    world = two_sessions()
+    world.syncs = True
+    world.create(1, "/big", bytes(OUTPUT_BYTES_AT_ONCE_MAX // 2))
+    world.syncs = False
+    frames = [request(index, OpCode.GET_DATA, PathWatch("/big", False))[4:] for index in range(100)]
+    frames.append(request(len(frames), OpCode.SET_DATA, SetDataRequest("/a", b"later", -1))[4:])
+    world.tell(FramesArrived(1, frames))
+    world.sync()
+    assert world.closed == [1]
+    assert sum(map(len, world.sent[1])) < 2 * OVERDUE_BYTES_MAX
+    world.syncs = True
+    assert world.get(2, "/a").body[4:9] == b"later"

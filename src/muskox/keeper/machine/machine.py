@@ -53,6 +53,7 @@ NO_EVENT = EventType.NONE
 OPEN = Phase.OPEN
 
 OUTPUT_BYTES_AT_ONCE_MAX = 1 << 20
+OVERDUE_BYTES_MAX = 8 << 20  # of answers that cannot wait any longer for a client that reads nothing
 
 
 class Machine:
@@ -305,6 +306,9 @@ class Machine:
 
     def apply(self, run: Run, now: Instant) -> None:
         """Settle transactions that are durable, tell watchers, then answer."""
+        writer = self.connections.by_number.get(run.connection)
+        if writer is not None and writer.is_blocked and run.kind != CLOSE_SESSION:
+            self.drain(writer, is_overdue=True)  # what it read before it wrote this must not see this
         self.pipeline.settle(run)
         if not self.watches.is_empty:
             self.tell_watchers(run)
@@ -338,8 +342,11 @@ class Machine:
                 for number in told:
                     self.connections.send(number, data)
 
-    def drain(self, connection: Connection) -> None:
-        """Answer what stands in line, up to the first write that is not durable yet."""
+    def drain(self, connection: Connection, is_overdue: bool = False) -> None:
+        """Answer what stands in line, up to the first write that is not durable yet.
+
+        With `is_overdue` even one that has much to read yet is answered; if that is too much, it is cut off.
+        """
         waiting = connection.waiting
         parts = self.outbox.parts_for(connection.number)
         size = 0
@@ -355,7 +362,7 @@ class Machine:
             elif isinstance(first, Barrier):
                 if not first.run.is_applied:
                     return
-            elif connection.is_blocked:
+            elif connection.is_blocked and not is_overdue:
                 return
             else:
                 answer = self.read(connection, first.xid, first.type, first.frame)
@@ -364,6 +371,8 @@ class Machine:
             connection.next_waiting()
             if size > OUTPUT_BYTES_AT_ONCE_MAX:
                 self.connections.block(connection)
+            if is_overdue and size > OVERDUE_BYTES_MAX:
+                self.connections.close(connection)
         if connection.is_ending and connection.phase is OPEN:
             self.connections.close(connection)
 
