@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SERVE = "serve"
 DAMAGED = 1
 DATA_SHOWN_BYTES = 60
+PLACES = ("DIR", "FILE", "PEM")  # what flags call a path: the terminal completes it
 # Fields whose names begin so, or end in zxid, are told as ZooKeeper writes them: 0x1f.
 HEXADECIMAL = ("zxid", "truncate_at", "session_id", "owner", "digest")
 
@@ -49,7 +50,7 @@ def make_serve() -> Callable[..., None]:
     types: dict[str, Any] = {"config": Annotated[Path | None, config]}
     for flag in FLAGS:
         names = [f"{flag.name}/{flag.opposite}"] if flag.is_switch else [flag.name]
-        kind = flag.kind if flag.kind in (int, Path, bool) else str
+        kind = flag.kind if flag.kind in (int, bool) else Path if flag.metavar in PLACES else str
         option = typer.Option(*names, metavar=flag.metavar or None, help=flag.help, rich_help_panel=flag.heading)
         types[flag.word] = Annotated[kind | None, option]
 

@@ -5,6 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -92,11 +95,94 @@ def test_a_keeper_says_what_it_is_told_wrongly() -> None:
         _ = Keeper().pid
 
 
-@pytest.mark.parametrize("words", [("--tick-ms", "0"), ("--client-port", "70000"), ("--min-session-timeout-ms", "99999")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--tick-ms", "0"),
+        ("--tick-ms", "2000000000"),  # session timeouts that no client can be told
+        ("--client-port", "70000"),
+        ("--min-session-timeout-ms", "99999"),
+        ("--max-session-timeout-ms", "3000000000"),
+        ("--container-check-ms", "99999999999999999999"),
+        ("--preallocated-bytes", "99999999999999999999"),
+        ("--data-dir", ""),
+    ],
+)
 def test_bad_options_are_refused_with_the_rule(tmp_path: Path, words: tuple[str, str]) -> None:
     result = subprocess.run(command(tmp_path, *words), capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
     assert result.returncode == 2
     assert words[1] in result.stderr
+
+
+def test_ctrl_c_ends_a_recovery_at_once_and_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / "version-2").mkdir()
+    os.mkfifo(tmp_path / "version-2" / "log.1")  # to read it takes for ever
+    server = subprocess.Popen(command(tmp_path), stderr=subprocess.PIPE, text=True)
+    lock = tmp_path / "keeper.lock"
+    try:
+        await_condition(lambda: lock.exists() and lock.read_text(encoding="ascii") == f"{server.pid}\n")
+        server.send_signal(signal.SIGINT)
+        assert server.communicate(timeout=SECONDS_MAX)[1] == ""
+    finally:
+        server.kill()
+    assert server.returncode == -signal.SIGINT
+
+
+def test_a_server_goes_on_when_nobody_hears_it_any_more(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    words = ("--enforce-quota", "--max-client-connections", "1", "--tick-ms", "100")
+    with started(command(tmp_path, *words), stderr=write_end) as (_, port):
+        os.close(write_end)
+        os.close(read_end)
+        with RawClient(port) as client:
+            client.connect(timeout_ms=200)
+            assert client.create("/e", b"", 1).err == 0
+            with RawClient(port) as second:  # its refusal would be told
+                assert second.connect() is None
+            limits = b"count=-1,bytes=-1;countHardLimit=1"
+            for path, data in (("", b""), ("/zookeeper_limits", limits), ("/zookeeper_stats", b"")):
+                assert client.create(f"/zookeeper/quota/q{path}", data).err == 0
+            assert client.create("/q").err == 0
+            assert client.create("/q/more").err == ErrorCode.QUOTA_EXCEEDED  # told at the next tick
+        with RawClient(port) as client:
+            client.connect()
+            await_condition(lambda: client.exists("/e").err == ErrorCode.NO_NODE)  # time goes on: the session expires
+
+
+def test_snapshots_are_taken_though_whoever_started_the_server_waits_for_no_child(tmp_path: Path) -> None:
+    shell = ["bash", "-c", 'trap "" CHLD; exec "$@"', "keeper", *command(tmp_path, "--snap-count", "2")]
+    with started(shell, stderr=subprocess.DEVNULL) as (_, port), RawClient(port) as client:
+        client.connect()
+        client.create("/a")
+
+        def snapshots() -> int:
+            client.set("/a", b"")
+            return len(list((tmp_path / "version-2").glob("snapshot.*[0-9a-f]")))
+
+        await_condition(lambda: snapshots() >= 3)
+
+
+def await_condition(is_met: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS_MAX
+    while not is_met():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextmanager
+def started(words: list[str], stderr: int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Yield a server that serves, and its port; kill it."""
+    read_end, write_end = os.pipe()
+    environment = os.environ | {"MUSKOX_READY_FD": str(write_end)}
+    server = subprocess.Popen(words, stderr=stderr, env=environment, pass_fds=[write_end])
+    os.close(write_end)
+    try:
+        with os.fdopen(read_end) as ready:
+            port = int(ready.readline())
+        yield server, port
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_a_disk_that_is_full_ends_the_server_and_nothing_unwritten_was_acknowledged(tmp_path: Path) -> None:

@@ -25,6 +25,13 @@ def words(text: str) -> tuple[str, ...]:
     return ("*",) if "*" in given or given == ("all",) else tuple(dict.fromkeys([*given, "srvr"]))
 
 
+def place(text: str) -> Path:
+    """Read a path; an empty one, of a variable that was not set, would be where the server happens to be started."""
+    if not text:
+        raise CallerError("an empty path; name a file or folder")
+    return Path(text)
+
+
 def secret(text: str) -> str | None:
     """Read the secret in the file of that name: a command line is seen by everyone on the machine."""
     try:
@@ -68,8 +75,8 @@ class Flag(NamedTuple):
 
 
 FLAGS = (
-    Flag("--data-dir", "data_dir", Path, "DIR", "folder for snapshots and the log (default muskox-keeper)", FILES),
-    Flag("--log-dir", "log_dir", Path, "DIR", "folder for the log, if it is to lie elsewhere", FILES),
+    Flag("--data-dir", "data_dir", place, "DIR", "folder for snapshots and the log (default muskox-keeper)", FILES),
+    Flag("--log-dir", "log_dir", place, "DIR", "folder for the log, if it is to lie elsewhere", FILES),
     Flag("--snap-count", "snap_count", int, "N", "transactions between snapshots (default 100000)", FILES),
     Flag("--snapshots-kept", "snapshots_kept", int, "N", "snapshots that a purge keeps, with their logs (default 3)", FILES),
     Flag("--purge-hours", "purge_hours", int, "N", "hours between purges, 0 for none (default: after each snapshot)", FILES),
@@ -86,13 +93,13 @@ FLAGS = (
     Flag("--container-unused-ms", "container_unused_ms_max", int, "MS", "how long one without children lives, 0: on", CLIENTS),
     Flag("--secure-client-port", "secure_port", int, "PORT", "port for clients by TLS", TLS),
     Flag("--secure-host", "secure_host", str, "ADDRESS", "address of that port (default 127.0.0.1)", TLS),
-    Flag("--tls-cert", "tls.cert_file", Path, "PEM", "this server's certificate, with its chain", TLS),
-    Flag("--tls-key", "tls.key_file", Path, "PEM", "its private key, if it is in another file", TLS),
+    Flag("--tls-cert", "tls.cert_file", place, "PEM", "this server's certificate, with its chain", TLS),
+    Flag("--tls-key", "tls.key_file", place, "PEM", "its private key, if it is in another file", TLS),
     Flag("--tls-key-password-file", "tls.key_password", secret, "FILE", "the private key's password, if it has one", TLS),
-    Flag("--tls-ca", "tls.ca_file", Path, "PEM", "the authorities that sign clients' certificates", TLS),
+    Flag("--tls-ca", "tls.ca_file", place, "PEM", "the authorities that sign clients' certificates", TLS),
     Flag("--client-auth", "tls.client_auth", str, "|".join(CLIENT_AUTHS), "clients' certificates (default need)", TLS),
     Flag("--port-unification", "port_unification", bool, "", "take TLS and plaintext on the client port", TLS),
-    Flag("--users-file", "auth.users_file", Path, "FILE", 'users of SASL: a JAAS file, or lines of "user:password"', AUTH),
+    Flag("--users-file", "auth.users_file", place, "FILE", 'users of SASL: a JAAS file, or lines of "user:password"', AUTH),
     Flag("--sasl-super-users", "auth.sasl_super_users", names, "LIST", "those of them that may do everything", AUTH),
     Flag("--allow-sasl-failures", "auth.sasl_failures_allowed", bool, "", "serve who fails at SASL, as nobody", AUTH),
     Flag("--require-auth", "auth.schemes_required", names, "LIST", "serve nobody without one of these: sasl,x509", AUTH),

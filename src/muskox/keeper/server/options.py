@@ -10,6 +10,8 @@ from muskox.errors import CallerError
 TICKS_MIN, TICKS_MAX = 2, 20  # Apache's bounds for session timeouts, in ticks
 BUCKETS_PER_TICK = 10
 HOST_LABEL_MAX = 63  # RFC 1035
+INT_MAX = (1 << 31) - 1  # what a client can be told, and what Apache takes, of any number
+PREALLOCATED_BYTES_MAX = 1 << 40
 FRAME_BYTES_LEAST = 1_024  # less than this, and a connect request or a path of some depth is refused
 WORDS_DEFAULT = ("srvr",)
 SCHEMES = ("digest", "ip", "sasl", "x509")
@@ -174,8 +176,16 @@ class Options:
         for name, value, least in self.numbers():
             if value < least:
                 raise CallerError(f"{name} is {value}; it must be at least {least}")
+            most = PREALLOCATED_BYTES_MAX if name == "preallocated_bytes" else INT_MAX
+            if value > most:
+                raise CallerError(f"{name} is {value}; it must be at most {most}")
         if not 0 < self.timeout_ms_min <= self.timeout_ms_max:
             raise CallerError(f"session timeouts from {self.timeout_ms_min} to {self.timeout_ms_max} ms leave none to choose")
+        if self.timeout_ms_max > INT_MAX:
+            raise CallerError(
+                f"session timeouts up to {self.timeout_ms_max} ms, with a tick of {self.tick_ms} ms, are more than clients "
+                f"can be told; the most is {INT_MAX} ms"
+            )
 
     def hosts(self) -> dict[str, str]:
         hosts = {"host": self.host, "secure_host": self.secure_host}

@@ -44,6 +44,8 @@ def serve(options: Options) -> int:
         import uvloop
 
         folders = dict.fromkeys(folder.resolve() for folder in (options.data_dir, options.log_dir) if folder is not None)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the loop takes it, a Ctrl-C ends this at once, as SIGTERM does
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever started this may have ignored it; snapshots wait for a child
         locks = [hold_folder(folder) for folder in folders]
         sys.setswitchinterval(SWITCH_SECONDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -106,6 +108,7 @@ async def run(options: Options) -> None:
     ports.close()
     for door in doors.values():
         door.close()
+    shell.snapshots.stop()
     if error is not None:
         raise error
     await say_goodbye(shell)
@@ -145,7 +148,6 @@ def tell_ready(port: int) -> None:
 
 async def say_goodbye(shell: Shell) -> None:
     """Make durable and answer what was under way, then close."""
-    shell.snapshots.stop()
     is_written = await finish_log(shell)
     await asyncio.sleep(0)  # what the log has synced was told before its thread ended; nothing else may be acknowledged
     for socket in list(shell.sockets.values()):

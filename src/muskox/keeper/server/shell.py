@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import traceback
+from contextlib import suppress
 from threading import get_ident
 from typing import assert_never
 
@@ -268,6 +269,7 @@ class Shell:
 
 
 def say(sentence: str) -> None:
-    """Tell whoever runs this server."""
-    sys.stderr.write(f"muskox keeper: {sentence}\n")
-    sys.stderr.flush()
+    """Tell whoever runs this server; if nobody can hear it any more, serving goes on."""
+    with suppress(OSError, ValueError, AttributeError):  # its reader is gone, or it was closed, or there never was one
+        sys.stderr.write(f"muskox keeper: {sentence}\n")
+        sys.stderr.flush()

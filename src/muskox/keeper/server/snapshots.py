@@ -60,6 +60,7 @@ class Snapshots:
         self.folder = folder_of(options.data_dir)
         self.log_folder = folder_of(options.log_dir or options.data_dir)
         self.child: Child | None = None
+        self.is_stopped = False
 
     def start(self) -> None:
         if self.options.purge_hours:
@@ -67,7 +68,7 @@ class Snapshots:
 
     def begin_if_due(self) -> bool:
         """Begin a snapshot if it is time, and return whether the log should now begin a new file."""
-        if self.transactions < self.options.snap_count or self.child is not None:
+        if self.transactions < self.options.snap_count or self.child is not None or self.is_stopped:
             return False
         self.transactions = 0
         image = self.view()
@@ -94,7 +95,8 @@ class Snapshots:
         self.ended(time.monotonic() - child.since, complaint)
 
     def stop(self) -> None:
-        """Drop what is not finished."""
+        """Drop what is not finished, and begin nothing more: the last transactions of a stop may make a snapshot due."""
+        self.is_stopped = True
         if self.child is not None:
             self.child.drop()
 

@@ -57,7 +57,7 @@ class LogWriter:
             self.put(order)
 
     def append_alone(self, order: AppendTransactions) -> bool:
-        """Write and sync now, in the calling thread; False, with nothing done, if the writer's thread is at work, or has failed.
+        """Write and sync now, in the calling thread; False, with nothing done, if the thread is at work, or a write has failed.
 
         Raises
         ------
@@ -66,11 +66,14 @@ class LogWriter:
         """
         if self.is_broken or self.ordered != self.done or not self.thread.is_alive():
             return False
+        self.is_broken = True  # unless it succeeds
         try:
             self.write(order.zxid_first, order.entries)
         except OSError:
-            self.is_broken = True
             raise
+        except Exception as error:  # bulkhead: whatever it was, the log lacks what is acknowledged with the next write
+            raise OSError(f"the log could not be written by a fault of this server's own: {error!r}") from error
+        self.is_broken = False
         self.synced(order.zxid_last)
         if self.ordered == self.done:  # else that has ordered something of the thread, whose turn it is now
             self.log.mark()
