@@ -4,7 +4,7 @@ import pytest
 
 from muskox.keeper.machine.acl import digest_identity
 from muskox.keeper.machine.connection import Connection
-from muskox.keeper.machine.identities import IDENTITIES_MAX, with_identity
+from muskox.keeper.machine.identities import HASHED_MAX, IDENTITIES_MAX, place_of, with_identity
 from muskox.keeper.wire.records import Id
 
 HOME = Id("ip", "127.0.0.1")
@@ -53,3 +53,10 @@ def test_an_identity_is_there_once_and_not_more_than_the_bound() -> None:
     assert len(set(connection.identities)) == len(connection.identities) == IDENTITIES_MAX
     assert not connection.prove(Id("digest", "one:more"))
     assert len(connection.identities) == IDENTITIES_MAX
+
+
+def test_of_a_name_that_is_long_only_the_head_is_hashed() -> None:
+    """Else each proof of a user with a name of a megabyte would hold up the server for seconds."""
+    head = "u" * HASHED_MAX
+    assert place_of(Id("digest", head + "a")) == place_of(Id("digest", head + "b"))
+    assert place_of(Id("digest", head[1:] + "a")) != place_of(Id("digest", head[1:] + "b"))

@@ -221,3 +221,15 @@ def test_excess_keeps_no_more_than_it_may() -> None:
     for index in range(NAMESPACES_MAX + 10):
         excess.add(f"/{index}/x", "too much", is_refused=True)
     assert len(excess.refused) == NAMESPACES_MAX
+
+
+def test_a_count_for_the_root_is_of_all_znodes() -> None:
+    """Apache counts so, once; what a quota for it would be, nobody keeps."""
+    world = quota_world()
+    world.create(1, "/a", b"123")
+    world.syncs = False
+    for path in ("/b", f"{QUOTA}/zookeeper_stats"):
+        world.put(1, OpCode.CREATE, CreateRequest(path, b"", OPEN, 0))
+    world.sync()
+    assert counted(world.machine.database.tree, "") == (len(world.machine.database.tree.nodes), 3)
+    assert replayed(world.log()).image() == world.machine.image()

@@ -10,11 +10,13 @@ from world import World, replayed
 from muskox.keeper.disk.loading import Decoder
 from muskox.keeper.disk.snapshot import encode_snapshot
 from muskox.keeper.machine.database import Database
+from muskox.keeper.machine.effects import draft
 from muskox.keeper.machine.events import FramesArrived
 from muskox.keeper.machine.node import new_node
 from muskox.keeper.machine.tree import Tree
 from muskox.keeper.wire.jute import encode
 from muskox.keeper.wire.multi import DONE
+from muskox.keeper.wire.opcodes import EventType, OpCode
 from muskox.keeper.wire.records import (
     Acl,
     CreateRequest,
@@ -27,6 +29,7 @@ from muskox.keeper.wire.records import (
     SetDataRequest,
     SetWatchesRequest,
 )
+from muskox.keeper.wire.transactions import CloseSessionTxn, TxnHeader
 
 PATHS = st.sampled_from(["/", "", "/a", "/a/b", "/a/b/c", "/b", "/s-", "/zookeeper", "/a/", "nope", "/\0"])
 DATA = st.sampled_from([None, b"", b"x", b"y" * 50])
@@ -139,3 +142,19 @@ def test_a_tree_installs_and_removes_children() -> None:
     tree.install("/a/b", None)
     assert tree.names("/a") == ()
     assert tree.names("/") == ("a",)
+
+
+def test_the_end_of_a_session_deletes_each_of_its_znodes_once() -> None:
+    world = World()
+    world.open(1)
+    world.open(2)
+    for path in ("/a", "/b"):
+        world.create(1, path, flags=1)
+        world.exists(2, path, watch=True)
+    world.ask(2, OpCode.GET_CHILDREN, PathWatch("/", True))
+    overlay = world.machine.database.overlay
+    overlay.begin(9)
+    draft(overlay, TxnHeader(world.sessions[1].session_id, 0, 9, 0, OpCode.CLOSE_SESSION), CloseSessionTxn(("/b", "/gone")))
+    changed = [(path, event) for path, _, event in overlay.finish()]
+    deleted, children = EventType.DELETED, EventType.CHILDREN_CHANGED
+    assert changed == [("/b", deleted), ("/", children), ("/", EventType.NONE), ("/a", deleted), ("/", children)]

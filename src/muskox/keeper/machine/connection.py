@@ -80,8 +80,7 @@ class Connection:
     def wait_for(self, run: Run) -> None:
         """Put others' writes in line, so that what follows is answered after they are applied."""
         self.waiting.append(Barrier(run))
-        if self.number not in run.barriers:
-            run.barriers.append(self.number)
+        run.barriers[self.number] = None
 
     def next_waiting(self) -> None:
         """Take the first out of the line: it has been answered."""

@@ -49,7 +49,7 @@ def draft(overlay: Overlay, header: TxnHeader, txn: Txn) -> None:
         case SetAclTxn():
             set_acl(overlay, txn)
         case CloseSessionTxn(paths):
-            for path in [*(paths or ()), *overlay.ephemerals.get(header.session_id, ())]:
+            for path in dict.fromkeys((*(paths or ()), *overlay.ephemerals.get(header.session_id, ()))):
                 delete(overlay, header, path)
         case MultiTxn(parts):
             multi = [(part.type, part.data or b"") for part in parts or ()]

@@ -62,7 +62,8 @@ def set_data(overlay: Overlay, by: Writer, zxid: int, frames: list[bytes], start
     pending, nodes, digest = overlay.pending, overlay.tree.nodes, overlay.digest
     changes, entries, replies = out
     zxid_first = zxid
-    for frame in frames[start:] if start else frames:
+    for at in range(start, len(frames)):
+        frame = frames[at]
         version_at = len(frame) - VERSION_BYTES
         if version_at < VERSION_AT_MIN:
             break

@@ -7,6 +7,7 @@ from muskox.keeper.wire.records import Id
 
 IDENTITIES_MAX = 64  # of one connection: each is compared with each entry of an ACL
 TABLE_MIN = 16
+HASHED_MAX = 1_024  # characters: of a user's name that is longer, and may be a megabyte, the rest does not count
 HASH_MASK = 0xFFFFFFFF
 
 
@@ -57,7 +58,7 @@ def place_of(identity: Id) -> int:
 
 def hash_of(text: str) -> int:
     """Return Java's hash of a string: over its UTF-16 units."""
-    units = text.encode("utf-16-be", "surrogatepass")
+    units = text[:HASHED_MAX].encode("utf-16-be", "surrogatepass")
     value = 0
     for at in range(0, len(units), 2):
         value = value * 31 + units[at] * 256 + units[at + 1] & HASH_MASK

@@ -15,7 +15,8 @@ from muskox.keeper.wire.opcodes import EventType
 from muskox.keeper.wire.records import OPEN_ACL, AclList
 
 CREATED = EventType.CREATED
-ACLS_SHARED_MAX = 10_000  # sharing saves memory; past this many different ACLs it is begun anew
+ACLS_SHARED_BYTES_MAX = 8 << 20  # sharing saves memory; past this much of different ACLs it is begun anew
+ACL_ENTRY_BYTES = 256  # of one entry, beside its text
 
 
 # In the hot path, so plain tuples: (zxid of the transaction, the znode that the path will have; None if it will be gone).
@@ -36,6 +37,7 @@ class Overlay:
             if node.owner:
                 self.ephemerals.setdefault(node.owner, {})[path] = None
         self.acls: dict[AclList, AclList] = {OPEN_ACL: OPEN_ACL}
+        self.acls_bytes = 0
         self.quotas = sum(path.endswith(LIMITS) for path in tree.walk(QUOTA))
         self.is_plain = not self.quotas  # so that a write changes its own znode and parent alone
         self.excess = Excess()
@@ -88,9 +90,14 @@ class Overlay:
         """Return the one copy of `acl` that all znodes share; a missing one is open, as for Apache."""
         if acl is None:
             return OPEN_ACL
-        if len(self.acls) > ACLS_SHARED_MAX:
-            self.acls = {OPEN_ACL: OPEN_ACL}
-        return self.acls.setdefault(acl, acl)
+        shared = self.acls.get(acl)
+        if shared is not None:
+            return shared
+        if self.acls_bytes > ACLS_SHARED_BYTES_MAX:
+            self.acls, self.acls_bytes = {OPEN_ACL: OPEN_ACL}, 0
+        self.acls_bytes += sum(ACL_ENTRY_BYTES + len(scheme or "") + len(text or "") for _, (scheme, text) in acl)
+        self.acls[acl] = acl
+        return acl
 
     def finish(self) -> list[Change]:
         """Return what the drafted transaction changes."""

@@ -45,12 +45,12 @@ class Run:
         self.zxid_last = 0
         self.digest = 0  # of the tree once all of it is applied
         self.changes: list[Sequence[Change]] = []  # of each transaction
-        self.replies: list[bytes] = []  # to each; empty once they have been handed out
+        self.replies: list[bytes] = []  # to each
         self.ready = 0  # how many replies may leave
         self.left = 0  # how many have left
         self.size = 0  # bytes of the requests
         self.is_applied = False
-        self.barriers: list[int] = []  # connections that wait for this run with a sync
+        self.barriers: dict[int, None] = {}  # connections that wait for this run with a sync
 
 
 class Pipeline:

@@ -11,7 +11,7 @@ from muskox.errors import PeerError
 from muskox.keeper.machine.acl import Refusal
 from muskox.keeper.machine.node import Node
 from muskox.keeper.machine.overlay import Overlay
-from muskox.keeper.machine.paths import LIMITS, QUOTA, QUOTA_PREFIX, STATS, parent_of
+from muskox.keeper.machine.paths import LIMITS, QUOTA, QUOTA_PREFIX, ROOT, STATS, parent_of
 from muskox.keeper.wire.opcodes import ErrorCode, EventType
 
 COUNT, COUNT_HARD, BYTES, BYTES_HARD = "count", "countHardLimit", "bytes", "byteHardLimit"
@@ -103,7 +103,7 @@ def measure(overlay: Overlay, top: str) -> tuple[int, int]:
     """Return how many znodes there will be at and under `top`, and how many bytes of data."""
     tree = overlay.tree
     count = size = 0
-    for path in tree.walk(top):
+    for path in tree.walk(top or ROOT):
         count += 1
         size += len(tree.nodes[path].data or b"")
     under = f"{top}/"

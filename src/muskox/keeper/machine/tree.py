@@ -53,7 +53,8 @@ class Tree:
         while left:
             path = left.pop()
             yield path
-            left.extend(f"{path}/{name}" for name in self.children.get(path, ()))
+            below = path.rstrip("/")  # nothing of the root
+            left.extend(f"{below}/{name}" for name in self.children.get(path, ()))
 
     def digest(self) -> int:
         """Return the digest of the whole tree: the sum over its znodes."""
