@@ -76,6 +76,8 @@ PORT = "dataDir=/d\nclientPort=2181\n"
         (PORT + "datadir.autocreate=false\n", 3, ["/d holds no data"]),
         (PORT + "dynamicConfigFile=ensemble.cfg\n", 3, ["server.1, server.2, server.3", "ensemble"]),
         (PORT + "server.1=a:1:2\ndynamicConfigFile=ensemble.cfg\n", 3, ["must stand in the dynamicConfigFile"]),
+        (PORT + "dynamicConfigFile=\n", 3, ["dynamicConfigFile is ''", "cannot be read"]),
+        (PORT + "dynamicConfigFile=a\\u0000b\n", 3, ["cannot be read"]),
         ("dataDir=\nclientPort=1\n", 1, ["must be the path of"]),
         ("dataDir=/d\nclientPort=70000\n", 2, ["must be a port"]),
         ("clientPort=1\ndataDir=/d\\\n  \\u12\n", 2, ["four hexadecimal digits"]),
@@ -108,6 +110,20 @@ def test_what_does_not_go_together_is_refused_with_the_file(tmp_path: Path, text
     with pytest.raises(CallerError) as caught:
         options_of(path, {})
     assert str(path) in str(caught.value) and all(word in str(caught.value) for word in words)
+
+
+def test_a_password_is_told_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "zoo.cfg"
+    path.write_text(PORT + "ssl.keyStore.password=höchst geheim\n", encoding="utf-8")
+    notes = " ".join(options_of(path, {})[1])
+    assert "line 3: ssl.keyStore.password is not ASCII: this format is Latin-1" in notes and "geheim" not in notes
+
+
+def test_a_file_that_says_no_tick_has_apaches(tmp_path: Path) -> None:
+    path = tmp_path / "zoo.cfg"
+    path.write_text(PORT, encoding="utf-8")
+    options = options_of(path, {})[0]
+    assert (options.tick_ms, options.timeout_ms_min, options.timeout_ms_max) == (3_000, 6_000, 60_000)
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ BYTES_MAX = 1 << 20  # a configuration is a page of text; whatever is longer is 
 SERVER = re.compile(r"server\.\d+")
 SUPER_USER = re.compile(r"superUser(\..*)?")
 CLIENT_PORT = re.compile(r".*;\s*(?:(?P<host>.*):)?(?P<port>\d+)\s*")
-ADMIN_PORT, METRICS_PORT = 8080, 7000  # Apache's
+ADMIN_PORT, METRICS_PORT, TICK_MS = 8080, 7000, 3_000  # Apache's
 STORE_TYPES = {".pem": "pem", ".jks": "jks", ".p12": "pkcs12", ".pfx": "pkcs12", ".bcfks": "bcfks"}
 NEAR_ENOUGH = 0.75
 BLANKS = "".join(chr(code) for code in range(33))  # what Java's trim takes away
@@ -65,8 +65,9 @@ def load(path: Path) -> list[Property]:
     try:
         with path.open("rb") as file:
             data = file.read(BYTES_MAX + 1)
-    except OSError as error:
-        raise CallerError(f"{path} cannot be read: {error.strerror}; give an Apache zoo.cfg, or flags") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in its name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CallerError(f"{path} cannot be read: {reason}; give an Apache zoo.cfg, or flags") from error
     if len(data) > BYTES_MAX:
         raise CallerError(f"{path} is longer than {BYTES_MAX} bytes; that is no zoo.cfg")
     try:
@@ -80,7 +81,8 @@ class Reading:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.given: dict[str, Any] = {"client_port": None, "purge_hours": 0}  # what Apache takes where a file is silent
+        # What Apache takes where a file is silent.
+        self.given: dict[str, Any] = {"client_port": None, "purge_hours": 0, "tick_ms": TICK_MS}
         self.notes: list[Note] = []
         self.properties: dict[str, Property] = {}
         for each in load(path):
@@ -132,7 +134,8 @@ class Reading:
             self.note(each, f"{each.key} is taken as {value}, the least that Apache keeps")
         meant = misread(each.value)
         if meant is not None:
-            self.note(each, f"{each.key} is {each.value}: this format is Latin-1; if {meant} is meant, write \\uXXXX")
+            value, meant = ("not ASCII", "UTF-8") if each.key == zoo_keys.PASSWORD else (each.value, meant)
+            self.note(each, f"{each.key} is {value}: this format is Latin-1; if {meant} is meant, write \\uXXXX")
 
     # What several keys say together
 
@@ -142,8 +145,11 @@ class Reading:
         if "dynamicConfigFile" in self.properties:
             if servers:
                 self.refuse(servers[0], f"{servers[0].key} must stand in the dynamicConfigFile, as that is named")
-            dynamic = load(Path(self.value("dynamicConfigFile")))
             at = self.properties["dynamicConfigFile"]
+            try:
+                dynamic = load(Path(at.value))
+            except CallerError as error:
+                self.refuse(at, f"dynamicConfigFile is {at.value!r}; {error}")
             servers = [each._replace(line=at.line) for each in dynamic if SERVER.fullmatch(each.key)]
         if len(servers) > 1 or self.value("peerType").lower() == "observer":
             at = servers[0] if servers else self.properties["peerType"]

@@ -15,6 +15,7 @@ INT_MAX = 0x7FFFFFFF
 SNAPSHOTS_KEPT_LEAST = 3  # Apache keeps so many whatever it is told
 SNAP_COUNT_LEAST = 2
 KILOBYTE = 1_024
+PASSWORD = "ssl.keyStore.password"  # what stands there is told nobody
 DECIMAL = re.compile(r"[+-]?[0-9]{1,12}")
 
 
@@ -152,7 +153,7 @@ MEANINGS: dict[str, Meaning] = {
     "allowSaslFailedClients": Meaning("auth.sasl_failures_allowed", truth),
     "java.security.auth.login.config": Meaning("auth.users_file", place),
     "ssl.keyStore.location": Meaning("tls.cert_file", place),
-    "ssl.keyStore.password": Meaning("tls.key_password", lambda text: text or None),
+    PASSWORD: Meaning("tls.key_password", lambda text: text or None),
     "ssl.trustStore.location": Meaning("tls.ca_file", place),
     "ssl.clientAuth": Meaning("tls.client_auth", client_auth),
 }
