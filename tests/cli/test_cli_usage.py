@@ -37,7 +37,7 @@ def run(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str,
 
 def test_the_commands_are_the_promised_ones() -> None:
     running = ["up", "down", "status", "logs", "node", "config get", "config set", "demo"]
-    keeping = ["keeper serve", "keeper check", "keeper dump", "keeper repair", "keeper handover"]
+    keeping = ["keeper serve", "keeper check", "keeper dump", "keeper repair", "keeper handover", "keeper shell", "zk"]
     data = ["put", "datasets", "rm"]
     learning = ["train logistic", "jobs", "cancel", "models", "evaluate", "predict", "serve"]
     assert {" ".join(words) for words in COMMANDS} == {*running, *keeping, *data, *learning}

@@ -10,6 +10,8 @@ import typer
 
 from muskox.cli import clusters, datasets, jobs, keeper, models, node, training
 from muskox.cli.demo import demo
+from muskox.cli.zk_shell import EXAMPLES as ZK_EXAMPLES
+from muskox.cli.zk_shell import zk
 from muskox.keeper import EXAMPLES
 
 CLUSTER, DATA, TRAINING, MODELS, START = "Cluster", "Datasets", "Training", "Models", "Start here"
@@ -32,10 +34,13 @@ def _muskox(
     """Distributed machine learning that nothing can stop: kill any process, get the same model, bit for bit."""
 
 
-def add(to: typer.Typer, name: str, command: Callable[..., None], heading: str, *examples: str) -> None:
-    """Add a command; `examples` end its help, a line each."""
+def add(
+    to: typer.Typer, name: str, command: Callable[..., None], heading: str, *examples: str, takes_words: bool = False
+) -> None:
+    """Add a command; `examples` end its help, a line each. One that `takes_words` reads what follows its first word itself."""
     epilog = "\n\n".join(["Examples:", *examples]) if examples else None
-    to.command(name, rich_help_panel=heading, epilog=epilog)(command)
+    settings = {"allow_interspersed_args": False} if takes_words else None
+    to.command(name, rich_help_panel=heading, epilog=epilog, context_settings=settings)(command)
 
 
 add(app, "demo", demo, START, "muskox demo", "muskox demo --you-kill")
@@ -74,7 +79,10 @@ add(
 )
 add(servers, "repair", keeper.repair, "Commands", "muskox keeper repair keeper --truncate-at 0x1f")
 add(servers, "handover", keeper.handover, "Commands", "muskox keeper handover keeper --client-port 2181")
+shell = [f"muskox keeper shell {example}" for example in ZK_EXAMPLES]
+add(servers, "shell", zk, "Commands", *shell, takes_words=True)
 app.add_typer(servers, name="keeper", rich_help_panel=CLUSTER)
+add(app, "zk", zk, CLUSTER, *(f"muskox zk {example}" for example in ZK_EXAMPLES), takes_words=True)
 
 config = typer.Typer(help="Show or change the live settings of the cluster.", **STYLE)
 add(config, "get", clusters.config_get, "Commands", "muskox config get", "muskox config get replicas")

@@ -1,0 +1,89 @@
+"""``muskox zk`` and ``muskox keeper shell``: commands for any ZooKeeper, one by one, from a script, or in a conversation."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from muskox.errors import CallerError
+
+CONNECT_S = 10.0
+EXAMPLES = (
+    "zk1:2181",
+    "zk://127.0.0.1:2181/chroot ls -R /",
+    "127.0.0.1:2181 get /a --json",
+    "127.0.0.1:2181 < commands",
+)
+ADDRESS_VARIABLE = "MUSKOX_ZK"
+
+Where = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[ADDRESS] [COMMAND]...",
+        help="HOST:PORT[,HOST:PORT...][/CHROOT] or zk://..., MUSKOX_ZK or 127.0.0.1:2181 without it; then one command, `help` "
+        "lists them; without one it asks, or reads them from standard input",
+        show_default=False,
+    ),
+]
+Identity = Annotated[
+    str | None,
+    typer.Option("--auth", metavar="SCHEME:CREDENTIAL", envvar="MUSKOX_ZK_AUTH", help="who you are: digest:user:password"),
+]
+Secret = Annotated[
+    Path | None, typer.Option("--secret-file", metavar="FILE", help="the secret of a muskox cluster, to look into its znodes")
+]
+Certificate = Annotated[
+    Path | None, typer.Option("--tls-cert", metavar="PEM", envvar="MUSKOX_TLS_CERT", help="your certificate")
+]
+Key = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", envvar="MUSKOX_TLS_KEY", help="its private key")]
+Authority = Annotated[
+    Path | None, typer.Option("--tls-ca", metavar="PEM", envvar="MUSKOX_TLS_CA", help="who signed the server's certificate")
+]
+Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0.1, help="how long to wait for a server")]
+
+
+def zk(  # typer: an option is a parameter
+    words: Where = None,
+    auth: Identity = None,
+    secret_file: Secret = None,
+    tls_cert: Certificate = None,
+    tls_key: Key = None,
+    tls_ca: Authority = None,
+    wait_s: Wait = CONNECT_S,
+) -> None:
+    """Talk to a ZooKeeper, ours or Apache's: one command, a script from standard input, or a conversation."""
+    from muskox.cli import zk_client, zk_conversation
+    from muskox.cli.zk_command import Place
+
+    given = list(words or ())
+    where = os.environ.get(ADDRESS_VARIABLE) or zk_client.LOCAL
+    if given and not zk_conversation.is_command(given[0]):
+        where = given.pop(0)
+    if zk_conversation.is_help(given):
+        zk_conversation.print_help(given[1:])
+        return
+    address, chroot = zk_client.find_address(where)
+    identities = () if auth is None else (parse_identity(auth),)
+    access = zk_client.Access(tls_cert, tls_key, tls_ca, identities, secret_file)
+    client = zk_client.connect(address, access, wait_s)
+    place = Place(client, address.hosts, chroot)
+    try:
+        if given:
+            zk_conversation.run(place, given)
+        elif sys.stdin.isatty():
+            zk_conversation.converse(place)
+        else:
+            zk_conversation.run_script(place, sys.stdin)
+    except BrokenPipeError:  # who reads has seen enough: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        zk_client.disconnect(client)
+
+
+def parse_identity(text: str) -> tuple[str, str]:
+    scheme, colon, credential = text.partition(":")
+    if not scheme or not colon:
+        raise CallerError("--auth takes a scheme and a credential: digest:user:password")
+    return scheme, credential
