@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from muskox.keeper.disk.entries import Scan
+from muskox.keeper.disk.entries import MARK_NAME, Scan
 from muskox.keeper.disk.files import SystemDisk
 from muskox.keeper.disk.loading import mapped
 from muskox.keeper.disk.log import TransactionLog
@@ -103,3 +103,18 @@ def test_nothing_is_written_in_the_loop_once_the_end_is_ordered(tmp_path: Path) 
     bench.writer.append(order(2))
     assert bench.finish() == [1]
     assert bench.synced == [1]
+
+
+def test_how_far_the_log_is_on_disk_is_noted_once_there_is_nothing_else_to_do(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    while not bench.writer.append_alone(order(1)):
+        bench.writer.thread.join(0.001)
+    (path,) = tmp_path.iterdir()
+    assert MARK_NAME not in path.read_bytes()
+    bench.writer.mark()
+    assert MARK_NAME in path.read_bytes()
+    bench.disk.is_refusing = True
+    with pytest.raises(OSError, match="Input/output error"):
+        bench.writer.append_alone(order(2))
+    bench.writer.mark()
+    assert bench.finish() == [1]

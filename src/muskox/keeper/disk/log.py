@@ -38,6 +38,7 @@ class TransactionLog:
         self.file: int | None = None
         self.end = 0
         self.synced = 0
+        self.marked = 0  # up to where the last mark says that it is on disk
         self.allocated = 0
 
     def append(self, zxid_first: int, entries: list[bytes]) -> None:
@@ -63,13 +64,14 @@ class TransactionLog:
 
     def mark(self) -> None:
         """Note behind the last entry that it is on disk: for when nothing follows that would say so."""
-        if self.file is not None and self.synced == self.end:
+        if self.file is not None and self.marked < self.synced == self.end:
             self.disk.write(self.file, sync_mark(self.end), self.end)
+            self.marked = self.end
 
     def begin(self, zxid_first: int) -> int:
         """Start a file, durable down to its name."""
         file = self.disk.create(log_path(self.folder, zxid_first))
-        self.file, self.end, self.synced, self.allocated = file, FILE_HEAD_BYTES, FILE_HEAD_BYTES, 0
+        self.file, self.end, self.synced, self.marked, self.allocated = file, FILE_HEAD_BYTES, FILE_HEAD_BYTES, 0, 0
         self.disk.write(file, file_head(), 0)
         self.preallocate(file, FILE_HEAD_BYTES)
         self.disk.sync(file)

@@ -193,6 +193,10 @@ class Shell:
         if excess.count and deadline >= self.excess_said + EXCESS_SECONDS:
             self.excess_said = deadline
             say(excess.take())
+        try:
+            self.writer.mark()
+        except OSError as error:
+            self.stop(error)
         self.loop.call_later(self.options.bucket_ms / 1000, self.tick)
 
     # Actions

@@ -75,9 +75,18 @@ class LogWriter:
             raise OSError(f"the log could not be written by a fault of this server's own: {error!r}") from error
         self.is_broken = False
         self.synced(order.zxid_last)
-        if self.ordered == self.done:  # else that has ordered something of the thread, whose turn it is now
-            self.log.mark()
         return True
+
+    def mark(self) -> None:
+        """Note in the file, in the calling thread, how far it is on disk, unless there is other work to do: now and then.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses.
+        """
+        if self.ordered == self.done and not self.is_broken:
+            self.log.mark()
 
     def roll(self) -> None:
         self.put(Roll())
@@ -124,8 +133,6 @@ class LogWriter:
             self.synced(zxid_last)
             if following is None:
                 following = self.take()  # what came during the sync
-            if following is None:
-                self.log.mark()  # say behind the last transaction that it is on disk
             self.done += taken
             order = self.queue.get() if following is None else following
         self.log.roll()
