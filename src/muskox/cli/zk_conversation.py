@@ -69,7 +69,7 @@ def is_help(words: list[str]) -> bool:
     return bool(words) and expand(words)[0] == HELP
 
 
-def run(place: Place, words: list[str]) -> None:
+def run(place: Place, words: list[str], json_: bool = False) -> None:
     """Run one command and write its answer.
 
     Raises
@@ -84,7 +84,7 @@ def run(place: Place, words: list[str]) -> None:
     if name not in COMMANDS:
         raise CallerError(f"there is no command {name!r}: `help` lists them")
     command = COMMANDS[name]
-    given = command.parser().parse_args(rest)
+    given = command.parser().parse_args([JSON, *rest] if json_ else rest)
     wait_connected(place.client, RECONNECT_WAIT_S)
     try:
         answer = command.run(place, given)
@@ -141,7 +141,7 @@ def print_commands() -> None:
 # -- scripts ----------------------------------------------------------------------------------------------------------------
 
 
-def run_script(place: Place, lines: Iterable[str]) -> None:
+def run_script(place: Place, lines: Iterable[str], json_: bool) -> None:
     """Run a command a line; empty lines and what follows a # that begins a word are skipped.
 
     Raises
@@ -155,7 +155,7 @@ def run_script(place: Place, lines: Iterable[str]) -> None:
             if words and expand(words)[0] == EXIT:
                 return
             if words:
-                run(place, words)
+                run(place, words, json_)
         except MuskoxError as error:
             raise type(error)(f"line {number}: {error}") from error
 
@@ -170,7 +170,7 @@ def split(line: str) -> list[str]:
 # -- conversation -----------------------------------------------------------------------------------------------------------
 
 
-def converse(place: Place) -> None:
+def converse(place: Place, json_: bool) -> None:
     """Ask for commands until `exit` or the end of the input."""
     with line_editing(place):
         session = place.client.client_id[0] if place.client.client_id else 0
@@ -192,7 +192,7 @@ def converse(place: Place) -> None:
                 if words and expand(words)[0] == EXIT:
                     return
                 if words:
-                    run(place, words)
+                    run(place, words, json_)
             except KeyboardInterrupt:
                 sys.stdout.write("\n")
             except MuskoxError as error:

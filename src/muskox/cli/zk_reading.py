@@ -1,5 +1,6 @@
 """The commands of the shell that look: ls, tree, get, stat, config, ephemerals, whoami, sync, cd."""
 
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from kazoo.exceptions import NoNodeError
 from kazoo.protocol.states import ZnodeStat
+from rich.cells import cell_len
 from rich.text import Text
 
 from muskox.cli import zk_text
@@ -17,6 +19,7 @@ from muskox.errors import CallerError
 
 CONFIG = "/zookeeper/config"
 LABEL_COLUMNS = 16
+GAP = 2  # between two columns
 SECONDS_END = len("2026-01-31 12:59:59")
 
 
@@ -32,7 +35,7 @@ def ls(place: Place, given: Any) -> Answer:
         return Answer({"path": path, "znodes": paths}, paths)
     names = sorted(place.client.get_children(place.full(path)))
     value: dict[str, Any] = {"path": path, "children": names}
-    lines: Iterable[str | Text] = names
+    lines: Iterable[str | Text] = in_columns(names) if sys.stdout.isatty() else names
     if given.long:
         rows = list(look(place, path, names))
         value["children"] = [{"name": name, **zk_text.plain_stat(stat)} for name, stat in rows]
@@ -46,6 +49,16 @@ def ls(place: Place, given: Any) -> Answer:
     return Answer(value, lines)
 
 
+def in_columns(names: list[str]) -> Iterator[str]:
+    """Yield names side by side, as many as the terminal has room for, sorted down the columns."""
+    shown = [printable(name) for name in names]
+    width = max(map(cell_len, shown), default=0) + GAP
+    count = max(1, (shutil.get_terminal_size().columns + GAP) // width)
+    rows = -(-len(shown) // count)
+    for row in range(rows):
+        yield "".join(name + " " * (width - cell_len(name)) for name in shown[row::rows]).rstrip()
+
+
 def look(place: Place, parent: str, names: list[str]) -> Iterator[tuple[str, ZnodeStat]]:
     """Yield each child and its Stat; those that are gone meanwhile are left out."""
     below = parent.rstrip("/")
@@ -57,8 +70,8 @@ def look(place: Place, parent: str, names: list[str]) -> Iterator[tuple[str, Zno
                 yield name, stat
 
 
-HEADS = ("kind", "version", "children", "bytes", "changed", "name")
-NUMBERS = (1, 2, 3)  # columns set to the right
+HEADS = ("version", "children", "bytes", "changed", "ephemeral of", "name")
+NUMBERS = (0, 1, 2)  # columns set to the right
 
 
 def long_lines(rows: list[tuple[str, ZnodeStat]]) -> Iterator[Text]:
@@ -66,7 +79,8 @@ def long_lines(rows: list[tuple[str, ZnodeStat]]) -> Iterator[Text]:
     cells = [HEADS] if rows else []
     for name, stat in rows:
         counts = (f"{stat.version:,}", f"{stat.numChildren:,}", f"{stat.dataLength:,}")
-        cells.append((zk_text.kind_of(stat), *counts, zk_text.when(stat.mtime)[:SECONDS_END], printable(name)))
+        owner = zk_text.hexadecimal(stat.ephemeralOwner) if stat.ephemeralOwner else "-"
+        cells.append((*counts, zk_text.when(stat.mtime)[:SECONDS_END], owner, printable(name)))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         padded = [
@@ -170,7 +184,7 @@ READING = (
         (
             PATH_OR_HERE,
             word("-R", "--recursive", action="store_true", help="everything below, a path a line"),
-            word("-l", "--long", action="store_true", help="with kind, version, size and time"),
+            word("-l", "--long", action="store_true", help="with version, size, time and session"),
             STAT,
         ),
         ("ls /", "ls -l /brokers/ids", "ls -R /brokers --json"),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from muskox.cli.options import Json
 from muskox.errors import CallerError
 
 CONNECT_S = 10.0
@@ -52,6 +53,7 @@ def zk(  # typer: an option is a parameter
     tls_key: Key = None,
     tls_ca: Authority = None,
     wait_s: Wait = CONNECT_S,
+    json_: Json = False,
 ) -> None:
     """Talk to a ZooKeeper, ours or Apache's: one command, a script from standard input, or a conversation."""
     from muskox.cli import zk_client, zk_conversation
@@ -61,6 +63,8 @@ def zk(  # typer: an option is a parameter
     where = os.environ.get(ADDRESS_VARIABLE) or zk_client.LOCAL
     if given and not zk_conversation.is_command(given[0]):
         where = given.pop(0)
+    if given and given[0].startswith("-"):
+        raise typer.BadParameter(f"{given[0]} belongs before the address")
     if zk_conversation.is_help(given):
         zk_conversation.print_help(given[1:])
         return
@@ -71,11 +75,11 @@ def zk(  # typer: an option is a parameter
     place = Place(client, address.hosts, chroot)
     try:
         if given:
-            zk_conversation.run(place, given)
+            zk_conversation.run(place, given, json_)
         elif sys.stdin.isatty():
-            zk_conversation.converse(place)
+            zk_conversation.converse(place, json_)
         else:
-            zk_conversation.run_script(place, sys.stdin)
+            zk_conversation.run_script(place, sys.stdin, json_)
     except BrokenPipeError:  # who reads has seen enough: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     finally:

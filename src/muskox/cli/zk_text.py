@@ -21,8 +21,6 @@ LETTERS = (
     ("w", Permissions.WRITE),
     ("a", Permissions.ADMIN),
 )
-CONTAINER_OWNER = -(2**63)
-TTL_OWNER, TTL_MASK = 0xFF, (1 << 40) - 1
 
 
 def as_text(data: bytes) -> str | None:
@@ -72,18 +70,6 @@ def plain_data(data: bytes | None) -> dict[str, Any]:
         return {"base64": base64.b64encode(data).decode()}
 
 
-def kind_of(stat: ZnodeStat) -> str:
-    """Return "persistent", "ephemeral", "container" or "TTL 500 ms", as the owner tells it."""
-    owner = stat.ephemeralOwner
-    if owner == 0:
-        return "persistent"
-    if owner == CONTAINER_OWNER:
-        return "container"
-    if (owner >> 56) & 0xFF == TTL_OWNER:
-        return f"TTL {owner & TTL_MASK} ms"
-    return "ephemeral"
-
-
 def hexadecimal(number: int) -> str:
     return f"{number & 0xFFFFFFFFFFFFFFFF:#x}"
 
@@ -96,11 +82,8 @@ def when(time_ms: int) -> str:
 
 
 def stat_facts(stat: ZnodeStat) -> list[tuple[str, str]]:
-    """Return the fields of a Stat under ZooKeeper's names."""
-    owner = hexadecimal(stat.ephemeralOwner)
-    kind = kind_of(stat)
+    """Return the fields of a Stat under ZooKeeper's names. Containers and times to live no server tells of."""
     return [
-        ("kind", f"{kind} of session {owner}" if kind == "ephemeral" else kind),
         ("version", str(stat.version)),
         ("cversion", str(stat.cversion)),
         ("aversion", str(stat.aversion)),
@@ -111,7 +94,7 @@ def stat_facts(stat: ZnodeStat) -> list[tuple[str, str]]:
         ("czxid", hexadecimal(stat.czxid)),
         ("mzxid", hexadecimal(stat.mzxid)),
         ("pzxid", hexadecimal(stat.pzxid)),
-        ("ephemeralOwner", owner),
+        ("ephemeralOwner", hexadecimal(stat.ephemeralOwner)),
     ]
 
 
@@ -119,7 +102,7 @@ def plain_stat(stat: ZnodeStat) -> dict[str, Any]:
     """Return a Stat for JSON: zxids and the owner as ZooKeeper writes them, the rest as numbers."""
     fields = stat._asdict()
     shown = {name: hexadecimal(value) if name.endswith("zxid") else value for name, value in fields.items()}
-    return {**shown, "ephemeralOwner": hexadecimal(stat.ephemeralOwner), "kind": kind_of(stat)}
+    return {**shown, "ephemeralOwner": hexadecimal(stat.ephemeralOwner)}
 
 
 def acl_text(entry: ACL) -> str:

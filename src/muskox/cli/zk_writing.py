@@ -190,7 +190,7 @@ def quota(place: Place, given: Any) -> Answer:
     except NoNodeError as error:
         raise CallerError(f"{path} has no quota") from error
     lines = [f"{title}: at most {allowed[name]:,}" for name, title in TITLES.items() if name in allowed]
-    lines.append(f"in use: {used.get('count', 0):,} znodes, {used.get('bytes', 0):,} bytes")
+    lines.append(f"in use, znodes: {used.get('count', 0):,}, bytes: {used.get('bytes', 0):,}")
     return Answer({"path": path, "limits": allowed, "used": used}, lines)
 
 
