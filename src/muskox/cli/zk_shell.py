@@ -22,7 +22,7 @@ ADDRESS_VARIABLE = "MUSKOX_ZK"
 Where = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[ADDRESS] [COMMAND]...",
+        help="HOST:PORT[,HOST:PORT...] and perhaps /CHROOT, zk://..., MUSKOX_ZK, or 127.0.0.1:2181; then one command, `help` "
         help="HOST:PORT[,HOST:PORT...], /CHROOT may follow; or zk://..., MUSKOX_ZK, or 127.0.0.1:2181; then one command, `help` "
         "lists them; without one it asks, or reads them from standard input",
         show_default=False,
