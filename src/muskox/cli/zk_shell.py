@@ -10,7 +10,7 @@ import typer
 from muskox.cli.options import Json
 from muskox.errors import CallerError
 
-CONNECT_S = 10.0
+CONNECT_S = 10.0  # for a server that is there but slow; one that refuses is told of at once
 EXAMPLES = (
     "zk1:2181",
     "zk://127.0.0.1:2181/chroot ls -R /",
@@ -22,9 +22,9 @@ ADDRESS_VARIABLE = "MUSKOX_ZK"
 Where = Annotated[
     list[str] | None,
     typer.Argument(
-        help="HOST:PORT[,HOST:PORT...] and perhaps /CHROOT, zk://..., MUSKOX_ZK, or 127.0.0.1:2181; then one command, `help` "
-        help="HOST:PORT[,HOST:PORT...], /CHROOT may follow; or zk://..., MUSKOX_ZK, or 127.0.0.1:2181; then one command, `help` "
-        "lists them; without one it asks, or reads them from standard input",
+        metavar="ADDRESS COMMAND...",
+        help="where, as HOST:PORT,HOST:PORT/CHROOT or zk://...; MUSKOX_ZK or 127.0.0.1:2181 without it. Then a command, of which "
+        "`help` tells; without one a conversation begins, or commands are read from standard input",
         show_default=False,
     ),
 ]
@@ -42,7 +42,6 @@ Key = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", envvar="MU
 Authority = Annotated[
     Path | None, typer.Option("--tls-ca", metavar="PEM", envvar="MUSKOX_TLS_CA", help="who signed the server's certificate")
 ]
-Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0.1, help="how long to wait for a server")]
 
 
 def zk(  # typer: an option is a parameter
@@ -52,7 +51,6 @@ def zk(  # typer: an option is a parameter
     tls_cert: Certificate = None,
     tls_key: Key = None,
     tls_ca: Authority = None,
-    wait_s: Wait = CONNECT_S,
     json_: Json = False,
 ) -> None:
     """Talk to a ZooKeeper, ours or Apache's: one command, a script from standard input, or a conversation."""
@@ -71,7 +69,7 @@ def zk(  # typer: an option is a parameter
     address, chroot = zk_client.find_address(where)
     identities = () if auth is None else (parse_identity(auth),)
     access = zk_client.Access(tls_cert, tls_key, tls_ca, identities, secret_file)
-    client = zk_client.connect(address, access, wait_s)
+    client = zk_client.connect(address, access, CONNECT_S)
     place = Place(client, address.hosts, chroot)
     try:
         if given:
