@@ -21,7 +21,7 @@ from kazoo.protocol.states import KeeperState, ZnodeStat
 from kazoo.retry import KazooRetry
 from kazoo.security import ACL
 
-from muskox.coordination import Address, Plane, derive, is_loopback, parse_url, read_secret
+from muskox.coordination import Address, Plane, derive, parse_url, read_secret, tls_from_environment
 from muskox.errors import CallerError, Unavailable
 
 LOCAL = "127.0.0.1:2181"  # where Apache's own shell looks too, when it is not told
@@ -45,7 +45,12 @@ def find_address(text: str) -> tuple[Address, str]:
         If it is neither.
     """
     _, separator, rest = text.rpartition("://")
-    address = parse_url(text if separator else f"{PLAINTEXT_SCHEME}{text}")
+    try:
+        address = parse_url(text if separator else f"{PLAINTEXT_SCHEME}{text}")
+    except CallerError as error:
+        raise CallerError(
+            f"{text!r} is neither a command nor an address: HOST:PORT[,HOST:PORT...][/CHROOT], or zk://..."
+        ) from error
     has_chroot = bool(rest.partition("/")[2].strip("/"))
     return address, address.chroot if has_chroot else ""
 
@@ -73,19 +78,21 @@ class Access:
         for path in (self.certificate, self.key, self.authority):
             if path is not None and not path.is_file():
                 raise CallerError(f"cannot read {path}, which TLS needs")
-        if self.authority is None:
-            if self.certificate is not None:
-                raise CallerError("TLS needs --tls-ca, the authority that signed the server's certificate")
+        files = (self.certificate, self.key, self.authority)
+        if files == (None, None, None):
             if address.is_local or address.is_plaintext:
                 return {}
-            raise CallerError(
-                f"{address.hosts} is on another machine, and zk:// there means TLS: give --tls-ca FILE, or write "
-                f"{PLAINTEXT_SCHEME}{address.hosts} if you trust the network"
-            )
-        files = {"certfile": self.certificate, "keyfile": self.key, "ca": self.authority}
-        named = {name: str(path) for name, path in files.items() if path is not None}
-        names_host = not all(is_loopback(host.rpartition(":")[0]) for host in address.hosts.split(","))
-        return {"use_ssl": True, "verify_certs": True, "check_hostname": names_host, **named}
+            known = tls_from_environment()
+            if known is None:
+                raise CallerError(
+                    f"{address.hosts} is on another machine, and zk:// there means TLS: give --tls-ca FILE, or write "
+                    f"{PLAINTEXT_SCHEME}{address.hosts} if you trust the network"
+                )
+            files = (known.certificate, known.key, known.authority)
+        if files[2] is None:
+            raise CallerError("TLS needs --tls-ca, the authority that signed the server's certificate")
+        named = {name: str(path) for name, path in zip(("certfile", "keyfile", "ca"), files, strict=True) if path is not None}
+        return {"use_ssl": True, "verify_certs": True, "check_hostname": not address.is_local, **named}
 
     def auth_data(self) -> list[tuple[str, str]]:
         if self.secret_file is None:

@@ -23,8 +23,8 @@ Where = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="ADDRESS COMMAND...",
-        help="where, as HOST:PORT,HOST:PORT/CHROOT or zk://...; MUSKOX_ZK or 127.0.0.1:2181 without it. Then a command, of which "
-        "`help` tells; without one a conversation begins, or commands are read from standard input",
+        help="where, as HOST:PORT,HOST:PORT/CHROOT or zk://...; MUSKOX_ZK or 127.0.0.1:2181 without it. Then a command, of "
+        "which `help` tells; without one a conversation begins, or commands are read from standard input",
         show_default=False,
     ),
 ]
@@ -36,12 +36,13 @@ Secret = Annotated[
     Path | None, typer.Option("--secret-file", metavar="FILE", help="the secret of a muskox cluster, to look into its znodes")
 ]
 Certificate = Annotated[
-    Path | None, typer.Option("--tls-cert", metavar="PEM", envvar="MUSKOX_TLS_CERT", help="your certificate")
+    Path | None,
+    typer.Option(
+        "--tls-cert", metavar="PEM", help="your certificate; or MUSKOX_TLS_CERT, _KEY and _CA, for zk:// on other machines"
+    ),
 ]
-Key = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", envvar="MUSKOX_TLS_KEY", help="its private key")]
-Authority = Annotated[
-    Path | None, typer.Option("--tls-ca", metavar="PEM", envvar="MUSKOX_TLS_CA", help="who signed the server's certificate")
-]
+Key = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="its private key")]
+Authority = Annotated[Path | None, typer.Option("--tls-ca", metavar="PEM", help="who signed the server's certificate")]
 
 
 def zk(  # typer: an option is a parameter

@@ -6,6 +6,7 @@ lost connection it asks again, and says that something may have been missed.
 
 import contextlib
 import queue
+import sys
 from datetime import datetime
 from typing import Any
 
@@ -34,7 +35,8 @@ def watch(place: Place, given: Any) -> Answer | None:
             screen.tell(f"watching {path}{' and all below' if given.recursive else ''}: Ctrl-C ends it")
             follow(place, request, arrived, given)
         except KeyboardInterrupt:
-            pass
+            if sys.stdout.isatty():
+                sys.stdout.write("\n")  # after the ^C that the terminal shows
         finally:
             client.remove_listener(arrived.put)
             if client.connected:
