@@ -13,6 +13,7 @@ from muskox.keeper.disk.loading import load
 from muskox.keeper.disk.recovery import recover
 from muskox.keeper.disk.snapshot import encode_snapshot, write_snapshot
 from muskox.keeper.machine.database import Database
+from muskox.keeper.wire.jute import NULL
 from muskox.keeper.wire.records import Acl, Id
 
 MUTATIONS = 1_000
@@ -51,7 +52,7 @@ def test_null_data_and_many_acls_come_back(tmp_path: Path) -> None:
     for index, path in enumerate(image.nodes):
         acl = tuple(Acl(1 + index % 31, Id("digest", f"user{index}:{'x' * 400 * index}")) for _ in range(1 + index % 3))
         nodes[path] = nodes[path]._replace(acl=acl)
-    nodes["/mine"] = nodes["/mine"]._replace(data=None, stat_bytes=nodes["/mine"].stat_bytes)
+    nodes["/mine"] = nodes["/mine"]._replace(answer=NULL + nodes["/mine"].stat_bytes)
     path = write_snapshot(tmp_path, image._replace(nodes=nodes))
     loaded = load(path, image.zxid).tree.nodes
     assert {path: node.acl for path, node in loaded.items()} == {path: node.acl for path, node in nodes.items()}

@@ -233,4 +233,4 @@ def test_the_short_way_of_reads_answers_what_the_long_one_does_or_leaves_it_to_t
                     assert isinstance(answer, bytes)
                     assert found == reply(9, 77, 0, answer)
                     short += 1
-    assert short == 8  # that five of these exist, and the data of three
+    assert short == 9  # that five of these exist, and the data of four

@@ -34,6 +34,7 @@ from muskox.keeper.machine.node import (
     CVERSION_AT,
     LONG,
     PZXID_AT,
+    STAT,
     UNCOUNTED,
     Node,
     split_owner,
@@ -174,7 +175,7 @@ class Decoder:
         count_children(tree)
         return tree
 
-    def nodes(self, tree: Tree, acls: dict[bytes, AclList]) -> None:  # noqa: PLR0912, PLR0915  # measured: calls would cost more than work
+    def nodes(self, tree: Tree, acls: dict[bytes, AclList]) -> None:  # noqa: PLR0915  # measured: calls would cost more than work
         """Read all znodes; how many children each has is not known yet."""
         data, at, size = self.data, self.at, len(self.data)
         nodes, children, new = tree.nodes, tree.children, tuple.__new__
@@ -193,7 +194,8 @@ class Decoder:
             path = str(path_bytes, "utf-8", "replace")
             (length,) = unpack_size(data, at)
             at += 4
-            value = None
+            length_at = at - 4
+            value = b""
             if length == -1:
                 length = 0
             else:
@@ -201,6 +203,7 @@ class Decoder:
                 if length < 0 or at > size:
                     raise Corrupt(f"{self.name} announces {length} bytes of data of {path} at byte {start}")
                 value = data[start:at]
+            data_end = at
             number, ids, middle, owner, pzxid = unpack_node(data, at)
             at += NODE_BYTES
             acl = acls.get(number)
@@ -218,17 +221,15 @@ class Decoder:
                 path = ROOT
             digest = 0
             if is_counted:
-                crc = crc32(path_bytes)
-                if value:
-                    crc = crc32(value, crc)
-                digest = crc32(ids + pzxid + middle + owner, crc)
+                digest = crc32(ids + pzxid + middle + owner, crc32(value, crc32(path_bytes)))
             mark = 0
             if owner != NO_OWNER:
                 session, mark = split_owner(*LONG.unpack(owner))
                 owner = LONG.pack(session)
                 if mark:
                     tree.mortal[path] = None
-            nodes[path] = new(Node, (ids + middle + owner + pack_sizes(length, 0) + pzxid, value, acl, mark, digest))
+            stat = ids + middle + owner + pack_sizes(length, 0) + pzxid
+            nodes[path] = new(Node, (data[length_at:data_end] + stat, acl, mark, digest))
         self.at = at
 
     def check_seal(self) -> None:
@@ -247,11 +248,12 @@ def count_children(tree: Tree) -> None:
     """Put into each Stat how many children there are, and make the count of creates in it the cversion that clients see."""
     if not tree.children[ROOT]:
         del tree.children[ROOT]
+    creates_at, creates_end = CVERSION_AT - STAT.size, AVERSION_AT - STAT.size
     for path, node in tree.nodes.items():
-        stat = node.stat_bytes
         names = tree.children.get(path, ())
-        if names or stat[CVERSION_AT:AVERSION_AT] != NO_COUNT:
+        if names or node.answer[creates_at:creates_end] != NO_COUNT:
+            stat = node.stat_bytes
             (creates,) = COUNT.unpack_from(stat, CVERSION_AT)
             cversion, child_count = COUNT.pack(wrap_int(creates * 2 - len(names))), COUNT.pack(len(names))
             stat = stat[:CVERSION_AT] + cversion + stat[AVERSION_AT:CHILDREN_AT] + child_count + stat[PZXID_AT:]
-            tree.nodes[path] = node._replace(stat_bytes=stat)
+            tree.nodes[path] = node._replace(answer=node.answer[: -STAT.size] + stat)

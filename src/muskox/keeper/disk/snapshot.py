@@ -14,7 +14,7 @@ from zlib import adler32
 from muskox.keeper.disk.files import SYSTEM_DISK, Disk
 from muskox.keeper.disk.names import snapshot_path
 from muskox.keeper.machine.database import Image
-from muskox.keeper.machine.node import AVERSION_AT, CHILDREN_AT, CVERSION_AT, LONG, OWNER_AT, PZXID_AT, Node
+from muskox.keeper.machine.node import AVERSION_AT, CHILDREN_AT, CVERSION_AT, LONG, OWNER_AT, PZXID_AT, STAT, Node
 from muskox.keeper.machine.paths import ROOT
 from muskox.keeper.wire.jute import Int, Long, codec
 from muskox.keeper.wire.records import OPEN_ACL, AclList, Acls
@@ -37,7 +37,6 @@ NODE_BYTES = 68
 OWNER_END = 52
 NO_COUNT = bytes(4)
 SESSION = Struct(">qi")  # id, timeout in ms
-NULL = COUNT.pack(-1)
 
 
 class AclRecord(NamedTuple):
@@ -121,21 +120,21 @@ def encode_body(image: Image) -> Iterator[bytes]:
     packed = {acl: LONG.pack(number) for acl, number in numbers.items()}
     size, pack_size, open_acl = 0, COUNT.pack, LONG.pack(OPEN_ACL_NUMBER)
     # Written out: it takes a third of what records and codecs take, and there may be millions.
-    for path, (stat, data, acl, mark, _) in image.nodes.items():
+    for path, (answer, acl, mark, _) in image.nodes.items():
         name = path.encode() if path != ROOT else b""
+        data, stat = answer[: -STAT.size], answer[-STAT.size :]
         fields = stat[:OWNER_END]
         if mark or stat[CVERSION_AT:AVERSION_AT] != NO_COUNT or stat[CHILDREN_AT:PZXID_AT] != NO_COUNT:
             fields = stored_fields(image.nodes[path])
         out += (
             pack_size(len(name)),
             name,
-            NULL if data is None else stat[OWNER_END:CHILDREN_AT],
-            data or b"",
+            data,
             open_acl if acl is OPEN_ACL else packed[acl],
             fields,
             stat[PZXID_AT:],
         )
-        size += len(name) + NODE_BYTES + (len(data) if data else 0)
+        size += len(name) + NODE_BYTES + len(data)
         if size > PART_BYTES:
             yield b"".join(out)
             out, size = [], 0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from zlib import crc32
 
-from muskox.keeper.machine.node import DIGEST_FIELDS, INT_SPAN, LONG_MAX, STAT, UNCOUNTED, Node, wrap_int, wrap_long
+from muskox.keeper.machine.node import DATA_AT, DIGEST_FIELDS, INT_SPAN, LONG_MAX, STAT, UNCOUNTED, Node, wrap_int, wrap_long
 from muskox.keeper.machine.overlay import Overlay
 from muskox.keeper.machine.replies import HEAD, HEAD_BYTES
 from muskox.keeper.machine.tree import Change
@@ -23,7 +23,8 @@ PATH_AT = 12
 VERSION_BYTES = 4
 VERSION_AT_MIN = 18  # in a setData of a path of two characters: that of the root is a special case everywhere
 INT_MAX = (1 << 31) - 1
-STAT_REPLY_BYTES = HEAD_BYTES + STAT.size
+STAT_BYTES = STAT.size
+STAT_REPLY_BYTES = HEAD_BYTES + STAT_BYTES
 REQUEST = Struct(">iii")  # xid, kind, length of the path
 KEPT = Struct(">q8xq8xiiiq4xiq")  # what a setData keeps of a Stat, and the version
 ENTRY_HEAD = Struct(">qiqqi")  # the transaction's header
@@ -44,8 +45,8 @@ DATA_CHANGED = EventType.DATA_CHANGED
 CREATED, DELETED, CHILDREN_CHANGED = EventType.CREATED, EventType.DELETED, EventType.CHILDREN_CHANGED
 
 unpack_length, pack_length = LENGTH.unpack_from, LENGTH.pack
-unpack_request, unpack_kept = REQUEST.unpack_from, KEPT.unpack
-unpack_stat, pack_stat = STAT.unpack, STAT.pack
+unpack_request, unpack_kept = REQUEST.unpack_from, KEPT.unpack_from
+unpack_stat, pack_stat = STAT.unpack_from, STAT.pack
 pack_head, pack_tail, pack_reply, pack_digest = ENTRY_HEAD.pack, ENTRY_TAIL.pack, HEAD.pack, DIGEST_FIELDS.pack
 new = tuple.__new__
 
@@ -79,21 +80,21 @@ def set_data(overlay: Overlay, by: Writer, zxid: int, frames: list[bytes], start
         data_at += 4
         if node is None or length < 0 or data_at + length != version_at:
             break
-        stat, _, acl, mark, share = node
-        czxid, ctime, version, cversion, aversion, owner, child_count, pzxid = unpack_kept(stat)
+        answer, acl, mark, share = node
+        kept = unpack_kept(answer, len(answer) - STAT_BYTES)
+        czxid, ctime, version, cversion, aversion, owner, child_count, pzxid = kept
         (expected,) = unpack_length(frame, version_at)
         # What counts in no digest is not plain: it lies under /zookeeper.
         if acl is not OPEN_ACL or expected not in (version, -1) or version == INT_MAX or not share:
             break
-        data = frame[data_at:version_at]
         version += 1
         stat = pack_stat(czxid, zxid, ctime, time_ms, version, cversion, aversion, owner, length, child_count, pzxid)
         creates = (cversion + child_count) % INT_SPAN // 2
         fields = pack_digest(czxid, zxid, pzxid, ctime, time_ms, version, creates, aversion, mark or owner)
         digest -= share
-        share = crc32(fields, crc32(data, crc32(path_bytes)))
+        share = crc32(fields, crc32(frame[data_at:version_at], crc32(path_bytes)))
         digest += share
-        node = new(Node, (stat, data, acl, mark, share))
+        node = new(Node, (frame[data_at - 4 : version_at] + stat, acl, mark, share))
         pending[path] = (zxid, node)
         changes.append(((path, node, DATA_CHANGED),))
         tail = pack_tail(version, DIGEST_VERSION, digest if digest <= LONG_MAX else wrap_long(digest))
@@ -121,7 +122,7 @@ def create(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | N
     parent = overlay.find(parent_path)
     if length < 0 or data_at + 4 + length != size + ACL_AT or not 0 <= flags <= SEQUENTIAL | EPHEMERAL or parent is None:
         return None
-    stat = unpack_stat(parent[0])
+    stat = stat_of(parent)
     creates = (stat[CVERSION] + stat[CHILD_COUNT]) % INT_SPAN // 2
     request = frame[BODY_AT:-4]
     if flags & SEQUENTIAL:
@@ -129,7 +130,7 @@ def create(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | N
         path_bytes = path.encode()
         request = pack_length(len(path_bytes)) + path_bytes + frame[data_at:-4]
     if (
-        parent[2] is not OPEN_ACL
+        parent[1] is not OPEN_ACL
         or stat[OWNER]
         or creates == CREATES_MAX
         or path.startswith(UNCOUNTED)
@@ -137,11 +138,12 @@ def create(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | N
         or overlay.find(path) is not None
     ):
         return None
-    data, owner = frame[data_at + 4 : ACL_AT], session_id if flags & EPHEMERAL else 0
+    owner = session_id if flags & EPHEMERAL else 0
     above = with_child(parent_path, parent, stat, 1, zxid)
     stat_bytes = pack_stat(zxid, zxid, time_ms, time_ms, 0, 0, 0, owner, length, 0, zxid)
     fields = pack_digest(zxid, zxid, zxid, time_ms, time_ms, 0, 0, 0, owner)
-    node = new(Node, (stat_bytes, data, OPEN_ACL, 0, crc32(fields, crc32(data, crc32(path_bytes)))))
+    share = crc32(fields, crc32(frame[data_at + 4 : ACL_AT], crc32(path_bytes)))
+    node = new(Node, (frame[data_at:ACL_AT] + stat_bytes, OPEN_ACL, 0, share))
     overlay.pending[path] = (zxid, node)
     overlay.pending[parent_path] = (zxid, above)
     overlay.digest += node.digest + above.digest - parent.digest
@@ -156,16 +158,22 @@ def create(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | N
     return ((path, node, CREATED), (parent_path, above, CHILDREN_CHANGED)), entry, reply
 
 
+def stat_of(node: Node) -> Stat:
+    answer = node[0]
+    return unpack_stat(answer, len(answer) - STAT_BYTES)
+
+
 def with_child(path: str, parent: Node, stat: Stat, more: int, zxid: int) -> Node:
     """Return `parent`, whose Stat is `stat`, with a child more or less."""
     czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, length, child_count, _ = stat
     creates = (cversion + child_count) % INT_SPAN // 2 + (more > 0)
     cversion, child_count = wrap_int(cversion + 1), child_count + more
     packed = pack_stat(czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, length, child_count, zxid)
-    _, data, acl, mark, _ = parent
+    answer, acl, mark, _ = parent
+    data = answer[:-STAT_BYTES]  # and its length
     crc = crc32(b"" if path == "/" else path.encode())
     fields = pack_digest(czxid, mzxid, zxid, ctime, mtime, version, creates, aversion, mark or owner)
-    return new(Node, (packed, data, acl, mark, crc32(fields, crc32(data, crc) if data else crc)))
+    return new(Node, (data + packed, acl, mark, crc32(fields, crc32(data[DATA_AT:], crc))))
 
 
 def delete(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | None:
@@ -181,12 +189,12 @@ def delete(overlay: Overlay, by: Writer, zxid: int, frame: bytes) -> Drafted | N
         node is None
         or parent is None
         or parent.acl is not OPEN_ACL
-        or expected not in (-1, (stat := unpack_stat(node[0]))[VERSION])
+        or expected not in (-1, (stat := stat_of(node))[VERSION])
         or stat[CHILD_COUNT]
         or path.startswith(UNCOUNTED)
     ):
         return None
-    above = with_child(parent_path, parent, unpack_stat(parent[0]), -1, zxid)
+    above = with_child(parent_path, parent, stat_of(parent), -1, zxid)
     overlay.pending[path] = (zxid, None)
     overlay.pending[parent_path] = (zxid, above)
     overlay.digest += above.digest - parent.digest - node.digest

@@ -1,13 +1,14 @@
 """One znode, frozen: a change makes a new one, so whoever holds the old one holds the past.
 
-What clients see of it, its Stat, is kept as the bytes that are sent: in one place in memory, and ready for every reply. What it
-adds to the digest of the tree is kept beside it, because every change of the znode has to take that out again.
+Its data and its Stat are kept as the bytes that answer a getData: in one place in memory, and ready to be sent. What it adds to
+the digest of the tree is kept beside them, because every change of the znode has to take that out again.
 """
 
 from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
+from muskox.keeper.wire.jute import LENGTH, NULL
 from muskox.keeper.wire.records import Acl, AclList, Id, Stat
 
 READ_ONLY_ACL: AclList = (Acl(1, Id("world", "anyone")),)
@@ -20,6 +21,7 @@ LONG_MAX = (1 << 63) - 1
 LONG_SPAN = 1 << 64
 
 STAT = Struct(">qqqqiiiqiiq")
+DATA_AT = 4  # in the answer
 LONG, INT = Struct(">q"), Struct(">i")
 MZXID_AT, MTIME_AT, VERSION_AT, CVERSION_AT, AVERSION_AT, OWNER_AT, CHILDREN_AT, PZXID_AT = 8, 24, 32, 36, 40, 44, 56, 60
 CHILDREN_AND_PZXID = Struct(">iq")
@@ -30,14 +32,22 @@ UNCOUNTED = "/zookeeper/"  # what lies under it is in no digest: Apache changes 
 class Node(NamedTuple):
     """A znode; see `creates` and `stored_owner` for what is stored in files instead of what clients see.
 
-    `mark` is the owner that says container or TTL, else 0. `digest` is its share of the digest of the tree.
+    `answer` is the body of the reply to a getData: the length of the data, the data, the Stat. `mark` is the owner that says
+    container or TTL, else 0. `digest` is its share of the digest of the tree.
     """
 
-    stat_bytes: bytes
-    data: bytes | None
+    answer: bytes
     acl: AclList
     mark: int
     digest: int
+
+    @property
+    def stat_bytes(self) -> bytes:
+        return self.answer[-STAT.size :]
+
+    @property
+    def data(self) -> bytes | None:
+        return None if self.answer.startswith(NULL) else self.answer[DATA_AT : -STAT.size]
 
     @property
     def stat(self) -> Stat:
@@ -45,41 +55,41 @@ class Node(NamedTuple):
 
     @property
     def czxid(self) -> int:
-        return int(LONG.unpack_from(self.stat_bytes)[0])
+        return int(LONG.unpack_from(self.answer, len(self.answer) - STAT.size)[0])
 
     @property
     def mzxid(self) -> int:
-        return int(LONG.unpack_from(self.stat_bytes, MZXID_AT)[0])
+        return int(LONG.unpack_from(self.answer, len(self.answer) - STAT.size + MZXID_AT)[0])
 
     @property
     def mtime(self) -> int:
-        return int(LONG.unpack_from(self.stat_bytes, MTIME_AT)[0])
+        return int(LONG.unpack_from(self.answer, len(self.answer) - STAT.size + MTIME_AT)[0])
 
     @property
     def version(self) -> int:
-        return int(INT.unpack_from(self.stat_bytes, VERSION_AT)[0])
+        return int(INT.unpack_from(self.answer, len(self.answer) - STAT.size + VERSION_AT)[0])
 
     @property
     def cversion(self) -> int:
         """How often a child was created or deleted."""
-        return int(INT.unpack_from(self.stat_bytes, CVERSION_AT)[0])
+        return int(INT.unpack_from(self.answer, len(self.answer) - STAT.size + CVERSION_AT)[0])
 
     @property
     def aversion(self) -> int:
-        return int(INT.unpack_from(self.stat_bytes, AVERSION_AT)[0])
+        return int(INT.unpack_from(self.answer, len(self.answer) - STAT.size + AVERSION_AT)[0])
 
     @property
     def owner(self) -> int:
         """The session of an ephemeral znode, else 0."""
-        return int(LONG.unpack_from(self.stat_bytes, OWNER_AT)[0])
+        return int(LONG.unpack_from(self.answer, len(self.answer) - STAT.size + OWNER_AT)[0])
 
     @property
     def child_count(self) -> int:
-        return int(INT.unpack_from(self.stat_bytes, CHILDREN_AT)[0])
+        return int(INT.unpack_from(self.answer, len(self.answer) - STAT.size + CHILDREN_AT)[0])
 
     @property
     def pzxid(self) -> int:
-        return int(LONG.unpack_from(self.stat_bytes, PZXID_AT)[0])
+        return int(LONG.unpack_from(self.answer, len(self.answer) - STAT.size + PZXID_AT)[0])
 
     @property
     def stored_owner(self) -> int:
@@ -114,15 +124,16 @@ class Node(NamedTuple):
 
 def make_node(path: str, stat_bytes: bytes, data: bytes | None, acl: AclList, mark: int) -> Node:
     """Return the znode with these parts; `path` counts in its digest (Apache's DigestCalculator, version 2)."""
+    answer = (NULL if data is None else LENGTH.pack(len(data)) + data) + stat_bytes
     if path.startswith(UNCOUNTED):
-        return Node(stat_bytes, data, acl, mark, 0)
+        return Node(answer, acl, mark, 0)
     czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, _, child_count, pzxid = STAT.unpack(stat_bytes)
     crc = crc32(b"" if path == "/" else path.encode())
     if data:
         crc = crc32(data, crc)
     creates = (cversion + child_count) % INT_SPAN // 2
     share = crc32(DIGEST_FIELDS.pack(czxid, mzxid, pzxid, ctime, mtime, version, creates, aversion, mark or owner), crc)
-    return Node(stat_bytes, data, acl, mark, share)
+    return Node(answer, acl, mark, share)
 
 
 def new_node(path: str, data: bytes | None, acl: AclList, owner: int, zxid: int, time_ms: int) -> Node:

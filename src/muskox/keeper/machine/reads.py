@@ -8,7 +8,7 @@ from muskox.keeper.machine.connection import Connection
 from muskox.keeper.machine.database import Database
 from muskox.keeper.machine.node import Node
 from muskox.keeper.machine.watches import Watches, notification
-from muskox.keeper.wire.jute import NULL, codec, encode, pack_length
+from muskox.keeper.wire.jute import codec, encode
 from muskox.keeper.wire.multi import decode_multi_read, encode_multi_reply
 from muskox.keeper.wire.opcodes import ErrorCode, EventType, OpCode, Permission, WatchesOf, WatchMode
 from muskox.keeper.wire.records import (
@@ -242,8 +242,7 @@ class Reads:
 
 
 def data_and_stat(node: Node) -> bytes:
-    data = node.data
-    return NULL + node.stat_bytes if data is None else pack_length(len(data)) + data + node.stat_bytes
+    return node.answer
 
 
 def get_path(frame: bytes) -> str:

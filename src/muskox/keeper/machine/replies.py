@@ -14,14 +14,12 @@ HEAD_BYTES = 16
 PATH_LENGTH_AT, PATH_AT = 8, 12  # in a request whose body begins with a path
 PATH_WATCH_BYTES_MIN = 13
 STAT_REPLY_BYTES = HEAD_BYTES + STAT.size
-DATA_REPLY_BYTES = HEAD_BYTES + 4 + STAT.size  # without the data
 
 EXISTS = int(OpCode.EXISTS)
 HOT_READS = frozenset((EXISTS, int(OpCode.GET_DATA)))  # what hot_reply may know
 
 HEAD = Struct(">iiqi")  # length, xid, zxid, code
-DATA_HEAD = Struct(">iiqii")  # the same and the length of the data
-pack_head, pack_data_head = HEAD.pack, DATA_HEAD.pack
+pack_head = HEAD.pack
 unpack_length = LENGTH.unpack_from
 
 
@@ -40,13 +38,12 @@ def hot_reply(tree: Tree, zxid: int, xid: int, kind: int, request: bytes) -> byt
     node = tree.nodes.get(request[PATH_AT:-1].decode("utf-8", "replace"))
     if node is None:
         return None
-    stat_bytes, data, acl, _, _ = node
+    answer, acl, _, _ = node
     if kind == EXISTS:
-        return pack_head(STAT_REPLY_BYTES, xid, zxid, 0) + stat_bytes
-    if acl is not OPEN_ACL or data is None:
+        return pack_head(STAT_REPLY_BYTES, xid, zxid, 0) + answer[-STAT.size :]
+    if acl is not OPEN_ACL:
         return None
-    size = len(data)
-    return pack_data_head(DATA_REPLY_BYTES + size, xid, zxid, 0, size) + data + stat_bytes
+    return pack_head(HEAD_BYTES + len(answer), xid, zxid, 0) + answer
 
 
 def welcome(session_id: int, timeout_ms: int, knows_read_only: bool) -> bytes:
