@@ -3,6 +3,7 @@
 import pytest
 
 from muskox.keeper.machine.acl import (
+    ACL_ENTRIES_MAX,
     ALWAYS_KNOWN,
     SCHEMES,
     Refusal,
@@ -118,6 +119,15 @@ def test_an_acl_that_grows_too_long_by_auth_is_refused() -> None:
     assert "longer than" in refused.reason
 
 
+def test_an_acl_of_too_many_entries_is_refused() -> None:
+    """Each request for its znode would cost a look at all of them."""
+    acl = tuple(Acl(1, Id("ip", f"9.9.{index >> 8}.{index & 255}")) for index in range(ACL_ENTRIES_MAX + 1))
+    assert fix_acl("/a", acl[1:], (), ALL) == acl[1:]
+    refused = fix_acl("/a", acl, (), ALL)
+    assert isinstance(refused, Refusal)
+    assert (refused.code, "entries" in refused.reason) == (ErrorCode.INVALID_ACL, True)
+
+
 def test_auth_stands_for_the_users_that_are_proved() -> None:
     fixed = fix_acl("/a", (Acl(7, Id("auth", "")), *OPEN_ACL), (HOME, USER, SUPER_ID, SASL, SUBJECT), ALL)
     assert fixed == (Acl(7, USER), Acl(7, SASL), Acl(7, SUBJECT), *OPEN_ACL)
@@ -149,6 +159,11 @@ def test_only_the_granted_permission_is_given() -> None:
         (SUBJECT, Id("x509", "CN=bob,O=x"), False),
         (SUPER_ID, SASL, True),
         (Id("digest", "super"), SASL, False),
+        (Id("sasl", "super"), SUBJECT, False),
+        (HOME, Id("ip", "127.0.0.0/8"), True),
+        (HOME, Id("sasl", "127.0.0.1"), False),
+        (HOME, Id("world", "anyone"), True),
+        (HOME, Id("world", "x"), False),
     ],
 )
 def test_an_identity_is_let_in_by_its_own_scheme(proved: Id, granted: Id, is_let_in: bool) -> None:

@@ -6,8 +6,8 @@ Each scheme says which ids it takes in an ACL, and which proved id an ACL's id l
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from hashlib import sha1
-from operator import eq
 from typing import NamedTuple
 
 from muskox.keeper.wire.opcodes import ErrorCode, Permission
@@ -17,6 +17,8 @@ SUPER = "super"  # the scheme of an identity that may do everything; also SASL's
 IP_PART_MAX = 255
 IP_BITS = 32
 ACL_LENGTH_MAX = 1 << 20  # characters, once auth stands for who was proved
+ACL_ENTRIES_MAX = 2_000  # the same: whoever asks for the znode makes the server look at each
+ANYONE = Id("world", "anyone")
 NUMBER = re.compile(r"[+-]?[0-9]{1,18}")  # what Java's parseInt takes
 PRINCIPAL = re.compile(r"[^/@]*(/[^/@]*)?@[^/@]*|[^@]*")  # Kerberos's user/host@realm, or anything without a realm
 SUBJECT_KEY = r"(?i:CN|C|L|ST|S|O|OU|T|IP|STREET|DC|UID|DNQ|DNQUALIFIER|SURNAME|GIVENNAME|INITIALS|GENERATION|SERIALNUMBER"
@@ -39,11 +41,11 @@ class Scheme(NamedTuple):
     """How identities of one kind work.
 
     `is_valid` says of an id whether an ACL may name it, `lets_in` of a proved and a granted id whether the one is meant by the
-    other; `is_user` tells whether "auth" in an ACL stands for such an identity.
+    other though they differ; `is_user` tells whether "auth" in an ACL stands for such an identity.
     """
 
     is_valid: Callable[[str], bool]
-    lets_in: Callable[[str, str], bool]
+    lets_in: Callable[[str, str], bool] | None
     is_user: bool
 
 
@@ -74,6 +76,8 @@ def fix_acl(path: str, acl: AclList | None, identities: tuple[Id, ...], known: f
         length += sum(len(each.id.scheme or "") + len(each.id.id or "") + 12 for each in granted)
         if length > ACL_LENGTH_MAX:
             return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} is longer than {ACL_LENGTH_MAX} characters")
+        if len(fixed) > ACL_ENTRIES_MAX:
+            return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} has more than {ACL_ENTRIES_MAX} entries")
     if not fixed:
         return Refusal(ErrorCode.INVALID_ACL, f"the ACL of {path} is empty")
     return tuple(fixed)
@@ -110,18 +114,21 @@ def check_acl(path: str, acl: AclList, wanted: int, identities: tuple[Id, ...]) 
         return None
     if any(identity.scheme == SUPER for identity in identities):
         return None
-    for entry in acl:
-        if entry.perms & wanted and (
-            (entry.id.scheme == "world" and entry.id.id == "anyone")
-            or any(matches(identity, entry.id) for identity in identities)
-        ):
-            return None
+    granted = [entry.id for entry in acl if entry.perms & wanted]
+    if ANYONE in granted or not set(identities).isdisjoint(granted):
+        return None
+    if any(is_let_in(identity, granted) for identity in identities):
+        return None
     return Refusal(ErrorCode.NO_AUTH, f"{path} gives no {Permission(wanted & -wanted).name} permission to this connection")
 
 
-def matches(proved: Id, granted: Id) -> bool:
-    scheme = SCHEMES.get(proved.scheme or "") if proved.scheme == granted.scheme else None
-    return scheme is not None and scheme.lets_in(proved.id or "", granted.id or "")
+def is_let_in(proved: Id, granted: list[Id]) -> bool:
+    """Return whether one of the ids `granted` means `proved`, though they differ."""
+    scheme = SCHEMES.get(proved.scheme or "")
+    if scheme is None or scheme.lets_in is None:
+        return False
+    lets_in, name = scheme.lets_in, proved.id or ""
+    return any(each.scheme == proved.scheme and lets_in(name, each.id or "") for each in granted)
 
 
 def is_user(identity: Id, known: frozenset[str]) -> bool:
@@ -134,12 +141,12 @@ def is_digest(text: str) -> bool:
     return len(text.rstrip(":").split(":")) == 2
 
 
-def is_same_user(proved: str, granted: str) -> bool:
-    return proved in (SUPER, granted)
+def is_super_user(proved: str, _: str) -> bool:
+    return proved == SUPER
 
 
 def is_in_network(address: str, network: str) -> bool:
-    at, place = network_of(network), network_of(address)
+    at, place = network_met(network), network_met(address)
     if at is None or place is None:
         return False
     shift = IP_BITS - at[1]
@@ -163,6 +170,9 @@ def network_of(text: str) -> tuple[int, int] | None:
     return number, bits
 
 
+network_met = lru_cache(ACL_ENTRIES_MAX * 2)(network_of)  # of ids that were found to be valid, so they are short
+
+
 def mask_digests(acl: AclList) -> AclList:
     """Return `acl` as one sees it who may read but not administer: without the passwords' digests."""
     return tuple(
@@ -174,9 +184,9 @@ def mask_digests(acl: AclList) -> AclList:
 
 
 SCHEMES = {
-    "digest": Scheme(is_digest, eq, is_user=True),
+    "digest": Scheme(is_digest, None, is_user=True),
     "ip": Scheme(lambda text: network_of(text) is not None, is_in_network, is_user=False),
-    "sasl": Scheme(lambda text: PRINCIPAL.fullmatch(text) is not None, is_same_user, is_user=True),
-    "x509": Scheme(lambda text: SUBJECT.fullmatch(text) is not None, eq, is_user=True),
+    "sasl": Scheme(lambda text: PRINCIPAL.fullmatch(text) is not None, is_super_user, is_user=True),
+    "x509": Scheme(lambda text: SUBJECT.fullmatch(text) is not None, None, is_user=True),
 }
 ALWAYS_KNOWN = frozenset({"digest", "ip"})  # sasl and x509 are known where they are set up
