@@ -110,6 +110,9 @@ class Attacker:
             except PeerError:
                 break
             assert len(self.splitter.rest) <= FRAME_BYTES_MAX + 4
+            connection = self.world.machine.connections.by_number.get(self.number)
+            if connection is not None and connection.is_paused:
+                self.world.sync()  # nothing is read from it before
             if frames:
                 self.world.tell(FramesArrived(self.number, frames))
             while AwaitDrain(self.number) in self.world.orders:
@@ -129,15 +132,21 @@ class Attacker:
         self.world.tell(ConnectionLost(self.number))
 
 
-def live(rounds: int, babbles: list[Babble]) -> tuple[World, Victim]:
-    """Let a victim work while others babble, two at a time, and until their sessions have run out."""
+def live(rounds: int, babbles: list[Babble], is_slow: bool) -> tuple[World, Victim]:
+    """Let a victim work while others babble, two at a time, and until their sessions have run out.
+
+    If the disk `is_slow`, nothing of what one of them says is on it before all is said.
+    """
     world = World(session_id_first=SECRET_SESSION, settings=FUZZED)
     victim = Victim(world)
     attackers: list[Attacker] = []
     for index in range(rounds):
         if babbles:
             attackers.append(Attacker(world, VICTIM + 1 + index))
+            world.syncs = not is_slow
             attackers[-1].attack(babbles[index])
+            world.syncs = True
+            world.sync()
         victim.work()
         world.wait(200)
         if len(attackers) > 1:
@@ -152,7 +161,7 @@ def live(rounds: int, babbles: list[Babble]) -> tuple[World, Victim]:
 
 @cache
 def undisturbed(rounds: int) -> list[Any]:
-    return live(rounds, [])[1].seen
+    return live(rounds, [], is_slow=False)[1].seen
 
 
 def check_nothing_is_left(world: World) -> None:
@@ -174,9 +183,9 @@ def check_nothing_is_left(world: World) -> None:
 
 
 @settings(max_examples=MACHINE_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(BABBLE, min_size=1, max_size=5))
-def test_no_babble_disturbs_another_session_or_leaves_anything_in_the_machine(babbles: list[Babble]) -> None:
-    world, victim = live(len(babbles), babbles)
+@given(st.lists(BABBLE, min_size=1, max_size=5), st.booleans())
+def test_no_babble_disturbs_another_session_or_leaves_anything_in_the_machine(babbles: list[Babble], is_slow: bool) -> None:
+    world, victim = live(len(babbles), babbles, is_slow)
     assert victim.seen == undisturbed(len(babbles))
     assert VICTIM not in world.closed
     check_nothing_is_left(world)
