@@ -18,8 +18,8 @@ from typer.core import TyperGroup
 
 from muskox.cli import screen
 from muskox.cli.options import Json
-from muskox.errors import CallerError
-from muskox.keeper import FLAGS
+from muskox.errors import CallerError, Unavailable
+from muskox.keeper import FLAGS, python
 
 if TYPE_CHECKING:
     from muskox.keeper import FolderReport, Line, NodeLine, SessionLine, TransactionLine
@@ -43,6 +43,14 @@ class KeeperGroup(TyperGroup):
             args = [SERVE, *args]
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # Apache's files are often another user's
+            raise Unavailable(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}") from error
+
 
 def make_serve() -> Callable[..., None]:
     """Return the command `serve`: it has the flags of ``python -m muskox.keeper``, from the same table."""
@@ -60,7 +68,7 @@ def make_serve() -> Callable[..., None]:
         words = [] if path is None else [str(path)]
         words += [flag.said(given[flag.word]) for flag in FLAGS if given[flag.word] is not None]
         # The same process goes on as the keeper, so that signals, the parent's wait and the lifeline reach it directly.
-        os.execv(sys.executable, [sys.executable, "-m", "muskox.keeper", *words])
+        os.execv(sys.executable, [*python(), "-m", "muskox.keeper", *words])
 
     by_name = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter(name, by_name, default=None, annotation=hint) for name, hint in types.items()]

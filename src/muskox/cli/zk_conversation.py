@@ -75,9 +75,16 @@ def run(place: Place, words: list[str], json_: bool = False) -> None:
     Raises
     ------
     MuskoxError
-        If there is no such command, it is used wrongly, or the server refuses.
+        If there is no such command, it is used wrongly, or the server refuses: a sentence that cannot steer a terminal.
     """
-    name, *rest = expand(words)
+    try:
+        answer_to(place, expand(words), json_)
+    except MuskoxError as error:
+        raise type(error)(printable(str(error))) from error
+
+
+def answer_to(place: Place, words: list[str], json_: bool) -> None:
+    name, *rest = words
     if name == HELP:
         print_help(rest)
         return
@@ -164,7 +171,7 @@ def split(line: str) -> list[str]:
     try:
         return shlex.split(line, comments=True)
     except ValueError as error:
-        raise CallerError(f"a quote is not closed: {line.strip()}") from error
+        raise CallerError(f"a quote is not closed: {printable(line.strip())}") from error
 
 
 # -- conversation -----------------------------------------------------------------------------------------------------------
@@ -196,7 +203,7 @@ def converse(place: Place, json_: bool) -> None:
             except KeyboardInterrupt:
                 sys.stdout.write("\n")
             except MuskoxError as error:
-                screen.progress().print(Text(printable(str(error)), "red"), soft_wrap=True)
+                screen.progress().print(Text(str(error), "red"), soft_wrap=True)
 
 
 def prompt(place: Place) -> str:

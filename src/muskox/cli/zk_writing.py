@@ -12,7 +12,7 @@ from kazoo.security import OPEN_ACL_UNSAFE
 
 from muskox.cli import zk_text
 from muskox.cli.zk_client import CreateNode, ask
-from muskox.cli.zk_command import AHEAD_MAX, PATH, Answer, Command, Place, word
+from muskox.cli.zk_command import AHEAD_MAX, PATH, Answer, Command, Place, explain, word
 from muskox.errors import CallerError
 
 EPHEMERAL, SEQUENCE = 1, 2
@@ -122,7 +122,7 @@ def acl(place: Place, given: Any) -> Answer:
         raise CallerError("`acl set` takes a path and an ACL: acl set /a world:anyone:r,auth::cdrwa")
     entries = zk_text.parse_acl(given.acl)
     paths = list(place.walk(path)) if given.recursive else [path]
-    for each in paths:
+    for count, each in enumerate(paths):
         try:
             place.client.set_acls(place.full(each), entries, given.version)
         except BadVersionError as error:
@@ -132,7 +132,7 @@ def acl(place: Place, given: Any) -> Answer:
                 raise
         except KazooException as error:
             if each != path:
-                raise CallerError(f"{each} was refused, those before it are done: {type(error).__name__}") from error
+                raise CallerError(f"{explain(error, place, each)}; {count:,} above it are changed") from error
             raise
     return Answer({"path": path, "changed": len(paths)}, [f"{len(paths):,} changed"] if given.recursive else [])
 
