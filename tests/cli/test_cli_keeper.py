@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,6 +131,14 @@ def test_check_tells_people_and_scripts_and_exits_with_1_on_damage(here: Muskox,
 
 def last_log(folder: Path) -> Path:
     return max((folder / "version-2").glob("log.*"), key=lambda path: int(path.suffix[1:], 16))
+
+
+def test_a_file_that_cannot_be_read_is_named(here: Muskox, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "kept")
+    (tmp_path / "kept" / "version-2" / "log.ff").mkdir()  # for root, nothing else cannot be read
+    for what in ("check", "dump", "handover"):
+        said = here.run("keeper", what, str(tmp_path / "kept"), code=1)[1]
+        assert "log.ff cannot be used: Is a directory" in said and "should not happen" not in said
 
 
 def test_dump_prints_lines_that_cannot_steer_a_terminal(here: Muskox, folder: Path) -> None:

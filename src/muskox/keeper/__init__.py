@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from muskox.keeper.disk.listing import Line, NodeLine, SessionLine, TransactionLine, dump
     from muskox.keeper.disk.repair import RepairReport, repair
     from muskox.keeper.handover import Handover, plan_handover
-    from muskox.keeper.process import Keeper
+    from muskox.keeper.process import Keeper, python
     from muskox.keeper.server.flags import EXAMPLES, FLAGS, options_of
     from muskox.keeper.server.options import Options
     from muskox.keeper.server.serve import serve
@@ -32,6 +32,7 @@ __all__ = [
     "dump",
     "options_of",
     "plan_handover",
+    "python",
     "repair",
     "serve",
 ]
@@ -41,7 +42,7 @@ HOMES = {
     "disk.listing": ("Line", "NodeLine", "SessionLine", "TransactionLine", "dump"),
     "disk.repair": ("RepairReport", "repair"),
     "handover": ("Handover", "plan_handover"),
-    "process": ("Keeper",),
+    "process": ("Keeper", "python"),
     "server.flags": ("EXAMPLES", "FLAGS", "options_of"),
     "server.options": ("Options",),
     "server.serve": ("serve",),

@@ -136,7 +136,7 @@ class Keeper:
         return self
 
     def command(self) -> list[str]:
-        words = [sys.executable, "-m", "muskox.keeper", "--data-dir", str(self.data_dir)]
+        words = [*python(), "-m", "muskox.keeper", "--data-dir", str(self.data_dir)]
         words += ["--client-port", str(self.wanted_port), "--host", self.host]
         return [*words, *(SETTINGS[name].said(value) for name, value in self.settings.items())]
 
@@ -186,6 +186,11 @@ class Keeper:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
+
+
+def python() -> list[str]:
+    """Return how to start a Python that, like this one, takes no modules from the working folder, unless this one does."""
+    return [sys.executable, *([] if {"", str(Path.cwd())} & set(sys.path) else ["-P"])]
 
 
 def nearest(name: str) -> str:

@@ -1,6 +1,7 @@
 """Start and stop, one folder one server, ports, disks that refuse, and clients that misbehave."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from apache import four_letters
 from raw import OPEN, RawClient, connect_request, request
 
 from muskox.errors import CallerError, Unavailable
@@ -162,6 +164,39 @@ def test_snapshots_are_taken_though_whoever_started_the_server_waits_for_no_chil
         await_condition(lambda: snapshots() >= 3)
 
 
+def test_a_server_whose_log_is_deleted_acknowledges_no_more_and_ends(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with started(command(data_dir, "--tick-ms", "100"), stderr=subprocess.PIPE) as (server, port), RawClient(port) as client:
+        client.connect()
+        assert client.create("/a").err == 0
+        shutil.rmtree(data_dir)
+        assert server.stderr is not None
+        assert server.wait(SECONDS_MAX) == 1
+        assert b"the log was deleted or moved while it was written" in server.stderr.read()
+
+
+def test_a_server_tells_what_it_can_though_its_folders_are_gone(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    words = command(Path("data"), "--four-letter-words", "all", "--admin-port", "0")
+    with started(words, stderr=subprocess.PIPE, cwd=here) as (server, port):
+        assert server.stderr is not None
+        admin = int(server.stderr.readline().split(b"127.0.0.1:")[2].partition(b"/")[0])  # nothing is logged yet
+        shutil.rmtree(here)
+        for word in ("envi", "conf", "dirs", "mntr"):
+            assert str(here) in four_letters(port, word) or word in ("dirs", "mntr")
+        with socket.create_connection(("127.0.0.1", admin), SECONDS_MAX) as asker:
+            asker.sendall(b"GET /commands/last_snapshot HTTP/1.0\r\n\r\n")
+            assert asker.recv(1000).startswith(b"HTTP/1.1 500 ")
+
+
+def test_a_module_of_the_same_name_where_it_is_started_is_not_taken_for_pythons(tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('not this one')\n", encoding="utf-8")
+    script = "import sys; sys.path.remove(''); from muskox.keeper import Keeper; Keeper().start().stop()"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def await_condition(is_met: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS_MAX
     while not is_met():
@@ -170,11 +205,11 @@ def await_condition(is_met: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def started(words: list[str], stderr: int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def started(words: list[str], stderr: int, cwd: Path | None = None) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Yield a server that serves, and its port; kill it."""
     read_end, write_end = os.pipe()
     environment = os.environ | {"MUSKOX_READY_FD": str(write_end)}
-    server = subprocess.Popen(words, stderr=stderr, env=environment, pass_fds=[write_end])
+    server = subprocess.Popen(words, stderr=stderr, env=environment, pass_fds=[write_end], cwd=cwd)
     os.close(write_end)
     try:
         with os.fdopen(read_end) as ready:
@@ -182,7 +217,7 @@ def started(words: list[str], stderr: int) -> Iterator[tuple[subprocess.Popen[by
         yield server, port
     finally:
         server.kill()
-        server.wait()
+        server.communicate()
 
 
 def test_a_disk_that_is_full_ends_the_server_and_nothing_unwritten_was_acknowledged(tmp_path: Path) -> None:

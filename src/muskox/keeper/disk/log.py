@@ -36,6 +36,7 @@ class TransactionLog:
         self.force_sync = force_sync
         self.disk = disk
         self.file: int | None = None
+        self.path: Path | None = None  # of that file
         self.end = 0
         self.synced = 0
         self.marked = 0  # up to where the last mark says that it is on disk
@@ -70,7 +71,9 @@ class TransactionLog:
 
     def begin(self, zxid_first: int) -> int:
         """Start a file, durable down to its name."""
-        file = self.disk.create(log_path(self.folder, zxid_first))
+        path = log_path(self.folder, zxid_first)
+        file = self.disk.create(path)
+        self.path = path
         self.file, self.end, self.synced, self.marked, self.allocated = file, FILE_HEAD_BYTES, FILE_HEAD_BYTES, 0, 0
         self.disk.write(file, file_head(), 0)
         self.preallocate(file, FILE_HEAD_BYTES)
@@ -92,4 +95,4 @@ class TransactionLog:
             self.disk.sync(self.file)
         self.disk.truncate(self.file, self.end)
         self.disk.close(self.file)
-        self.file = None
+        self.file = self.path = None

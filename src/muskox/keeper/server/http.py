@@ -144,7 +144,11 @@ class HttpSocket(asyncio.Protocol):
             path, _, query = self.request.target.decode("ascii", "replace").partition("?")
             lists = parse_qs(query, keep_blank_values=True)
             firsts = {name: values[0] for name, values in lists.items()}
-            self.send(self.door.answer(Request(unquote(path), firsts, lists)))
+            try:
+                response = self.door.answer(Request(unquote(path), firsts, lists))
+            except OSError as error:  # a folder that it tells of is gone
+                response = Response(500, "text/plain", f"{error}\n")
+            self.send(response)
         self.deadline.cancel()
         self.deadline = asyncio.get_running_loop().call_later(SECONDS_MAX, self.transport.abort)
         if self.parser.our_state is h11.DONE and self.parser.their_state is h11.DONE:

@@ -15,7 +15,8 @@ PRIVILEGED_BELOW = 1024
 
 
 DESCRIPTORS_MAX = 1 << 20  # where the system sets no limit
-DESCRIPTORS_KEPT = 64  # for files: a server that cannot open its next log file must end
+# For files, and for those who ask by HTTP: a server that cannot open its next log file must end.
+DESCRIPTORS_KEPT = 128
 
 
 class Ports:

@@ -195,6 +195,7 @@ class Shell:
             say(excess.take())
         try:
             self.writer.mark()
+            self.writer.check_file()
         except OSError as error:
             self.stop(error)
         self.loop.call_later(self.options.bucket_ms / 1000, self.tick)
@@ -267,9 +268,12 @@ class Shell:
         self.asking[number] = None
         if unread > ANSWER_BYTES_MAX:
             return b""
-        said = answer(word, rest, self.status, number).encode()
+        try:
+            said = answer(word, rest, self.status, number)
+        except OSError as error:  # a folder that it tells of is gone
+            said = f"{word} cannot be told: {error}\n"
         self.figures.sent += 1
-        return said
+        return said.encode()
 
 
 def say(sentence: str) -> None:

@@ -96,6 +96,7 @@ class Status:
         self.machine = machine
         self.figures = figures
         self.is_serving = True
+        self.started_in = Path.cwd()
         self.client_port = -1 if options.client_port is None else options.client_port
         self.secure_port = -1 if options.secure_port is None else options.secure_port
 
@@ -242,11 +243,11 @@ class Status:
 
     @property
     def data_folder(self) -> Path:
-        return (self.options.data_dir / "version-2").absolute()
+        return self.started_in / self.options.data_dir / "version-2"
 
     @property
     def log_folder(self) -> Path:
-        return ((self.options.log_dir or self.options.data_dir) / "version-2").absolute()
+        return self.started_in / (self.options.log_dir or self.options.data_dir) / "version-2"
 
     def environment(self) -> dict[str, str]:
         """Return what `envi` tells, under the names of Apache's where there are any."""
@@ -260,8 +261,8 @@ class Status:
             "os.arch": system.machine,
             "os.version": system.release,
             "user.name": user_name(),
-            "user.home": str(Path.home()),
-            "user.dir": str(Path.cwd()),
+            "user.home": os.path.expanduser("~"),  # noqa: PTH111  # Path's fails where a user has none
+            "user.dir": str(self.started_in),
             "data.dir": str(self.options.data_dir),
             "pid": str(os.getpid()),
         }

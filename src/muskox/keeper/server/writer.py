@@ -5,6 +5,7 @@ write, with nothing else going on, is written by whoever orders it: handing it t
 """
 
 from collections.abc import Callable
+from errno import ENOENT
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
@@ -90,6 +91,18 @@ class LogWriter:
 
     def roll(self) -> None:
         self.put(Roll())
+
+    def check_file(self) -> None:
+        """See that the log is still where a start would look for it; it may be asked in any thread.
+
+        Raises
+        ------
+        OSError
+            If somebody has deleted or moved it: what is written to it now is lost.
+        """
+        path = self.log.path
+        if path is not None and not path.exists() and path is self.log.path:
+            raise FileNotFoundError(ENOENT, "the log was deleted or moved while it was written", str(path))
 
     def put(self, order: Order) -> None:
         self.ordered += 1
