@@ -17,6 +17,8 @@ HERE = Path(__file__).resolve().parent
 PROCESSES = 3  # on two cores: the tests mostly sleep
 TEST_SECONDS_MAX = 90
 SUITE_SECONDS_MAX = 400
+TRIES = 3
+FEW = 10  # when more fail, the keeper is wrong
 
 
 def passed(folder: Path, *words: str) -> tuple[set[str], str]:
@@ -41,13 +43,17 @@ def node(name: str) -> str:
     return f"kazoo.tests.{module}::{group}::{test}"
 
 
-@pytest.mark.timeout(2 * SUITE_SECONDS_MAX)
+@pytest.mark.timeout((1 + TRIES) * SUITE_SECONDS_MAX)
 def test_kazoos_own_suite_passes_all_that_it_passes_on_apache(tmp_path: Path) -> None:
     wanted = set((HERE / "passes_on_apache.txt").read_text(encoding="utf-8").split())
     assert len(wanted) == 483
     got, said = passed(tmp_path, "kazoo.tests", "-n", str(PROCESSES), "--dist", "loadscope")
     missing = sorted(wanted - got)
-    if missing and len(missing) < 10:  # some of them count on a machine that is never slow: those are asked once more, alone
+    # Some count on a machine that is never slow, and kazoo's start() does not always see in time that a login was refused, on
+    # Apache neither. What fails here for a reason fails each time.
+    for _ in range(TRIES):
+        if not 0 < len(missing) < FEW:
+            break
         again, said = passed(tmp_path, *(node(name) for name in missing))
         missing = sorted(set(missing) - again)
     assert not missing, said
