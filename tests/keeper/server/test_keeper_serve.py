@@ -334,3 +334,10 @@ def test_a_server_starts_without_the_heavy_libraries() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=SECONDS_MAX, check=True)
     assert result.stdout.strip() in ("[]", "['numpy']")
+
+
+def test_what_came_before_a_frame_that_is_too_long_is_answered(shared_keeper: Keeper) -> None:
+    with RawClient(shared_keeper.port) as client:
+        client.connect()
+        client.send(request(1, OpCode.PING) + request(2, OpCode.EXISTS, PathWatch("/", False)) + b"\x7f\xff\xff\xff")
+        assert [getattr(client.receive(), "xid", None) for _ in range(3)] == [-2, 2, None]

@@ -41,3 +41,9 @@ def test_what_is_kept_is_never_more_than_one_frame() -> None:
     for byte in frame(bytes(100))[:-1]:
         splitter.feed(bytes([byte]))
         assert len(splitter.rest) <= 104
+
+
+def test_whole_frames_before_one_that_is_too_long_are_kept() -> None:
+    splitter = FrameSplitter(frame_bytes_max=100)
+    assert splitter.feed(frame(b"one") + frame(b"two") + frame(bytes(101))) == [b"one", b"two"]
+    assert splitter.is_broken

@@ -79,6 +79,8 @@ class ClientSocket(asyncio.Protocol):
             return
         if frames:
             self.hub.handle(FramesArrived(self.number, frames))
+        if self.splitter.is_broken:
+            self.close()
 
     def eof_received(self) -> bool:
         return False

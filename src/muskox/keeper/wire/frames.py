@@ -15,6 +15,7 @@ class FrameSplitter:
     def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
         self.frame_bytes_max = frame_bytes_max
         self.rest = bytearray()  # the start of a frame whose end has not come
+        self.is_broken = False
         self.needed = 4  # rest is left alone until it has this many bytes, so slow senders cost no copying
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -23,7 +24,8 @@ class FrameSplitter:
         Raises
         ------
         PeerError
-            If a length is negative or over the bound; the frames before it are lost with the connection.
+            If the first length is negative or over the bound. If a later one is, the frames before it are returned, and
+            `is_broken` is true from then on: nothing that follows can be made out.
         """
         if self.rest:
             self.rest += data
@@ -38,6 +40,9 @@ class FrameSplitter:
         while end - at >= 4:
             (size,) = unpack(data, at)
             if size < 0 or size > self.frame_bytes_max:
+                self.is_broken = True
+                if frames:
+                    return frames
                 raise PeerError(f"a frame of {size} bytes is announced, {self.frame_bytes_max} are allowed")
             stop = at + 4 + size
             if stop > end:
