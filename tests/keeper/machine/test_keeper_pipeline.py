@@ -6,8 +6,8 @@ from world import SETTINGS, World
 from muskox.keeper.machine.connections import REQUESTS_WAITING_MAX
 from muskox.keeper.machine.events import FramesArrived, OutputDrained, PauseReading, ResumeReading
 from muskox.keeper.machine.machine import OUTPUT_BYTES_AT_ONCE_MAX, OVERDUE_BYTES_MAX, Machine
-from muskox.keeper.wire.opcodes import OpCode
-from muskox.keeper.wire.records import PathOnly, PathWatch, SetDataRequest
+from muskox.keeper.wire.opcodes import ErrorCode, OpCode
+from muskox.keeper.wire.records import Acl, AuthPacket, CreateRequest, Id, PathOnly, PathWatch, SetDataRequest
 
 
 def two_sessions(syncs: bool = False) -> World:
@@ -142,3 +142,18 @@ def test_a_client_that_lets_answers_pile_up_before_its_writes_is_cut_off() -> No
     assert sum(map(len, world.sent[1])) < 2 * OVERDUE_BYTES_MAX
     world.syncs = True
     assert world.get(2, "/a").body[4:9] == b"later"
+
+
+def test_a_read_in_line_is_judged_by_what_was_proved_when_it_came() -> None:
+    world = two_sessions()
+    world.syncs = True
+    world.ask(1, OpCode.AUTH, AuthPacket(0, "digest", b"u:p"))
+    owner = (Acl(31, Id("auth", "")),)
+    assert world.ask(1, OpCode.CREATE, CreateRequest("/mine", b"", owner, 0))[-1].err == 0
+    world.syncs = False
+    world.put(2, OpCode.SET_DATA, SetDataRequest("/a", b"1", -1))
+    world.put(2, OpCode.GET_DATA, PathWatch("/mine", False))
+    world.put(2, OpCode.AUTH, AuthPacket(0, "digest", b"u:p"))
+    world.put(2, OpCode.GET_DATA, PathWatch("/mine", False))
+    world.sync()
+    assert [reply.err for reply in world.take(2)] == [0, 0, ErrorCode.NO_AUTH, 0]

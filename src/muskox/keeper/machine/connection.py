@@ -18,11 +18,12 @@ class Phase(Enum):
 
 
 class ReadWaiting(NamedTuple):
-    """A request that changes nothing and waits for the writes before it."""
+    """A request that changes nothing and waits for the writes before it; who asks is judged by what was proved when it came."""
 
     xid: int
     type: int
     frame: bytes
+    identities: tuple[Id, ...]
 
     @property
     def size(self) -> int:

@@ -182,7 +182,7 @@ class Machine:
         if kind not in self.reads.answers:
             self.special(connection, xid, kind, data)
         else:
-            connection.wait(ReadWaiting(xid, kind, data))
+            connection.wait(ReadWaiting(xid, kind, data, connection.identities))
 
     def read(self, connection: Connection, xid: int, kind: int, data: bytes) -> bytes:
         """Return the reply to a request that changes nothing; unknown ones end the connection."""
@@ -365,7 +365,9 @@ class Machine:
             elif connection.is_blocked and not is_overdue:
                 return
             else:
+                identities, connection.identities = connection.identities, first.identities
                 answer = self.read(connection, first.xid, first.type, first.frame)
+                connection.identities = identities
                 parts.append(answer)
                 size += len(answer)
             connection.next_waiting()
