@@ -193,6 +193,21 @@ def test_when_descriptors_run_out_others_are_accepted_later(authority: Authority
     run(authority, story)
 
 
+def test_a_name_is_listened_at_where_java_listens(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(socket.AF_INET6, 1, 6, "", ("::1", 0, 0, 0)), (socket.AF_INET, 1, 6, "", ("127.0.0.1", 0))]
+
+    async def story() -> None:
+        entrance = Entrance()
+        gate = Gate(entrance, lambda: ClientSocket(entrance, FRAME_BYTES_MAX), server_context(authority.folder), True)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        port = gate.open("localhost", 0)
+        monkeypatch.undo()
+        assert gate.listener.getsockname() == ("127.0.0.1", port)
+        gate.close()
+
+    asyncio.run(story())
+
+
 def test_a_close_drops_who_is_waiting(authority: Authority) -> None:
     import uvloop
 

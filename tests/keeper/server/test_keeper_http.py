@@ -130,6 +130,22 @@ def test_one_that_does_not_read_is_bounded_and_cut_off(monkeypatch: pytest.Monke
     with_door(story)
 
 
+def test_answers_that_nobody_reads_are_bounded_and_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "UNREAD_BYTES_MAX", 1 << 20)
+
+    async def story(door: Door) -> None:
+        _, greedy = await asyncio.open_connection("127.0.0.1", door.port, limit=1)
+        greedy.write(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n")
+        while not any(each.is_choked for each in door.sockets):
+            await asyncio.sleep(0)
+        assert b" 503 " in await say(door, b"GET /a HTTP/1.0\r\n\r\n")
+        greedy.transport.abort()
+        while b" 503 " in await say(door, b"GET /a HTTP/1.0\r\n\r\n"):
+            await asyncio.sleep(0)
+
+    with_door(story)
+
+
 def test_more_clients_than_are_allowed_are_turned_away() -> None:
     async def story(door: Door) -> None:
         pairs = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(CONNECTIONS_MAX)]

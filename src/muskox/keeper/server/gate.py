@@ -55,7 +55,8 @@ class Gate:
         OSError
             If that address cannot be listened at.
         """
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)  # of a name's, as Java takes it
         self.listener.close()
         self.listener = socket.create_server(address, family=family, backlog=BACKLOG)
         self.listener.setblocking(False)

@@ -20,6 +20,7 @@ from muskox.errors import Unavailable
 CONNECTIONS_MAX = 32  # more are turned away; a scraper needs one
 HEAD_BYTES_MAX = 16 << 10
 BODY_BYTES_MAX = 64 << 10  # nobody needs one, but some clients send it
+UNREAD_BYTES_MAX = 16 << 20  # of all answers of a port; with more, nobody is told anything: a list of a million watches is long
 OUTPUT_BYTES_HIGH = 256 << 10  # one with more under way is asked to read first
 SECONDS_MAX = 30.0  # from the first byte, or the last answer, until the next answer has left; Apache's idle time
 SERVER = b"muskox-keeper"
@@ -140,6 +141,8 @@ class HttpSocket(asyncio.Protocol):
         assert self.request is not None
         if self.request.method not in (b"GET", b"HEAD"):
             self.send(Response(405, "text/plain", "only GET is answered here\n"))
+        elif sum(each.transport.get_write_buffer_size() for each in self.door.sockets) > UNREAD_BYTES_MAX:
+            self.send(Response(503, "text/plain", "others do not read what they asked for; ask again later\n"))
         else:
             path, _, query = self.request.target.decode("ascii", "replace").partition("?")
             lists = parse_qs(query, keep_blank_values=True)
