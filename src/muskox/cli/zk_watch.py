@@ -19,6 +19,7 @@ from muskox.cli.keeper import printable
 from muskox.cli.zk_client import LOST, AddWatch, RemoveWatches, ask, listening
 from muskox.cli.zk_command import PATH_OR_HERE, Answer, Command, Place, word
 
+LOOK_S = 0.2  # a Ctrl-C that comes just before a wait is heard after it: Python looks for signals between its own steps only
 KINDS = {1: ("created", "green"), 2: ("deleted", "red"), 3: ("changed", "yellow"), 4: ("children", "cyan")}
 
 
@@ -49,7 +50,10 @@ def follow(place: Place, request: AddWatch, arrived: "queue.SimpleQueue[Watch | 
     """Write what arrives, until there have been as many events as are wanted."""
     left = given.count
     while left is None or left > 0:
-        event = arrived.get()
+        try:
+            event = arrived.get(timeout=LOOK_S)
+        except queue.Empty:
+            continue
         if isinstance(event, str):
             if event != "CONNECTED":
                 screen.tell("the connection is lost; waiting for a server")
