@@ -9,7 +9,10 @@ from pathlib import Path
 import uvloop
 from raw import OPEN, connect_request, request
 
+from muskox.keeper.disk.log import TransactionLog
+from muskox.keeper.disk.names import folder_of
 from muskox.keeper.disk.recovery import recover
+from muskox.keeper.server.log_process import start_log
 from muskox.keeper.server.options import Options
 from muskox.keeper.server.ports import listen
 from muskox.keeper.server.shell import Shell
@@ -50,9 +53,9 @@ def kept_garbage() -> Iterator[None]:
 def test_clients_leave_no_cycles_behind(tmp_path: Path) -> None:
     async def count() -> int:
         options = Options(data_dir=tmp_path, client_port=0)
-        shell = Shell(options, recover(tmp_path), asyncio.get_running_loop())
+        log = start_log(TransactionLog(folder_of(tmp_path)))
+        shell = Shell(options, recover(tmp_path), log, asyncio.get_running_loop())
         ports = await listen(options, shell)
-        shell.writer.start()
         for number in range(3):
             await live(ports.client_port, number)
         with kept_garbage():
@@ -62,7 +65,7 @@ def test_clients_leave_no_cycles_behind(tmp_path: Path) -> None:
                 await asyncio.sleep(0)
             unreachable = gc.collect()
         shell.writer.end()
-        shell.writer.join()
+        await shell.writer.ended
         ports.close()
         return unreachable
 

@@ -341,3 +341,19 @@ def test_what_came_before_a_frame_that_is_too_long_is_answered(shared_keeper: Ke
         client.connect()
         client.send(request(1, OpCode.PING) + request(2, OpCode.EXISTS, PathWatch("/", False)) + b"\x7f\xff\xff\xff")
         assert [getattr(client.receive(), "xid", None) for _ in range(3)] == [-2, 2, None]
+
+
+def test_a_server_whose_log_is_killed_ends_and_what_it_acknowledged_stays(tmp_path: Path) -> None:
+    keeper = Keeper(data_dir=tmp_path)
+    with keeper, RawClient(keeper.port) as client:
+        client.connect()
+        assert client.create("/kept").err == 0
+        (child,) = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        assert keeper.await_end() == 1
+        said = (tmp_path / "keeper.out").read_text().splitlines()[-1]
+        assert said.endswith(f"the log's process, pid {child}, has ended by signal 9: nothing can be written any more")
+        keeper.start()
+        with RawClient(keeper.port) as again:
+            again.connect()
+            assert again.exists("/kept").err == 0

@@ -1,7 +1,6 @@
 """A stop ends, whatever the disk does."""
 
 import asyncio
-from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,21 +13,10 @@ from muskox.keeper.server.serve import say_goodbye
 SECONDS_MAX = 20.0
 
 
-class HangingLog:
-    """A writer whose disk does not come back until it is let go."""
-
-    def __init__(self) -> None:
-        self.is_let_go = Event()
-
-    def end(self) -> None:
-        """As a writer's, it only orders."""
-
-    def join(self) -> None:
-        self.is_let_go.wait(SECONDS_MAX)
-
-
-def goodbye(writer: Any) -> None:
+def goodbye(takes_the_last_writes: bool) -> None:
     async def run() -> None:
+        ended = asyncio.get_running_loop().create_future()
+        writer = SimpleNamespace(end=lambda: ended.set_result(None) if takes_the_last_writes else None, ended=ended)
         shell: Any = SimpleNamespace(writer=writer, sockets={}, snapshots=SimpleNamespace(stop=lambda: None))
         await asyncio.wait_for(say_goodbye(shell), SECONDS_MAX)
 
@@ -37,13 +25,9 @@ def goodbye(writer: Any) -> None:
 
 def test_a_disk_that_hangs_does_not_hold_up_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "LOG_SECONDS_MAX", 0.05)
-    log = HangingLog()
     with pytest.raises(Unavailable, match=r"the disk did not take the last writes within 0.05 s of a stop; they were not ack"):
-        goodbye(log)
-    log.is_let_go.set()
+        goodbye(takes_the_last_writes=False)
 
 
 def test_a_disk_that_takes_the_last_writes_is_waited_for() -> None:
-    log = HangingLog()
-    log.is_let_go.set()
-    goodbye(log)
+    goodbye(takes_the_last_writes=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from muskox.errors import Unavailable
 
 LOCK_NAME = "keeper.lock"
-TRIES = 15
+TRIES = 100  # the log's process of a server that was killed finishes its last write first
 TRY_SECONDS = 0.02
 
 

@@ -1,1 +1,1 @@
-"""The shell around the machine: sockets, the log's thread, timers and signals. What is decided is decided in the machine."""
+"""The shell around the machine: sockets, the log's process, timers and signals. What is decided is decided in the machine."""

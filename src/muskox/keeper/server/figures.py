@@ -128,7 +128,7 @@ class Digest(NamedTuple):
 
 
 class Figures:
-    """The counts of one server. The event loop writes them, `syncs` and `batches` the log's thread."""
+    """The counts of one server."""
 
     def __init__(self) -> None:
         self.since = monotonic()
@@ -228,7 +228,7 @@ class Figures:
                 traffic.answered_ms = int(now * 1000)
 
     def log_written(self, seconds: float, count: int) -> None:
-        """Take note, in the log's thread, that a batch of transactions was written and synced."""
+        """Take note that a batch of transactions was written and synced."""
         self.syncs.add(seconds * 1000)
         self.batches.add(count)
         if seconds > SLOW_SYNC_SECONDS:

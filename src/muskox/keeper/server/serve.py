@@ -1,10 +1,8 @@
 """Serve in the foreground, from lock to stop."""
 
 import asyncio
-import contextlib
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from threading import Thread
@@ -12,7 +10,10 @@ from typing import TYPE_CHECKING
 
 from muskox.errors import MuskoxError, Unavailable
 from muskox.keeper.disk.lock import lock_folder
+from muskox.keeper.disk.log import TransactionLog
+from muskox.keeper.disk.names import folder_of
 from muskox.keeper.disk.recovery import recover
+from muskox.keeper.server.log_process import LogProcess, start_log
 from muskox.keeper.server.options import Options
 from muskox.keeper.server.ports import listen
 from muskox.keeper.server.shell import Shell, say
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 LIFELINE = "MUSKOX_LIFELINE_FD"  # a pipe from whoever started this; at its end this server ends too
 READY = "MUSKOX_READY_FD"  # a pipe to whoever started this; it gets the port, in decimal, once clients are served
-# The log's thread has next to nothing to compute, but must be let in at once: with Python's 5 ms, durable writes took three
-# times as long under load.
-SWITCH_SECONDS = 0.0002
 LOG_SECONDS_MAX = 8.0  # how long a stop waits for the disk; less than those who start a keeper wait before they kill it
 FAREWELL_SECONDS_MAX = 1.0  # how long a stop waits for last replies to leave
 
@@ -47,9 +45,12 @@ def serve(options: Options) -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the loop takes it, a Ctrl-C ends this at once, as SIGTERM does
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever started this may have ignored it; snapshots wait for a child
         locks = [hold_folder(folder) for folder in folders]
-        sys.setswitchinterval(SWITCH_SECONDS)
+        log = start_log(
+            TransactionLog(folder_of(options.log_dir or options.data_dir), options.preallocated_bytes, options.force_sync),
+            [int(os.environ[name]) for name in (LIFELINE, READY) if name in os.environ],
+        )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(options))
+            runner.run(run(options, log))
         for lock in locks:
             os.close(lock)
     except MuskoxError as error:
@@ -69,7 +70,7 @@ def hold_folder(folder: Path) -> int:
         raise Unavailable(f"{folder} cannot be used: {error.strerror}; give a folder that you may write to") from error
 
 
-async def run(options: Options) -> None:
+async def run(options: Options, log: LogProcess) -> None:
     """Recover, serve, stop.
 
     Raises
@@ -90,7 +91,7 @@ async def run(options: Options) -> None:
         say(note)
     if not options.force_sync:
         say("force_sync is off: what is acknowledged is not on disk yet, and a power cut may lose it")
-    shell = Shell(options, recovered, loop)
+    shell = Shell(options, recovered, log, loop)
     shell.figures.starts.add((time.monotonic() - since) * 1000)
     shell.figures.replayed.add(recovered.transactions)
     ports = await listen(options, shell)
@@ -149,7 +150,7 @@ def tell_ready(port: int) -> None:
 async def say_goodbye(shell: Shell) -> None:
     """Make durable and answer what was under way, then close."""
     is_written = await finish_log(shell)
-    await asyncio.sleep(0)  # what the log has synced was told before its thread ended; nothing else may be acknowledged
+    await asyncio.sleep(0)  # what the log has synced was told before its process ended; nothing else may be acknowledged
     for socket in list(shell.sockets.values()):
         socket.close()
     loop = asyncio.get_running_loop()
@@ -165,19 +166,10 @@ async def say_goodbye(shell: Shell) -> None:
 
 
 async def finish_log(shell: Shell) -> bool:
-    """Return whether the log's thread came to its end: a disk that hangs would hold up a stop for ever."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
+    """Return whether the log's process came to its end: a disk that hangs would hold up a stop for ever."""
     shell.writer.end()
-
-    def wait() -> None:
-        shell.writer.join()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for this any more
-            loop.call_soon_threadsafe(ended.set)
-
-    Thread(target=wait, name="keeper-log-end", daemon=True).start()
     try:
-        await asyncio.wait_for(ended.wait(), LOG_SECONDS_MAX)
+        await asyncio.wait_for(asyncio.shield(shell.writer.ended), LOG_SECONDS_MAX)
     except TimeoutError:
         return False
     return True

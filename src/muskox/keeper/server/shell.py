@@ -1,6 +1,6 @@
 """The shell: it takes events to the machine and does what the machine orders.
 
-It owns the sockets, the clock, the log's thread and the snapshots. It decides nothing that a client could see.
+It owns the sockets, the clock, the line to the log's process and the snapshots. It decides nothing that a client could see.
 """
 
 import asyncio
@@ -10,11 +10,9 @@ import sys
 import time
 import traceback
 from contextlib import suppress
-from threading import get_ident
 from typing import assert_never
 
-from muskox.keeper.disk.log import TransactionLog
-from muskox.keeper.disk.names import folder_of
+from muskox.errors import MuskoxError
 from muskox.keeper.disk.recovery import Recovered
 from muskox.keeper.machine.events import (
     Action,
@@ -36,14 +34,13 @@ from muskox.keeper.server.admission import Admission
 from muskox.keeper.server.brief import settings_of
 from muskox.keeper.server.client import ClientSocket
 from muskox.keeper.server.figures import SLOW_SYNC_SECONDS, Figures, Traffic
+from muskox.keeper.server.log_process import LogProcess
 from muskox.keeper.server.options import Options
-from muskox.keeper.server.quiet import Quiet
 from muskox.keeper.server.snapshots import Snapshots
 from muskox.keeper.server.status import Status
 from muskox.keeper.server.words import answer, is_word
 from muskox.keeper.server.writer import LogWriter
 
-LONE_ENTRIES_MAX = 2
 ANSWER_BYTES_MAX = 16 << 20  # of answers to four-letter words that are not read; then no more are given
 REFUSAL_SECONDS = 1.0  # a flood of refused connections is told no more often than this
 EXCESS_SECONDS = 1.0  # nor is one of writes over a quota
@@ -56,21 +53,18 @@ SESSION_ID_MASK = (1 << 55) - 1
 class Shell:
     """One running server, inside one event loop."""
 
-    def __init__(self, options: Options, recovered: Recovered, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, options: Options, recovered: Recovered, log: LogProcess, loop: asyncio.AbstractEventLoop) -> None:
         self.options = options
         self.loop = loop
         self.stopping = loop.create_future()  # set to None for a stop, or to what failed
-        self.failure: OSError | None = None  # also one that comes after a stop was asked for
+        self.failure: OSError | MuskoxError | None = None  # also one that comes after a stop was asked for
         settings, notes = settings_of(options)
         for note in notes:
             say(note)
         session_id_first = (time.time_ns() // 1_000_000 << SESSION_ID_SHIFT) & SESSION_ID_MASK
         self.machine = Machine(recovered.database, settings, session_id_first, self.now())
-        log = TransactionLog(folder_of(options.log_dir or options.data_dir), options.preallocated_bytes, options.force_sync)
-        self.writer = LogWriter(log, self.synced, self.failed, self.log_written)
+        self.writer = LogWriter(log, loop, self.synced, self.stop, self.log_written)
         self.orders: list[AppendTransactions] = []  # not given to the log yet
-        self.quiet = Quiet()
-        self.thread = get_ident()
         self.sockets: dict[int, ClientSocket] = {}
         self.admission = Admission(options.limits.connections_per_address_max, options.limits.connections_max)
         self.refusal_said = self.excess_said = 0.0
@@ -83,7 +77,6 @@ class Shell:
         gc.set_threshold(*GARBAGE_THRESHOLDS)
 
     def start(self) -> None:
-        self.writer.start()
         self.snapshots.start()
         self.tick()
 
@@ -102,7 +95,6 @@ class Shell:
                 self.figures.handled(None, 0, actions[0], since, 0)
             return
         self.greeting.pop(event.connection, None)
-        self.quiet.heard(event.connection, since)
         traffic = self.figures.arrived(event.connection, event.frames)
         actions = self.ask(event)
         self.perform(actions)
@@ -151,30 +143,19 @@ class Shell:
         self.asking.pop(client.number, None)
 
     def synced(self, zxid: int) -> None:
-        """Take note, in the thread that wrote them, that transactions are on disk."""
-        if get_ident() == self.thread:
-            self.handle_synced(zxid)
-        else:
-            self.loop.call_soon_threadsafe(self.handle_synced, zxid)
-
-    def handle_synced(self, zxid: int) -> None:
+        """Take note that transactions are on disk."""
         self.handle(TransactionsSynced(zxid))
         self.figures.synced(zxid)
         if self.snapshots.begin_if_due():
             self.writer.roll()
 
     def log_written(self, seconds: float, count: int) -> None:
-        """Take note, in the thread that wrote, how long a write and sync took."""
+        """Take note how long a write and sync took."""
         self.figures.log_written(seconds, count)
-        self.quiet.synced(seconds)
         if seconds > SLOW_SYNC_SECONDS:
             say(f"the disk took {seconds:.1f} s to write and sync {count} transactions; every client that writes waits for it")
 
-    def failed(self, error: OSError) -> None:
-        """Stop, from the log's thread: what cannot be made durable cannot be acknowledged."""
-        self.loop.call_soon_threadsafe(self.stop, error)
-
-    def stop(self, error: OSError | None = None) -> None:
+    def stop(self, error: OSError | MuskoxError | None = None) -> None:
         self.status.is_serving = False
         self.failure = self.failure or error
         if not self.stopping.done():
@@ -193,11 +174,6 @@ class Shell:
         if excess.count and deadline >= self.excess_said + EXCESS_SECONDS:
             self.excess_said = deadline
             say(excess.take())
-        try:
-            self.writer.mark()
-            self.writer.check_file()
-        except OSError as error:
-            self.stop(error)
         self.loop.call_later(self.options.bucket_ms / 1000, self.tick)
 
     # Actions
@@ -241,17 +217,8 @@ class Shell:
         self.orders.append(order)
 
     def write_orders(self) -> None:
-        """Write a lone transaction here and now; else leave all to the log's thread, and go on."""
         orders, self.orders = self.orders, []
-        is_lone = len(orders) == 1 and len(orders[0].entries) <= LONE_ENTRIES_MAX
-        try:
-            if is_lone and self.quiet.is_quiet(time.monotonic()) and self.writer.append_alone(orders[0]):
-                return
-        except OSError as error:
-            self.stop(error)
-            return
-        for order in orders:
-            self.writer.append(order)
+        self.writer.append(orders)
 
     # Four-letter words
 
