@@ -6,6 +6,7 @@ It reads the machine and the figures and changes neither. Nothing here is kept: 
 import getpass
 import os
 import platform
+import pwd
 import time
 from collections.abc import Mapping
 from itertools import islice
@@ -261,7 +262,7 @@ class Status:
             "os.arch": system.machine,
             "os.version": system.release,
             "user.name": user_name(),
-            "user.home": os.path.expanduser("~"),  # noqa: PTH111  # Path's fails where a user has none
+            "user.home": user_home(),
             "user.dir": str(self.started_in),
             "data.dir": str(self.options.data_dir),
             "pid": str(os.getpid()),
@@ -298,6 +299,14 @@ def user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name
         return str(os.getuid())
+
+
+def user_home() -> str:
+    """Return the home that the system knows, as Java does; HOME may say another."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "?"
 
 
 def folder_bytes(folder: Path) -> int:
