@@ -1,4 +1,4 @@
-"""The machine against a small and obvious model, over hundreds of thousands of random requests: every byte of every reply.
+"""The machine against a small and obvious model, over millions of random requests: every byte of every reply.
 
 The model is a dict of paths and does one request after the other. The machine gets them in batches from several clients, and
 is told now and then that all is on disk. After every batch both must have said the same; from time to time both must hold the
@@ -29,7 +29,7 @@ from muskox.keeper.machine.tree import new_tree
 from muskox.keeper.wire.records import OPEN_ACL_BYTES
 from muskox.keeper.wire.transactions import decode_entry
 
-STEPS = 100_000  # of each seed
+STEPS = 500_000  # of each seed
 BATCH_MAX = 64
 BATCHES_PER_CHECK = 400
 CLIENTS = 3
