@@ -21,6 +21,7 @@ from muskox.runtime.processes import start_detached
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.1  # between looks, only while the session is broken
+LAST_WRITE_S_MAX = 1.0  # a keeper that was killed holds its lock until its log has finished a write
 START_S_MAX = 15.0  # for a keeper to serve; after that somebody else may try
 PORT_S = 1.0  # for a connection to it
 
@@ -90,8 +91,13 @@ def ensure_keeper(keeper: KeeperCommand) -> bool:
     with try_lock(keeper.guard_file) as is_ours:
         if not is_ours:
             return is_alive(keeper) and is_serving(keeper.host, keeper.port)
-        if is_alive(keeper):
-            return is_serving(keeper.host, keeper.port)
+        deadline = time.monotonic() + LAST_WRITE_S_MAX
+        while is_alive(keeper):
+            if is_serving(keeper.host, keeper.port):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_S)
         log.info("starting the keeper of %s", keeper.data_dir)
         return _start(keeper)
 
