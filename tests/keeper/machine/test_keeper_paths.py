@@ -1,8 +1,10 @@
 """Paths: which are valid, and whose parent is whose. The list agrees with Apache; see test_against_apache."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from muskox.keeper.machine.paths import find_fault, name_of, parent_of
+from muskox.keeper.machine.paths import VALID, find_fault, name_of, parent_of
 
 
 @pytest.mark.parametrize("path", ["/", "/a", "/a/b", "/...", "/.a", "/a..b", "/é", "/a b", "/zookeeper/quota"])
@@ -38,3 +40,9 @@ def test_an_invalid_path_has_a_fault_that_names_it(path: str) -> None:
 
 def test_a_parent_and_a_name_make_a_path() -> None:
     assert [(parent_of(path), name_of(path)) for path in ("/a", "/a/b", "/a/b/c")] == [("/", "a"), ("/a", "b"), ("/a/b", "c")]
+
+
+@given(st.text(st.one_of(st.sampled_from("/.a"), st.characters()), max_size=8))
+def test_one_look_finds_the_paths_without_a_fault(text: str) -> None:
+    for path in (text, f"/{text}"):
+        assert bool(VALID.fullmatch(path)) == (path != "/" and find_fault(path) is None)

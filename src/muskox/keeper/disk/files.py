@@ -53,7 +53,7 @@ class SystemDisk:
         self.write_flagged(file, data, at, 0)
 
     def write_synced(self, file: int, data: bytes, at: int) -> None:
-        # One call, not two: a thread that comes back from one must wait for Python's lock, longer than for many a disk.
+        # One call, not two: a sync of its own would wait for more than this.
         if self.dsync:
             try:
                 self.write_flagged(file, data, at, self.dsync)

@@ -1,7 +1,7 @@
 """The transaction log that is written: append, and make durable.
 
 It owns one open file at a time, preallocated so that a sync has no file size to write. What is known to be on disk goes with
-every entry, and behind the last one when there is time, see `entries`. It is used by one thread at a time.
+every entry, and behind the last one when there is time, see `entries`. It is used by one process alone.
 """
 
 from pathlib import Path

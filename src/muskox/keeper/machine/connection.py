@@ -44,7 +44,6 @@ class Connection:
         "backlog",
         "identities",
         "is_blocked",
-        "is_ending",
         "is_paused",
         "known_schemes",
         "must_prove",
@@ -70,7 +69,6 @@ class Connection:
         self.waiting_bytes = 0
         self.backlog: list[bytes] = []  # frames that came while the session was being opened
         self.is_blocked = False  # too much was sent that has not left yet
-        self.is_ending = False  # its session is closed: once all that waits has left, it closes
         self.is_paused = False  # the shell was told to read nothing more
 
     def wait(self, item: ReadWaiting | Run | Barrier) -> None:

@@ -27,7 +27,7 @@ class Connections:
         self.by_number: dict[int, Connection] = {}
         self.attached: dict[int, int] = {}  # session id -> the number of its live connection
         self.throttled: dict[int, None] = {}  # connections that wait until fewer writes are under way
-        self.ending: dict[int, int] = {}  # those without a session that read no answers, and until when they may
+        self.ending: dict[int, int] = {}  # those without a session: they close once all that waits has left, or at this time
 
     def find_attached(self, session_id: int) -> Connection | None:
         """Return the live connection of a session."""

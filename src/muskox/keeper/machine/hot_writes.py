@@ -4,22 +4,20 @@ The hot path: bytes and tuples. Reading, checking and writing the same request a
 long; the tests hold the two against each other. What is out of the ordinary in any way, errors too, is left to `prepare`.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from struct import Struct
 from zlib import crc32
 
 from muskox.keeper.machine.node import DATA_AT, DIGEST_FIELDS, INT_SPAN, LONG_MAX, STAT, UNCOUNTED, Node, wrap_int, wrap_long
 from muskox.keeper.machine.overlay import Overlay
-from muskox.keeper.machine.replies import HEAD, HEAD_BYTES
+from muskox.keeper.machine.paths import VALID
+from muskox.keeper.machine.replies import HEAD, HEAD_BYTES, PATH_AT
 from muskox.keeper.machine.tree import Change
 from muskox.keeper.wire.jute import LENGTH
 from muskox.keeper.wire.opcodes import EventType, OpCode
-from muskox.keeper.wire.records import OPEN_ACL, OPEN_ACL_BYTES
+from muskox.keeper.wire.records import BODY_AT, OPEN_ACL, OPEN_ACL_BYTES
 from muskox.keeper.wire.transactions import DIGEST_VERSION
 
-BODY_AT = 8
-PATH_AT = 12
 VERSION_BYTES = 4
 VERSION_AT_MIN = 18  # in a setData of a path of two characters: that of the root is a special case everywhere
 INT_MAX = (1 << 31) - 1
@@ -35,8 +33,6 @@ DELETE_TAIL = Struct(">iq")
 ACL_AT = -len(OPEN_ACL_BYTES) - 4  # from the end of a create
 SEQUENTIAL, EPHEMERAL = 2, 1
 CREATES_MAX = (1 << 31) - 1  # Apache counts no further
-# What `paths.find_fault` finds no fault with.
-VALID = re.compile("(?:/(?!\\.\\.?(?:/|$))[^/\0-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]+)+")
 
 SET_DATA = int(OpCode.SET_DATA)
 CREATE2 = int(OpCode.CREATE2)

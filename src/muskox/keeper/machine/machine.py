@@ -375,7 +375,7 @@ class Machine:
                 self.connections.block(connection)
             if is_overdue and size > OVERDUE_BYTES_MAX:
                 self.connections.close(connection)
-        if connection.is_ending and connection.phase is OPEN:
+        if connection.number in self.connections.ending and connection.phase is OPEN:
             self.connections.close(connection)
 
     # Sessions
@@ -396,8 +396,6 @@ class Machine:
         """
         connection = self.connections.find_attached(run.session_id)
         if connection is not None:
-            connection.is_ending = True
+            patience_ms = connection.timeout_ms if run.connection == connection.number else 0
+            self.connections.ending[connection.number] = now.steady_ms + patience_ms
             self.drain(connection)
-            if connection.phase is OPEN:
-                patience_ms = connection.timeout_ms if run.connection == connection.number else 0
-                self.connections.ending[connection.number] = now.steady_ms + patience_ms

@@ -11,8 +11,11 @@ CONFIG = "/zookeeper/config"
 SPECIAL = (ROOT, ZOOKEEPER, QUOTA, CONFIG)  # never deleted
 
 # Apache looks at UTF-16 units, so that whatever needs a surrogate is refused with the surrogates.
-BANNED = re.compile("[\u0000-\u001f\u007f-\u009f\ud800-\uf8ff\ufff0-\U0010ffff]")
+BANNED_LETTERS = "\u0000-\u001f\u007f-\u009f\ud800-\uf8ff\ufff0-\U0010ffff"
+BANNED = re.compile(f"[{BANNED_LETTERS}]")
 RELATIVE = re.compile(r"/\.\.?(/|$)")
+# What :func:`find_fault` finds no fault with, but for the root: in one look, for the hot path.
+VALID = re.compile(f"(?:/(?!\\.\\.?(?:/|$))[^/{BANNED_LETTERS}]+)+")
 
 
 def parent_of(path: str) -> str:

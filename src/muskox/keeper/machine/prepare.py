@@ -18,6 +18,7 @@ from muskox.keeper.wire.jute import Codec, codec, encode
 from muskox.keeper.wire.multi import Part, PartRequest, decode_multi, encode_multi_reply
 from muskox.keeper.wire.opcodes import CreateFlag, ErrorCode, OpCode, Permission
 from muskox.keeper.wire.records import (
+    BODY_AT,
     CreateRequest,
     CreateTtlRequest,
     ErrorReply,
@@ -46,7 +47,6 @@ from muskox.keeper.wire.transactions import (
 
 ANY_VERSION = -1
 TXN_BYTES_MAX = 8 << 20  # beside the bytes of its request: a short one may name many ACLs that are long
-BODY_AT = 8  # where the body of a request starts, after xid and type
 
 # Plain numbers: in the hot path, a look at an Enum's member costs as much as everything else about it.
 MULTI = int(OpCode.MULTI)

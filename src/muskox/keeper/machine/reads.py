@@ -12,6 +12,7 @@ from muskox.keeper.wire.jute import codec, encode
 from muskox.keeper.wire.multi import decode_multi_read, encode_multi_reply
 from muskox.keeper.wire.opcodes import ErrorCode, EventType, OpCode, Permission, WatchesOf, WatchMode
 from muskox.keeper.wire.records import (
+    BODY_AT,
     AclReply,
     ChildrenReply,
     ClientInfo,
@@ -26,7 +27,6 @@ from muskox.keeper.wire.records import (
     WhoAmIReply,
 )
 
-BODY_AT = 8
 MULTI_READ_BYTES_MAX = 8 << 20  # a request of 1 MB can ask for 40,000 znodes, and each may hold as much
 BLANKS = "".join(map(chr, range(33)))  # what Java's trim takes away
 

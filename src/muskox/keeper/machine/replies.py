@@ -8,10 +8,10 @@ from muskox.keeper.machine.tree import Tree
 from muskox.keeper.wire.frames import frame
 from muskox.keeper.wire.jute import LENGTH, encode
 from muskox.keeper.wire.opcodes import OpCode
-from muskox.keeper.wire.records import OPEN_ACL, ConnectResponse
+from muskox.keeper.wire.records import BODY_AT, OPEN_ACL, ConnectResponse
 
 HEAD_BYTES = 16
-PATH_LENGTH_AT, PATH_AT = 8, 12  # in a request whose body begins with a path
+PATH_AT = BODY_AT + 4  # in a request whose body begins with a path, behind its length
 PATH_WATCH_BYTES_MIN = 13
 STAT_REPLY_BYTES = HEAD_BYTES + STAT.size
 
@@ -33,7 +33,7 @@ def hot_reply(tree: Tree, zxid: int, xid: int, kind: int, request: bytes) -> byt
     The hot path: bytes and tuples, because reading and writing the records takes four times as long.
     """
     size = len(request)
-    if size < PATH_WATCH_BYTES_MIN or request[-1] or unpack_length(request, PATH_LENGTH_AT)[0] != size - PATH_WATCH_BYTES_MIN:
+    if size < PATH_WATCH_BYTES_MIN or request[-1] or unpack_length(request, BODY_AT)[0] != size - PATH_WATCH_BYTES_MIN:
         return None
     node = tree.nodes.get(request[PATH_AT:-1].decode("utf-8", "replace"))
     if node is None:

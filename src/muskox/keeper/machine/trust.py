@@ -12,9 +12,8 @@ from muskox.keeper.machine.sasl import challenge, nonce_of, verify
 from muskox.keeper.machine.settings import Settings
 from muskox.keeper.wire.jute import codec, encode
 from muskox.keeper.wire.opcodes import ErrorCode, OpCode
-from muskox.keeper.wire.records import AuthPacket, Id, SaslToken
+from muskox.keeper.wire.records import BODY_AT, AuthPacket, Id, SaslToken
 
-BODY_AT = 8
 AUTH_PACKET = codec(AuthPacket)
 SASL_TOKEN = codec(SaslToken)
 SUPER_ID = Id(SUPER, "")

@@ -21,7 +21,6 @@ class Admission:
         self.total_max = total_max
         self.by_address: Counter[str] = Counter()
         self.total = 0
-        self.refused = 0
 
     def bound(self, total_max: int) -> None:
         """Admit no more than this in all, whatever else is allowed."""
@@ -30,13 +29,11 @@ class Admission:
     def admit(self, address: str) -> str | None:
         """Count a connection from `address`, or return the sentence why there may not be another."""
         if self.total_max and self.total >= self.total_max:
-            self.refused += 1
             return (
                 f"a connection from {address} is refused: {self.total} of {self.total_max} are open; "
                 "raise maxCnxns or --max-connections, and the limit of open files (ulimit -n) if that is lower"
             )
         if self.per_address_max and self.by_address[address] >= self.per_address_max:
-            self.refused += 1
             return (
                 f"a connection from {address} is refused: it has {self.per_address_max}, as many as one address may; "
                 "raise maxClientCnxns or --max-client-connections"

@@ -167,6 +167,7 @@ async def say_goodbye(shell: Shell) -> None:
 
 async def finish_log(shell: Shell) -> bool:
     """Return whether the log's process came to its end: a disk that hangs would hold up a stop for ever."""
+    shell.write_orders()  # of this turn of the loop
     shell.writer.end()
     try:
         await asyncio.wait_for(asyncio.shield(shell.writer.ended), LOG_SECONDS_MAX)

@@ -67,6 +67,9 @@ class RequestHeader(NamedTuple):
     type: Int
 
 
+BODY_AT = 8  # where the body of a request begins, behind this
+
+
 class ReplyHeader(NamedTuple):
     xid: Int
     zxid: Long
