@@ -1,10 +1,9 @@
-"""The hash is pinned, equals a plain reference, and cuts as documented."""
+"""Every rule cuts as documented, however rows are batched, and as `cut` does."""
 
-import hashlib
-import math
-import struct
 import subprocess
 import sys
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,90 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muskox.errors import CallerError
-from muskox.store import assign_rows, assign_shards, cut, hash_partition
-from muskox.store.partition import SHARDS_MAX, hash_values, parse_by
-
-MASK = (1 << 64) - 1
-MISSING = 0x6D75736B6F780001
-
-GOLDEN = [
-    (pa.array(["", "a", "N14228", "hello world", "naïve café", "x" * 100, None]), "text"),
-    (pa.array([0, 1, -1, 2**63 - 1, -(2**63), None]), "int"),
-    (pa.array([0.0, -0.0, 1.0, 0.5, 1e300, math.inf, math.nan, None]), "float"),
-    (pa.array([True, False, None]), "bool"),
-    (pa.array([0, 1_357_034_400_000_000, None], pa.timestamp("us")), "timestamp"),
-]
-
-
-def mix(x: int) -> int:
-    x = (x + 0x9E3779B97F4A7C15) & MASK
-    x = ((x ^ x >> 30) * 0xBF58476D1CE4E5B9) & MASK
-    x = ((x ^ x >> 27) * 0x94D049BB133111EB) & MASK
-    return x ^ x >> 31
-
-
-def reference_hash(value: object) -> int:
-    """The documentation of the hash, in plain Python."""
-    match value:
-        case None:
-            return MISSING
-        case str():
-            data = value.encode()
-            result = mix(len(data))
-            for start in range(0, len(data), 8):
-                result = mix(result ^ int.from_bytes(data[start : start + 8].ljust(8, b"\0"), "little"))
-            return result
-        case float() if math.isnan(value):
-            return MISSING
-        case float() if not math.isinf(value) and value == int(value) and -(2**63) <= value < 2**63:
-            return mix(int(value) & MASK)
-        case float():
-            return mix(struct.unpack("<Q", struct.pack("<d", value))[0])
-        case _:
-            return mix(int(value) & MASK)  # type: ignore[call-overload]
-
-
-def test_the_hash_never_changes() -> None:
-    hashes = {kind: [f"{h:016x}" for h in hash_values(column).tolist()] for column, kind in GOLDEN}
-    assert hashes == {
-        "text": [
-            "e220a8397b1dcdaf",
-            "5e025f9ade9eaf3e",
-            "c0cb28efa2205f9f",
-            "3a8c998044b2ea9c",
-            "7089d430ff11b220",
-            "4a5a4eb781588a2b",
-            "6d75736b6f780001",
-        ],
-        "int": [
-            "e220a8397b1dcdaf",
-            "910a2dec89025cc1",
-            "e4d971771b652c20",
-            "2a67d7552e039ea7",
-            "481ec0a212a9f3db",
-            "6d75736b6f780001",
-        ],
-        "float": [
-            "e220a8397b1dcdaf",
-            "e220a8397b1dcdaf",
-            "910a2dec89025cc1",
-            "f456984dd1d8ce6d",
-            "ff5a832a738c19a6",
-            "249e5410c2f97d99",
-            "6d75736b6f780001",
-            "6d75736b6f780001",
-        ],
-        "bool": [
-            "910a2dec89025cc1",
-            "e220a8397b1dcdaf",
-            "6d75736b6f780001",
-        ],
-        "timestamp": [
-            "e220a8397b1dcdaf",
-            "4b040cbe00c1c1f4",
-            "6d75736b6f780001",
-        ],
-    }
+from muskox.store import assign_rows, assign_shards, cut
+from muskox.store.hashing import mix
+from muskox.store.partition import SHARDS_MAX, assign, group, parse_by, sample_bounds
 
 
 def test_the_shards_never_change() -> None:
@@ -120,21 +38,6 @@ def test_cutting_a_table_starts_no_grpc() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@given(st.lists(st.one_of(st.none(), st.text(max_size=40))))
-def test_text_hashes_as_documented(values: list[str | None]) -> None:
-    assert hash_values(pa.array(values, pa.string())).tolist() == [reference_hash(value) for value in values]
-
-
-@given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))))
-def test_ints_hash_as_documented(values: list[int | None]) -> None:
-    assert hash_values(pa.array(values, pa.int64())).tolist() == [reference_hash(value) for value in values]
-
-
-@given(st.lists(st.one_of(st.none(), st.floats(), st.integers(-(2**53), 2**53).map(float))))
-def test_floats_hash_as_documented(values: list[float | None]) -> None:
-    assert hash_values(pa.array(values, pa.float64())).tolist() == [reference_hash(value) for value in values]
-
-
 @given(st.lists(st.one_of(st.none(), st.text(max_size=20)), min_size=1), st.integers(0, 30), st.integers(1, 1000))
 def test_the_shard_does_not_depend_on_how_a_column_is_laid_out(values: list[str | None], edge: int, shards: int) -> None:
     column = pa.array(values, pa.string())
@@ -156,13 +59,6 @@ def test_shards_are_balanced() -> None:
     assert counts.min() > 5_800 and counts.max() < 6_700
 
 
-def test_hash_partition_is_sha256_modulo_the_parts() -> None:
-    assert hash_partition("hello world", 4) == 1
-    assert hash_partition("ключ", 7) == int(hashlib.sha256("ключ".encode()).hexdigest(), 16) % 7
-    with pytest.raises(CallerError, match="at least one"):
-        hash_partition("x", 0)
-
-
 @given(st.integers(0, 200), st.integers(1, 20), st.integers(0, 200))
 def test_rows_are_cut_contiguously_and_evenly(rows: int, shards: int, edge: int) -> None:
     whole = assign_rows(0, rows, rows, shards).tolist()
@@ -181,18 +77,78 @@ def test_a_cut_keeps_every_row_once_and_in_order() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("by", ["", "hash", "hash:", "random", "hash:nope"])
-def test_an_unknown_rule_or_column_is_refused(by: str) -> None:
-    with pytest.raises(CallerError, match=r"rows|a, b"):
-        parse_by(by, ["a", "b"])
-
-
 @pytest.mark.parametrize("shards", [0, -1, SHARDS_MAX + 1])
 def test_a_senseless_number_of_shards_is_refused(shards: int) -> None:
     with pytest.raises(CallerError, match="between 1 and 100000"):
         assign_shards(pa.array([1]), shards)
 
 
-def test_a_column_of_lists_cannot_be_hashed() -> None:
-    with pytest.raises(CallerError, match="list"):
-        assign_shards(pa.array([[1]]), 2)
+def test_a_column_of_lists_is_no_key() -> None:
+    table = pa.table({"lists": [[1]]})
+    for by in ("hash:lists", "sha256:lists", "range:lists"):
+        with pytest.raises(CallerError, match="list"):
+            cut(table, 2, by)
+
+
+RULES = ["rows", "hash:text", "hash:text,number,day", "sha256:text", "sha256:number", "range:text", "range:number", "random:7"]
+TABLE_ROWS = 200
+
+
+def example_table() -> Any:
+    words = mix(np.arange(TABLE_ROWS, dtype=np.uint64)).astype(np.int64)
+    return pa.table(
+        {
+            "text": [None if word % 19 == 0 else f"key {word % 23}" for word in words.tolist()],
+            "number": pa.array([None if word % 13 == 0 else float(word % 1000) / 8 for word in words.tolist()], pa.float64()),
+            "day": pa.array((words % 400 * 86_400_000_000).tolist(), pa.timestamp("us")),
+            "row": list(range(TABLE_ROWS)),
+        }
+    )
+
+
+@pytest.mark.parametrize("by", RULES)
+@given(edges=st.lists(st.integers(0, TABLE_ROWS), max_size=5), shards=st.integers(1, 30))
+def test_shards_do_not_depend_on_batches_and_a_cut_is_the_same(by: str, edges: list[int], shards: int) -> None:
+    table = example_table()
+    rule = parse_by(by, table.column_names)
+    cuts = [0, *sorted(edges), TABLE_ROWS]
+    pieces = [table.slice(first, end - first) for first, end in pairwise(cuts)]
+    batches = [batch for piece in pieces for batch in piece.to_batches()]
+    bounds = sample_bounds(rule, iter(batches), shards)
+    first, assigned = 0, []
+    for batch in batches:
+        assigned += assign(rule, batch, first, TABLE_ROWS, shards, bounds).tolist()
+        first += batch.num_rows
+    expected = [[row for row in range(TABLE_ROWS) if assigned[row] == shard] for shard in range(shards)]
+    for whole in (table, pa.concat_tables(pieces)):
+        assert [part["row"].to_pylist() for part in cut(whole, shards, by)] == expected
+
+
+def test_only_a_rule_by_range_reads_the_rows_to_find_bounds() -> None:
+    def unreadable() -> Any:
+        raise AssertionError("the rows were read")
+        yield
+
+    for by in RULES:
+        if not by.startswith("range"):
+            assert sample_bounds(parse_by(by, example_table().column_names), unreadable(), 4) == ()
+
+
+def test_random_shards_are_a_pure_function_of_seed_and_row_and_never_change() -> None:
+    rows = pa.table({"x": pa.nulls(50_000)})
+    shards = {seed: assign(parse_by(f"random:{seed}", ["x"]), rows, 0, 50_000, 16).tolist() for seed in (0, 1)}
+    assert shards[0][:8] == [10, 0, 13, 12, 1, 3, 7, 6]
+    assert sum(a == b for a, b in zip(shards[0], shards[1], strict=True)) < 50_000 / 16 * 1.2
+    counts = np.bincount(shards[1], minlength=16)
+    assert counts.min() > 2_900 and counts.max() < 3_350
+    plain = mix(mix(np.array([1], np.uint64)) ^ np.arange(50_000, dtype=np.uint64)).tolist()
+    assert shards[1] == [(word >> 32) * 16 >> 32 for word in plain]
+
+
+@given(st.integers(1, 70_000).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.integers(0, n - 1), max_size=60))))
+def test_grouping_is_stable_and_complete(case: tuple[int, list[int]]) -> None:
+    shards, assigned = case
+    order, bounds = group(np.array(assigned, np.int64), shards)
+    assert order.tolist() == sorted(range(len(assigned)), key=lambda row: (assigned[row], row))
+    assert len(bounds) == shards + 1 and bounds[0] == 0 and bounds[-1] == len(assigned)
+    assert all(bounds[shard] <= place < bounds[shard + 1] for place, shard in enumerate(sorted(assigned)))
