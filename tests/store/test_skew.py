@@ -44,7 +44,7 @@ def dominant(table: Any, shards: int, by: str, columns: list[str]) -> DominantKe
 
 
 @pytest.mark.parametrize("by", ["hash:carrier", "sha256:carrier", "range:carrier"])
-@pytest.mark.parametrize("shards", [2, 12, 500])
+@pytest.mark.parametrize("shards", [3, 12, 500])
 def test_a_key_with_most_of_the_rows_is_named(by: str, shards: int) -> None:
     table = pa.table({"carrier": ["UA" if i % 100 < 61 else f"C{i % 977}" for i in range(20_000)]})
     found = dominant(table, shards, by, ["carrier"])
@@ -58,15 +58,12 @@ def test_a_key_with_ten_fair_shards_is_named_and_one_with_five_is_not() -> None:
         found = dominant(table, 100, "hash:n", ["n"])
         assert (found is not None) == is_named
         if found is not None:
-            assert (
-                found.sentence(100) == "n 7 has 12 % of the rows: no rule on it can balance 100 shards" or found.share < 0.115
-            )
+            assert found.text == "7" and found.share == pytest.approx(0.115, abs=0.001)
 
 
 def test_keys_of_several_columns_and_missing_ones_are_told() -> None:
-    pair = pa.table(
-        {"a": ["x" if i % 3 else f"y{i}" for i in range(6000)], "b": [1.5 if i % 3 else float(i) for i in range(6000)]}
-    )
+    rows = range(6000)
+    pair = pa.table({"a": ["x" if i % 3 else f"y{i}" for i in rows], "b": [1.5 if i % 3 else float(i) for i in rows]})
     found = dominant(pair, 8, "hash:a,b", ["a", "b"])
     assert found is not None and found.text == "'x', 1.5"
     assert found.sentence(8) == "a, b 'x', 1.5 has 67 % of the rows: no rule on it can balance 8 shards"
