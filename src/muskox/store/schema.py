@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from muskox.errors import CallerError
 
 Columns = dict[str, str]  # name -> type, in order
+Found = dict[str, str | None]  # the same of one part of the input; None where a column has no value in it
 
 ARROW_TYPES: Mapping[str, Any] = {
     "int": pa.int64(),
@@ -64,8 +65,18 @@ def columns_of(schema: Any, where: str) -> Columns:
     CallerError
         If a column has a type that none of ours can hold without loss; it names column and type.
     """
+    return settle_columns(find_columns(schema, where))
+
+
+def find_columns(schema: Any, where: str) -> Found:
+    """Return name -> type as :func:`columns_of` does, but None for a column of Arrow's null type, which can become any."""
     check_column_names(list(schema.names), where)
-    return {field.name: type_of(field.type, field.name, where) for field in schema}
+    return {field.name: None if pa.types.is_null(field.type) else type_of(field.type, field.name, where) for field in schema}
+
+
+def settle_columns(found: Found) -> Columns:
+    """Return the types of columns of which no more is coming: one without any value is float."""
+    return {name: kind or "float" for name, kind in found.items()}
 
 
 def type_of(kind: Any, column: str, where: str) -> str:
@@ -87,16 +98,16 @@ def type_of(kind: Any, column: str, where: str) -> str:
     )
 
 
-def merge_columns(first: Columns, second: Columns, where: str) -> Columns:
+def merge_columns(first: Found, second: Found, where: str) -> Found:
     """Return the types that hold both inputs (int and float make float); CallerError if the columns differ."""
     if list(first) != list(second):
         raise CallerError(f"{where}: its columns are {', '.join(second)}; those of the first input are {', '.join(first)}")
-    merged = {}
+    merged: Found = {}
     for name, kind in first.items():
-        kinds = {kind, second[name]}
+        kinds = {kind, second[name]} - {None}
         if len(kinds) > 1 and kinds != {"int", "float"}:
             raise CallerError(f"{where}: column {name!r} is {second[name]} here and {kind} in the first input")
-        merged[name] = kind if len(kinds) == 1 else "float"
+        merged[name] = kind or second[name] if len(kinds) < 2 else "float"
     return merged
 
 
@@ -114,7 +125,7 @@ def conform(batch: Any, columns: Mapping[str, str], where: str) -> Any:
         array = batch.column(batch.schema.get_field_index(field.name))
         try:
             arrays.append(_as(array, field.type))
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise CallerError(f"{where}: column {field.name!r} cannot become {columns[field.name]}: {error}") from error
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 

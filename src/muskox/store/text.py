@@ -4,12 +4,16 @@ The first value of a column that is not missing decides its type, in the order i
 float makes an int column float; anything else that does not fit is an error. It knows nothing of files and lines: it speaks of
 a column and a position.
 
-Missing is, unquoted, one of MISSING_SPELLINGS. An int is decimal digits with a sign or none, within int64; a bool is "true" or
-"false" in any case; a timestamp is ISO 8601 from the date on, in UTC where no zone is given. Blanks around a value do
-not count, except in text.
+Missing is, unquoted, one of MISSING_SPELLINGS. An empty value that is not missing so, a quoted one, is the empty text in a
+column of text and missing in any other; it decides no type, but a column in which nothing else ever stands is text. An int is
+decimal digits with a sign or none, within int64; a bool is "true" or "false" in any case; a timestamp is ISO 8601 from the date
+on, in UTC where no zone is given. A float is the nearest float64. One beyond its range, such as 1e400, is refused: it would
+silently become infinite. Who means infinity spells it: inf, -inf, Infinity, in any case, as Arrow, pandas and NumPy read and
+write it (scikit-learn's estimators refuse it when they fit). Blanks around a value do not count, except in text.
 """
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,9 +28,14 @@ MISSING_SPELLINGS = ("", "NA", "N/A", "NULL", "null", "NaN", "nan")
 ALL_MISSING = "float"  # the type of a column without any value
 INFERRED = ("int", "float", "bool", "timestamp")
 INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*")
+NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
+INFINITE = ("inf", "infinity")  # in lower case, without a sign
 PADDED = re.compile(r"0[0-9]+")  # a postcode, say: a number would lose the zero
 ZONE = r"[0-9](Z|[+-][0-9]{2}(:?[0-9]{2})?)$"  # after the time of day
 DATE_ONLY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"  # "-02" at its end is no zone
+
+
+Run = Callable[[Callable[[str], Any], Iterable[str]], Iterable[Any]]  # map, or that of a pool of threads
 
 
 class Misfit(Exception):
@@ -40,38 +49,84 @@ class Misfit(Exception):
 
 @dataclass(slots=True)
 class Inference:
-    """What the columns have turned out to be so far. `given` types are kept and only checked."""
+    """What the columns have turned out to be so far. `given` types are kept and only checked.
+
+    is_promoted : whether a column became float after values of it had been returned as int
+    """
 
     given: Columns
     found: dict[str, str] = field(default_factory=dict)
+    has_empty: dict[str, bool] = field(default_factory=dict)
+    is_promoted: bool = False
 
-    def look(self, batch: Any) -> None:
-        """Take in a record batch of text; raises Misfit at the first column that a value breaks."""
-        for name in batch.schema.names:
-            strings = batch.column(name)
-            if strings.null_count == len(strings):
+    def look(self, batch: Any, run: Run = map) -> Any:
+        """Take in a record batch of text and return its values; a column of which nothing is known yet is returned as it is.
+
+        `run` may work on several columns at a time.
+
+        Raises
+        ------
+        Misfit
+            At the first column that a value breaks.
+        """
+        names = batch.schema.names
+        fits = list(run(lambda name: self._look(name, batch.column(name)), names))
+        for name, (kind, _) in zip(names, fits, strict=True):
+            if kind is None:
                 continue
-            kind = self.given.get(name) or self.found.get(name) or guess(first_value(strings))
-            self.found[name] = kind if kind == "string" else self._fit(name, strings, kind)
+            self.is_promoted |= self.found.get(name) == "int" and kind == "float"
+            self.found[name] = kind
+        return pa.RecordBatch.from_arrays([array for _, array in fits], names=names)
 
     def columns(self, names: list[str]) -> Columns:
         """Return the type of every column of `names`."""
-        return {name: self.given.get(name) or self.found.get(name, ALL_MISSING) for name in names}
+        nothing = {name: "string" if self.has_empty.get(name) else ALL_MISSING for name in names}
+        return {name: self.given.get(name) or self.found.get(name) or nothing[name] for name in names}
 
-    def _fit(self, name: str, strings: Any, kind: str) -> str:
-        """Return the type that holds `strings` too: `kind`, or float where an int column meets one."""
-        position = find_misfit(strings, kind)
-        if position is None:
-            if kind == "int" and name not in self.given:
+    def _look(self, name: str, strings: Any) -> tuple[str | None, Any]:
+        kind = self.given.get(name) or self.found.get(name)
+        if kind is None:
+            value = first_value(strings)
+            if value is None:
+                self.has_empty[name] = self.has_empty.get(name, False) or strings.null_count < len(strings)
+                return None, strings
+            kind = guess(value)
+        return (kind, strings) if kind == "string" else self._fit(name, strings, kind)
+
+    def _fit(self, name: str, strings: Any, kind: str) -> tuple[str, Any]:
+        """Return the type that holds `strings` too (`kind`, or float where an int column meets one), and their values."""
+        is_given = name in self.given
+        try:
+            values = parse(strings, kind)
+        except pa.ArrowInvalid:
+            position = find_misfit(strings, kind)
+            assert position is not None, "what is refused as a whole has a part that is"
+        else:
+            if kind == "int" and not is_given:
                 _refuse_padded(name, strings)
-            return kind
+            return kind, values
         value = strings[position].as_py()
-        if kind == "int" and INTEGER.fullmatch(value):
-            raise Misfit(position, f"column {name!r} is int, and {value} is beyond 64 bits; {_advice(name, 'float')}")
-        if kind == "int" and name not in self.given and find_misfit(pa.array([value]), "float") is None:
+        if is_beyond(value, kind):
+            raise Misfit(position, beyond(name, value, kind))
+        if kind == "int" and not is_given and find_misfit(pa.array([value]), "float") is None:
             return self._fit(name, strings, "float")
-        why = "as asked for" if name in self.given else "by the values before"
-        raise Misfit(position, f"column {name!r} is {kind} {why}, and {value!r} is not; {_advice(name, 'string')}")
+        raise Misfit(position, conflict(name, repr(value), kind, is_given))
+
+
+def is_beyond(value: str, kind: str) -> bool:
+    """Tell whether `value` is a number that only its size keeps from being of `kind`; it is known not to be of it."""
+    return bool((kind == "int" and INTEGER.fullmatch(value)) or (kind == "float" and NUMBER.fullmatch(value)))
+
+
+def beyond(name: str, value: str, kind: str) -> str:
+    """Return the sentence that refuses a number that is too large."""
+    return f"column {name!r} is {kind}, and {value} is beyond 64 bits; {_advice(name, 'float' if kind == 'int' else 'string')}"
+
+
+def conflict(name: str, value: str, kind: str, is_given: bool) -> str:
+    """Return the sentence that refuses a value, `value` as it is to be shown, in a column of `kind`."""
+    why = "as asked for" if is_given else "by the values before"
+    return f"column {name!r} is {kind} {why}, and {value} is not; {_advice(name, 'string')}"
 
 
 def _refuse_padded(name: str, strings: Any) -> None:
@@ -99,12 +154,18 @@ def guess(value: str) -> str:
         return "string"
     if INTEGER.fullmatch(value):
         return "int"
+    if NUMBER.fullmatch(value):
+        return "float"
     fitting = (kind for kind in INFERRED if find_misfit(pa.array([value]), kind) is None)
     return next(fitting, "string")
 
 
-def first_value(strings: Any) -> str:
-    return str(strings[pc.index(strings.is_valid(), True).as_py()])
+def first_value(strings: Any) -> str | None:
+    """Return the first value that is neither missing nor empty, or None."""
+    if strings.null_count == len(strings):
+        return None
+    position = pc.index(pc.greater(pc.binary_length(strings), 0), True).as_py()
+    return None if position < 0 else str(strings[position])
 
 
 def find_misfit(strings: Any, kind: str) -> int | None:
@@ -131,9 +192,19 @@ def _fits(strings: Any, kind: str) -> bool:
 
 def parse(strings: Any, kind: str) -> Any:
     """Return a pyarrow.Array of text as one of the type `kind`; pa.ArrowInvalid if a value is not of it."""
+    if kind == "string":
+        return strings
+    try:
+        return _parse(strings, kind)
+    except pa.ArrowInvalid:
+        empty = pc.equal(strings, "")
+        if not pc.any(empty).as_py():
+            raise
+        return _parse(pc.if_else(empty, pa.scalar(None, pa.string()), strings), kind)
+
+
+def _parse(strings: Any, kind: str) -> Any:
     match kind:
-        case "string":
-            return strings
         case "bool":
             return _parse_bool(strings)
         case "timestamp":
@@ -142,20 +213,27 @@ def parse(strings: Any, kind: str) -> Any:
             return _parse_number(strings, kind)
 
 
-def parse_batch(batch: Any, columns: Columns, schema: Any) -> Any:
+def parse_batch(batch: Any, columns: Columns, run: Run = map) -> Any:
     """Return a record batch of text as one of `columns`, all of whose values an Inference has seen."""
-    arrays = [parse(batch.column(name), kind) for name, kind in columns.items()]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    arrays = list(run(lambda name: parse(batch.column(name), columns[name]), columns))
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
 def _parse_number(strings: Any, kind: str) -> Any:
     if kind == "int" and _has_letter_x(strings):
         raise pa.ArrowInvalid("hexadecimal")  # Arrow would read 0x10 as 16
     try:
-        return strings.cast(ARROW_TYPES[kind])
+        values = strings.cast(ARROW_TYPES[kind])
     except pa.ArrowInvalid:
         plain = pc.replace_substring_regex(pc.utf8_trim_whitespace(strings), r"^\+([0-9.])", r"\1")
-        return plain.cast(ARROW_TYPES[kind])
+        values = plain.cast(ARROW_TYPES[kind])
+    if kind == "float":
+        infinite = pc.is_inf(values)
+        if pc.any(infinite).as_py():
+            spelled = pc.utf8_ltrim(pc.utf8_lower(pc.utf8_trim_whitespace(strings.filter(infinite))), "+-")
+            if not pc.all(pc.is_in(spelled, pa.array(INFINITE))).as_py():
+                raise pa.ArrowInvalid("beyond the range of a float")  # Arrow reads 1e400 as infinite
+    return values
 
 
 def _has_letter_x(strings: Any) -> bool:
@@ -200,6 +278,6 @@ def _parse_timestamps(strings: Any) -> Any:
     return pc.if_else(has_zone, with_zone, pc.if_else(has_zone, nothing, text).cast(plain))
 
 
-def check_rows(rows: int, where: str) -> None:
+def check_rows(rows: int, where: str, below: str = " below the header") -> None:
     if rows == 0:
-        raise CallerError(f"{where}: there are no rows below the header")
+        raise CallerError(f"{where}: there are no rows{below}")
