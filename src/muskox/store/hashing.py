@@ -16,6 +16,7 @@ throughout, and pinned by golden values in the tests:
 """
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,12 @@ def hash_columns(columns: Sequence[Any]) -> Words:
     >>> [f"{word:016x}" for word in hash_columns([pa.array(["a"]), pa.array([1])])]
     ['6f2dfe22bf1e7aca']
     """
-    hashes = hash_values(columns[0])
-    for column in columns[1:]:
-        hashes = mix(mix(hashes) ^ hash_values(column))
-    return hashes
+    return combine([hash_values(column) for column in columns])
+
+
+def combine(hashes: Sequence[Words]) -> Words:
+    """Return the hash of each row from the hashes of its values, one array a column, in their order."""
+    return reduce(lambda left, right: mix(mix(left) ^ right), hashes)
 
 
 def hash_values(column: Any) -> Words:

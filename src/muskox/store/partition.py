@@ -8,7 +8,7 @@ The shard of a hash is its upper half scaled down, ``(hash >> 32) * shards >> 32
 number of shards changes; a remainder would scatter them. A random rule's hash is ``mix(mix(seed) ^ number of the row)``.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from muskox.errors import CallerError
 from muskox.store.hashing import Words, hash_columns, hash_values, mix
-from muskox.store.ranges import Bounds, range_bounds, range_shards
+from muskox.store.ranges import Bound, Bounds, range_bounds, range_shards
 from muskox.store.rules import ROWS, ByHash, ByRandom, ByRange, ByRows, BySha256, Rule, key_columns, needs_sample, parse_by
 from muskox.store.sha256 import hash_partition, sha256_shards
 
@@ -81,7 +81,7 @@ def sample_bounds(rule: Rule, batches: Iterable[Any], shards: int) -> Bounds:
     return range_bounds((piece for batch in batches for piece in _pieces(batch.column(column))), shards)
 
 
-def assign(rule: Rule, batch: Any, first_row: int, rows: int, shards: int, bounds: Bounds = ()) -> Indexes:
+def assign(rule: Rule, batch: Any, first_row: int, rows: int, shards: int, bounds: Sequence[Bound] = ()) -> Indexes:
     """Return the shard of each row of a batch.
 
     Parameters
