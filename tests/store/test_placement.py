@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from muskox.errors import CallerError, Unavailable
 from muskox.store import place, run_level
-from muskox.store.placement import stand_ins
+from muskox.store.placement import NodeView, stand_ins
 
 nodes = st.integers(1, 12).map(lambda count: [f"node-{i}" for i in range(count)])
 
@@ -44,6 +44,22 @@ def test_losing_a_node_moves_little() -> None:
 def test_a_stand_in_is_never_one_that_holds_or_failed_already() -> None:
     assert stand_ins(3, ["a", "b", "c"], ["b"]) in (["a", "c"], ["c", "a"])
     assert stand_ins(3, ["a"], ["a"]) == []
+
+
+def test_stand_ins_of_other_racks_come_first() -> None:
+    racks = {"a": "x", "b": "x", "c": "y", "d": "y"}
+    for shard in range(10):
+        assert set(stand_ins(shard, racks, ["a"], racks)[:2]) == {"c", "d"}
+
+
+def test_weights_racks_and_salts_are_respected() -> None:
+    nodes = {f"node-{i}": NodeView(weight=1 + i % 2, rack=f"rack-{i // 4}") for i in range(16)}
+    placed = place(1000, nodes, 2, salt="flights/text")
+    assert all(nodes[first].rack != nodes[second].rack for first, second in placed)
+    load = Counter(node for held in placed for node in held)
+    heavy, light = (sum(load[name] for name, view in nodes.items() if view.weight == weight) for weight in (2, 1))
+    assert 1.8 < heavy / light < 2.2
+    assert placed != place(1000, nodes, 2, salt="flights/ids")
 
 
 def test_no_nodes_and_no_replicas_are_refused() -> None:
