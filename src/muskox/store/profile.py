@@ -97,7 +97,8 @@ class Profiler:
             hashes = hashes[hashes < self._least_hashes[-1]]
             if not len(hashes):
                 return
-        known = np.union1d(self._least_hashes, hashes)
+        known = np.sort(np.concatenate([self._least_hashes, hashes]))
+        known = known[np.append(True, known[1:] != known[:-1])]  # np.unique hashes, which takes 17 times as long
         self._is_full = self._is_full or len(known) > DISTINCT_MAX
         self._least_hashes = known[:DISTINCT_MAX].copy()
 
