@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.errors import CallerError
@@ -46,6 +46,7 @@ def reference_contradictions(table: Table) -> tuple[int, int]:
     return len(groups), sum(map(len, groups))
 
 
+@settings(deadline=None)
 @given(TABLES, TABLES, st.integers(1, 60), st.integers(1, 12))
 def test_a_check_finds_what_plain_python_finds(table: Table, other: Table, held_max: int, size: int) -> None:
     options = CheckOptions(target="y", key=("id",), held_max=held_max)
@@ -66,6 +67,7 @@ def test_a_check_finds_what_plain_python_finds(table: Table, other: Table, held_
     assert [column.missing for column in report.columns] == [sum(row[i] is None for row in table) for i in range(4)]
 
 
+@settings(deadline=None)
 @given(TABLES, st.integers(1, 30))
 def test_more_passes_find_the_same(table: Table, held_max: int) -> None:
     once = check_rows(rows_of(table), CheckOptions(target="y"), rows_of(table[::2], "there@1"))

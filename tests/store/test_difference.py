@@ -3,7 +3,7 @@
 import json
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.store.difference import Difference, difference
@@ -72,6 +72,7 @@ def test_another_rule_and_other_groups_are_told() -> None:
     assert same.is_same and same.groups[0] != same.groups[1]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9), st.lists(st.sampled_from("abcd"), min_size=1, max_size=9))
 def test_every_shard_is_counted_once_and_the_record_is_json(left: list[str], right: list[str]) -> None:
     found = difference(manifest(1, left), manifest(2, right))

@@ -5,7 +5,7 @@ import struct
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.errors import CallerError
@@ -94,16 +94,19 @@ def test_the_hash_never_changes() -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.text(max_size=40))))
 def test_text_hashes_as_documented(values: list[str | None]) -> None:
     assert hash_values(pa.array(values, pa.string())).tolist() == [reference_hash(value) for value in values]
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))))
 def test_ints_hash_as_documented(values: list[int | None]) -> None:
     assert hash_values(pa.array(values, pa.int64())).tolist() == [reference_hash(value) for value in values]
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.floats(), st.integers(-(2**53), 2**53).map(float))))
 def test_floats_hash_as_documented(values: list[float | None]) -> None:
     assert hash_values(pa.array(values, pa.float64())).tolist() == [reference_hash(value) for value in values]
@@ -119,6 +122,7 @@ def reference_combined(values: list[object]) -> int:
 ROWS = st.lists(st.tuples(st.one_of(st.none(), st.text(max_size=9)), st.one_of(st.none(), st.integers(-9, 9)), st.booleans()))
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_several_columns_are_combined_as_documented(rows: list[tuple[str | None, int | None, bool]]) -> None:
     kinds = (pa.string(), pa.int64(), pa.bool_())

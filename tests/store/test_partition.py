@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.errors import CallerError
@@ -38,6 +38,7 @@ def test_cutting_a_table_starts_no_grpc() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.text(max_size=20)), min_size=1), st.integers(0, 30), st.integers(1, 1000))
 def test_the_shard_does_not_depend_on_how_a_column_is_laid_out(values: list[str | None], edge: int, shards: int) -> None:
     column = pa.array(values, pa.string())
@@ -48,6 +49,7 @@ def test_the_shard_does_not_depend_on_how_a_column_is_laid_out(values: list[str 
         assert assign_shards(other, shards).tolist() == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(2**53), 2**53)))
 def test_a_column_promoted_to_float_keeps_its_shards(values: list[int]) -> None:
     ints = pa.array(values, pa.int64())
@@ -59,6 +61,7 @@ def test_shards_are_balanced() -> None:
     assert counts.min() > 5_800 and counts.max() < 6_700
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.integers(1, 20), st.integers(0, 200))
 def test_rows_are_cut_contiguously_and_evenly(rows: int, shards: int, edge: int) -> None:
     whole = assign_rows(0, rows, rows, shards).tolist()
@@ -107,6 +110,7 @@ def example_table() -> Any:
 
 
 @pytest.mark.parametrize("by", RULES)
+@settings(deadline=None)
 @given(edges=st.lists(st.integers(0, TABLE_ROWS), max_size=5), shards=st.integers(1, 30))
 def test_shards_do_not_depend_on_batches_and_a_cut_is_the_same(by: str, edges: list[int], shards: int) -> None:
     table = example_table()
@@ -145,6 +149,7 @@ def test_random_shards_are_a_pure_function_of_seed_and_row_and_never_change() ->
     assert shards[1] == [(word >> 32) * 16 >> 32 for word in plain]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 70_000).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.integers(0, n - 1), max_size=60))))
 def test_grouping_is_stable_and_complete(case: tuple[int, list[int]]) -> None:
     shards, assigned = case

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.store.hashing import hash_values
@@ -32,6 +32,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("kind", "arrow", "values"), KINDS, ids=lambda item: item if isinstance(item, str) else "")
+@settings(deadline=None)
 @given(data=st.data(), size=st.integers(1, 50))
 def test_a_profile_is_what_plain_python_finds(kind: str, arrow: Any, values: Any, data: Any, size: int) -> None:
     drawn = data.draw(st.lists(st.one_of(st.none(), values), max_size=60))

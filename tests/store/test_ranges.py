@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.errors import CallerError
@@ -51,6 +51,7 @@ def reference_shards(values: list[Any], shards: int, bounds: tuple[Any, ...]) ->
 
 
 @EACH_KIND
+@settings(deadline=None)
 @given(data=st.data(), shards=st.integers(1, 12))
 def test_a_value_lies_after_the_bounds_that_are_not_above_it(kind: Any, values: Any, data: Any, shards: int) -> None:
     drawn = data.draw(st.lists(st.one_of(st.none(), values), max_size=40))
@@ -69,6 +70,7 @@ def test_a_value_lies_after_the_bounds_that_are_not_above_it(kind: Any, values: 
 
 
 @EACH_KIND
+@settings(deadline=None)
 @given(data=st.data())
 def test_few_distinct_keys_lie_in_a_shard_each(kind: Any, values: Any, data: Any) -> None:
     finite = values.filter(lambda value: not is_missing(value) and value not in (math.inf, -math.inf))
@@ -77,6 +79,7 @@ def test_few_distinct_keys_lie_in_a_shard_each(kind: Any, values: Any, data: Any
     assert len(set(shard)) == len({order_of(value) for value in drawn} if kind != pa.float64() else set(drawn))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 300), max_size=6), st.integers(1, 20))
 def test_the_bounds_do_not_depend_on_how_rows_are_batched(edges: list[int], shards: int) -> None:
     text = pa.array(

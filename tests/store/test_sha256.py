@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.errors import CallerError
@@ -45,6 +45,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("kind", "values"), KINDS, ids=lambda item: str(item) if isinstance(item, pa.DataType) else "")
+@settings(deadline=None)
 @given(data=st.data(), shards=st.one_of(st.integers(1, 9), st.integers(1, 100_000)))
 def test_every_type_of_key_lies_where_hashlib_says(kind: Any, values: Any, data: Any, shards: int) -> None:
     drawn = data.draw(st.lists(st.one_of(st.none(), values), max_size=20))

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.store.partition import cut
 from muskox.store.skew import CANDIDATES_MAX, DominantKey, Skew, find_dominant_key, measure_skew
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=50))
 def test_skew_is_the_largest_over_the_mean(rows: list[int]) -> None:
     skew = measure_skew(rows)
@@ -90,6 +91,7 @@ def test_a_heavy_key_is_found_among_many_in_bounded_memory() -> None:
     assert 0.6 - 1 / CANDIDATES_MAX <= found.share <= 0.6
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=300), st.integers(1, 50))
 def test_of_few_keys_the_share_is_exact(keys: list[int], size: int) -> None:
     found = find_dominant_key(pa.table({"k": keys}).to_batches(max_chunksize=size), ["k"], Skew(2.0, 0, 0, 2, len(keys)))

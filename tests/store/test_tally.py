@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.store.hashing import mix
@@ -13,6 +13,7 @@ from muskox.store.tally import GATHERED_MIN, Part, Tally, collision_probability,
 WORDS = st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=30), max_size=5)
 
 
+@settings(deadline=None)
 @given(WORDS)
 def test_tuples_are_counted_exactly(batches: list[list[tuple[int, int]]]) -> None:
     tally = Tally(2)
@@ -23,6 +24,7 @@ def test_tuples_are_counted_exactly(batches: list[list[tuple[int, int]]]) -> Non
     assert list(zip(map(tuple, words.T.tolist()), counts.tolist(), strict=True)) == expected
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.lists(st.integers(0, 2**64 - 1), max_size=50))
 def test_every_hash_lies_in_exactly_one_part(parts: int, hashes: list[int]) -> None:
     words = np.array([0, 2**64 - 1, *hashes], np.uint64)
