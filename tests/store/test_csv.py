@@ -1,15 +1,20 @@
 """CSV: types found over the whole file, every complaint with its file and line."""
 
+import bz2
 import datetime
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from muskox.errors import CallerError
-from muskox.store import open_source
-from muskox.store.csv import BLOCK_BYTES, line_of_row
+from muskox.store import csv, open_source, spool
+from muskox.store.csv_lines import ROW_BYTES_MAX, Dialect, line_of_row, read_header
+from muskox.store.input_files import find_input_files
+from muskox.store.reading import Reading
 
 
 @pytest.fixture
@@ -22,11 +27,22 @@ def file(tmp_path: Path) -> Any:
     return write
 
 
-def columns_and_rows(path: Any, types: dict[str, str] | None = None) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    source = open_source(path, types)
-    rows = [row for batch in source.batches() for row in batch.to_pylist()]
-    assert len(rows) == source.rows
+def columns_and_rows(path: Any, types: dict[str, str] | None = None, **reading: Any) -> tuple[dict[str, str], list[Any]]:
+    with open_source(path, types, Reading(**reading)) as source:
+        rows = [row for batch in source.batches() for row in batch.to_pylist()]
+        assert len(rows) == source.rows
+        assert rows == [row for batch in read_again(path, types, Reading(**reading)) for row in batch.to_pylist()]
+        for name in source.columns:
+            assert [row[name] for batch in source.batches([name]) for row in batch.to_pylist()] == [row[name] for row in rows]
     return source.columns, rows
+
+
+def read_again(data: Any, types: dict[str, str] | None, reading: Reading) -> Iterator[Any]:
+    """Read as is done when no cache could be kept."""
+    paths = data if isinstance(data, list) else [data]
+    look = csv.look_through(find_input_files(paths, types or {}), reading)
+    look.cache.give_up()
+    return look.source().batches()
 
 
 def test_the_first_value_that_is_not_missing_decides(file: Any) -> None:
@@ -108,7 +124,7 @@ def test_a_type_that_changes_late_in_a_big_file_is_found_at_its_line(file: Any) 
     lines = [f"{i},{i * 0.5},name-{i}" for i in range(250_000)]
     lines[200_000] = "oops,1.0,name"
     path = file("id,x,name\n" + "\n".join(lines) + "\n")
-    assert path.stat().st_size > BLOCK_BYTES
+    assert path.stat().st_size > csv.BLOCK_BYTES[0]
     with pytest.raises(CallerError, match="line 200002: column 'id' is int by the values before, and 'oops' is not"):
         open_source(path)
     columns, rows = columns_and_rows(path, {"id": "string"})
@@ -163,8 +179,15 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(file: Any) -> None:
 
 
 def test_a_row_longer_than_a_block_is_refused_in_words(file: Any) -> None:
-    with pytest.raises(CallerError, match="longer than 4 MB; is a quote left open"):
-        open_source(file('a,b\n1,"' + "x" * (3 * BLOCK_BYTES) + '"\n'))
+    with pytest.raises(CallerError, match="longer than 8 MB; is a quote left open"):
+        open_source(file('a,b\n1,"' + "x" * (3 * ROW_BYTES_MAX) + '"\n'))
+
+
+def test_a_row_longer_than_the_usual_block_is_read(file: Any) -> None:
+    text = "x" * (3 * csv.BLOCK_BYTES[0])
+    assert columns_and_rows(file(f"a,b\n1,y\n2,{text}\n3,z\n"))[1] == [
+        {"a": 1, "b": "y"}, {"a": 2, "b": text}, {"a": 3, "b": "z"},
+    ]  # fmt: skip
 
 
 def test_missing_files_are_said(tmp_path: Path) -> None:
@@ -174,5 +197,169 @@ def test_missing_files_are_said(tmp_path: Path) -> None:
 
 
 def test_the_line_of_a_row_is_where_it_begins(file: Any) -> None:
-    path = file('a\n1\n"2\n2"\n\n3\n')
-    assert [line_of_row(path, row) for row in range(3)] == [2, 3, 6]
+    path = file('a,b\n1,\n"2\n2",\n\n3,\n')
+    header = read_header(path, Dialect(), True)
+    assert [line_of_row(path, header, row) for row in range(3)] == [2, 3, 6]
+
+
+def test_a_blank_line_is_a_missing_value_where_there_is_one_column(file: Any) -> None:
+    path = file('\n\na\n1\n\n""\n2\n\n')
+    assert columns_and_rows(path) == ({"a": "int"}, [{"a": value} for value in (1, None, None, 2, None)])
+    header = read_header(path, Dialect(), True)
+    assert [line_of_row(path, header, row) for row in range(5)] == [4, 5, 6, 7, 8]
+    assert columns_and_rows(file("a,b\n1,2\n\n3,4\n"))[1] == [{"a": 1, "b": 2}, {"a": 3, "b": 4}]
+
+
+def test_a_quoted_empty_value_decides_no_type(file: Any) -> None:
+    text = 'i,f,t,s,only\n"","","","",""\n1,0.5,2013-01-02,x,\n"","","","",""\n'
+    columns, rows = columns_and_rows(file(text))
+    assert columns == {"i": "int", "f": "float", "t": "timestamp", "s": "string", "only": "string"}
+    empty = {"i": None, "f": None, "t": None, "s": "", "only": ""}
+    day = datetime.datetime(2013, 1, 2)
+    assert rows == [empty, {"i": 1, "f": 0.5, "t": day, "s": "x", "only": None}, empty]
+
+
+def test_a_column_that_is_empty_for_many_blocks_is_kept_whatever_it_becomes(file: Any) -> None:
+    lines = ['"",,7'] * 400_000
+    path = file("\n".join(["a,b,c", *lines, "1,x,7.5"]) + "\n")
+    assert path.stat().st_size > csv.BLOCK_BYTES[0]
+    columns, rows = columns_and_rows(path)
+    assert columns == {"a": "int", "b": "string", "c": "float"}
+    assert rows[0] == {"a": None, "b": None, "c": 7.0} and rows[-1] == {"a": 1, "b": "x", "c": 7.5}
+
+
+def test_minus_zero_is_the_same_float_wherever_the_first_float_comes(file: Any) -> None:
+    for count in (1, 800_000):
+        _, rows = columns_and_rows(file("a\n" + "-0\n" * count + "0.5\n"))
+        assert str(rows[0]["a"]) == "-0.0"
+
+
+def test_infinity_is_spelled_and_never_made(file: Any) -> None:
+    spellings = ["inf", "-inf", "Infinity", "+INFINITY", " -Inf ", "1e308"]
+    _, rows = columns_and_rows(file("a,b\n" + "".join(f"{each},\n" for each in spellings)))
+    assert [row["a"] for row in rows] == [float(each) for each in spellings]
+    for text in ("a\n1.5\ninf\n1e400\n", "a\n\n7\n-1e400\n"):
+        with pytest.raises(CallerError, match=r"line 4: column 'a' is float, and -?1e400 is beyond 64 bits.*--type a=string"):
+            open_source(file(text))
+    with pytest.raises(CallerError, match=r"line 2: column 'a' is float, and 1e400 is beyond 64 bits"):
+        open_source(file("a\n1e400\n2.5\n"))
+    assert columns_and_rows(file("a\n1e400\n"), {"a": "string"})[1] == [{"a": "1e400"}]
+
+
+DIALECTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "semicolons": ("a;b\n1;'x,y'\n2;'it''s'\n", {"delimiter": ";", "quote": "'"}),
+    "tabs and no quotes": ("a\tb\n1\tx,y\n2\tit's\n", {"delimiter": "\t", "quote": None}),
+    "bars and escapes": ("a|b\n1|'x,y'\n2|'it\\'s'\n", {"delimiter": "|", "quote": "'", "escape": "\\"}),
+    "an escaped delimiter": ("a,b\n1,x\\,y\n2,it's\n", {"escape": "\\"}),
+    "no header": ('1,"x,y"\n2,it\'s\n', {"header": ("a", "b")}),
+    "CRLF": ('a,b\r\n1,"x,y"\r\n2,it\'s\r\n', {}),
+    "bare carriage returns": ('a,b\r1,"x,y"\r2,it\'s\r', {}),
+    "no newline at the end": ('a,b\n1,"x,y"\n2,it\'s', {}),
+    "UTF-8 with a mark": ('\ufeff"a",b\n1,"x,y"\n2,it\'s\n', {"encoding": "UTF-8-sig"}),
+}
+
+
+@pytest.mark.parametrize(("text", "reading"), DIALECTS.values(), ids=DIALECTS.keys())
+def test_dialects(file: Any, text: str, reading: dict[str, Any]) -> None:
+    rows = [{"a": 1, "b": "x,y"}, {"a": 2, "b": "it's"}]
+    assert columns_and_rows(file(text), **reading) == ({"a": "int", "b": "string"}, rows)
+    bad = text.rstrip("\r\n").replace("2", "no")
+    with pytest.raises(CallerError, match=r"line [23]: column 'a' is int by the values before, and 'no' is not"):
+        open_source(file(bad), None, Reading(**reading))
+
+
+def test_ragged_rows_are_named_in_any_dialect(file: Any) -> None:
+    for text, line, reading in [
+        ("a;b\n1;'x;\ny'\n2\n", 4, Reading(delimiter=";", quote="'")),
+        ("1\t2\n3\t4\t5\n", 2, Reading(delimiter="\t", header=False)),
+        ('1|"\n3|4|"\n', 2, Reading(delimiter="|", header=False, quote=None)),
+    ]:
+        with pytest.raises(CallerError, match=rf"line {line}: this row has [13] values"):
+            open_source(file(text), None, reading)
+    with pytest.raises(CallerError, match="line 1: this row has 2 values; 3 names of columns are given"):
+        open_source(file("1,2\n"), None, Reading(header=("a", "b", "c")))
+    with pytest.raises(CallerError, match="two columns called 'a'"):
+        open_source(file("1,2\n"), None, Reading(header=("a", "a")))
+
+
+def test_files_without_a_header_have_numbered_columns_and_tsv_has_tabs(file: Any) -> None:
+    columns, rows = columns_and_rows(file("1\tx,y\n", "data.tsv"), header=False)
+    assert (columns, rows) == ({"x0": "int", "x1": "string"}, [{"x0": 1, "x1": "x,y"}])
+
+
+def test_missing_spellings_may_be_ones_own(file: Any) -> None:
+    _, rows = columns_and_rows(file("a,s\n-,\n1,-\n,NA\n"), missing=("-",))
+    assert rows == [{"a": None, "s": ""}, {"a": 1, "s": None}, {"a": None, "s": "NA"}]
+
+
+@pytest.mark.parametrize(
+    ("reading", "complaint"),
+    [
+        ({"format": "xml"}, "'xml' is no format that is read: the formats are csv, jsonl, parquet, arrow"),
+        ({"delimiter": ";;"}, "the delimiter ';;' must be one ASCII character"),
+        ({"quote": "»"}, "the quote '»' must be one ASCII character"),
+        ({"escape": "\n"}, "the escape .* must be one ASCII character"),
+        ({"delimiter": '"'}, "delimiter, quote and escape must differ"),
+        ({"encoding": "latin-1"}, "encoding 'latin-1': only UTF-8 is read; convert first"),
+        ({"encoding": "klingon"}, "encoding 'klingon': only UTF-8 is read"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(file: Any, reading: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(CallerError, match=complaint):
+        open_source(file("a\n1\n"), None, Reading(**reading))
+
+
+@pytest.mark.parametrize(("name", "pack"), [("x.csv.gz", gzip.compress), ("x.csv.bz2", bz2.compress), ("x.csv.zst", None)])
+def test_compressed_files_are_read_by_their_ending(file: Any, name: str, pack: Any) -> None:
+    text = b"a,b\n1,x\n2,y\n"
+    packed = pack(text) if pack else pa.Codec("zstd").compress(text, asbytes=True)
+    assert columns_and_rows(file(packed, name))[1] == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
+
+
+def test_a_quote_left_open_is_named_in_any_dialect(file: Any) -> None:
+    with pytest.raises(CallerError, match="line 3: a quote is opened in this row and never closed"):
+        open_source(file("a;b\n1;x\n2;'y\n3;z\n"), None, Reading(delimiter=";", quote="'"))
+
+
+def test_the_cache_gives_way_to_a_second_reading_where_it_would_be_too_large(
+    file: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "CACHE_BYTES_MAX", 1 << 20)
+    path = file("a,b\n" + "".join(f"{i * 7919},{i}\n" for i in range(500_000)))
+    with open_source(path) as source:
+        assert not list(path.parent.glob("muskox-spool-*")) and source.rows == 500_000
+        assert sum(sum(batch.column("b").to_pylist()) for batch in source.batches(["b"])) == 500_000 * 499_999 // 2
+
+
+def test_the_cache_lies_where_it_is_asked_to_and_goes_at_the_end(file: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    told: list[tuple[str, int, int]] = []
+    path = file("a\n1\n")
+    with open_source(path, None, Reading(folder=folder, progress=lambda *at: told.append(at))):
+        assert len(list(folder.iterdir())) == 1
+    assert list(folder.iterdir()) == [] and told == [("looking", 4, 4)]
+    with pytest.raises(CallerError):
+        open_source(file("a\n1\nx\n"), None, Reading(folder=folder))
+    assert list(folder.iterdir()) == [], "an error leaves nothing"
+    with pytest.raises(CallerError, match="cannot write temporary files to"):
+        open_source(path, None, Reading(folder=tmp_path / "no"))
+
+
+def test_a_folder_is_its_files_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name, value in [("b/2.csv", 3), ("a.csv", 1), ("b/1.csv", 2), ("_SUCCESS", 0), (".hidden/x.csv", 0)]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"a\n{value}\n")
+    assert [row["a"] for row in columns_and_rows(tmp_path)[1]] == [1, 2, 3]
+
+
+def test_folders_named_by_hive_are_columns_of_csv_too(tmp_path: Path) -> None:
+    for year, value in [("2013", "1"), ("2014", "x")]:
+        folder = tmp_path / f"year={year}"
+        folder.mkdir()
+        (folder / "part.csv").write_text(f"a\n{value}\n")
+    with pytest.raises(CallerError, match=r"year=2014.part\.csv, line 2: column 'a'"):
+        open_source(tmp_path)
+    columns, rows = columns_and_rows(tmp_path, {"a": "string", "year": "float"})
+    assert columns == {"a": "string", "year": "float"}
+    assert rows == [{"a": "1", "year": 2013.0}, {"a": "x", "year": 2014.0}]

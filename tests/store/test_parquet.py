@@ -1,6 +1,7 @@
 """Parquet and tables in memory: every type that can be kept is, the others are named."""
 
 import datetime
+import gzip
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from muskox.errors import CallerError
 from muskox.store import open_source
+from muskox.store.reading import Reading
 
 DAY = datetime.date(2013, 1, 2)
 NOON = datetime.datetime(2013, 1, 2, 12)
@@ -116,3 +118,50 @@ def test_empty_torn_and_mixed_files_are_refused(tmp_path: Path) -> None:
     ]:
         with pytest.raises(CallerError, match=complaint):
             open_source(data)
+
+
+def test_a_folder_named_by_hive_gives_columns_with_types(tmp_path: Path) -> None:
+    for name, values in [("year=2013/who=a%2Fb", [1, 2]), ("year=2014/who=__HIVE_DEFAULT_PARTITION__", [3])]:
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        write(folder / "part-0.parquet", pa.table({"v": values}))
+    (tmp_path / "_SUCCESS").touch()
+    columns, values = read(tmp_path)
+    assert columns == {"v": "int", "year": "int", "who": "string"}
+    assert values == {"v": [1, 2, 3], "year": [2013, 2013, 2014], "who": ["a/b", "a/b", None]}
+    assert read(tmp_path, {"year": "string", "v": "float"})[0] == {"v": "float", "year": "string", "who": "string"}
+    with open_source(tmp_path) as source:
+        assert pa.Table.from_batches(list(source.batches(["who"]))).to_pydict() == {"who": ["a/b", "a/b", None]}
+    write(tmp_path / "stray.parquet", pa.table({"v": [4]}))
+    with pytest.raises(CallerError, match=r"its folders name the columns .*'year', 'who'"):
+        open_source(tmp_path)
+
+
+def test_odd_folders_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CallerError, match="there is no file in this folder"):
+        open_source(tmp_path / "empty")
+    (tmp_path / "twice" / "v=1").mkdir(parents=True)
+    write(tmp_path / "twice" / "v=1" / "x", pa.table({"v": [1]}))
+    with pytest.raises(CallerError, match="column 'v' is in the file and in the name of its folder"):
+        open_source(tmp_path / "twice")
+    for year in ("2013", "soon"):
+        (tmp_path / "typed" / f"year={year}").mkdir(parents=True)
+        write(tmp_path / "typed" / f"year={year}" / "x", pa.table({"v": [1]}))
+    with pytest.raises(CallerError, match="year=soon/x, the name of its folder: column 'year' is int by the values before"):
+        open_source(tmp_path / "typed")
+
+
+def test_a_column_without_values_in_one_file_joins_any_type(tmp_path: Path) -> None:
+    files = [write(tmp_path / str(number), pa.table({"a": values})) for number, values in enumerate([[None], ["x"], [None]])]
+    assert read(files) == ({"a": "string"}, {"a": [None, "x", None]})
+
+
+def test_packed_parquet_is_refused_and_the_format_may_be_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet", pa.table({"a": [1]}))
+    (tmp_path / "x.parquet.gz").write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(CallerError, match="unpack it first; Parquet and Arrow files are compressed inside"):
+        open_source(tmp_path / "x.parquet.gz")
+    assert open_source(path, None, Reading(format="parquet")).columns == {"a": "int"}
+    with pytest.raises(CallerError, match="is no Arrow file that can be read"):
+        open_source(path, None, Reading(format="arrow"))

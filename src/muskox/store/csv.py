@@ -11,6 +11,7 @@ A blank line is skipped, except in files of one column, in which it is a missing
 import os
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ import pyarrow.csv as arrow_csv
 
 from muskox.errors import CallerError
 from muskox.store.ahead import ahead
-from muskox.store.csv_lines import BLOCK_BYTES, Dialect, Header, explain, line_of_row, read_header, require_closed_quotes
+from muskox.store.csv_lines import ROW_BYTES_MAX, Dialect, Header, explain, line_of_row, read_header, require_closed_quotes
 from muskox.store.input_files import InputFile, InputFiles, byte_stream
 from muskox.store.reading import Reading
 from muskox.store.schema import Columns, apply_types
@@ -26,6 +27,7 @@ from muskox.store.source import Source
 from muskox.store.spool import Cache
 from muskox.store.text import Inference, Misfit, check_rows, parse_batch
 
+BLOCK_BYTES = (1 << 20, ROW_BYTES_MAX)  # of text, parsed at a time; the larger if a row needs it: Arrow reads 32 blocks ahead
 THREADS = min(8, os.cpu_count() or 1)  # convert columns; which one does which makes no difference to the values
 
 
@@ -37,20 +39,47 @@ def open_csv(files: InputFiles, reading: Reading) -> Source:
     CallerError
         Naming file and line, if a row is ragged, a value does not fit its column's type, or a file is empty.
     """
-    look = _Look(files, reading)
-    for file, header in zip(files.files, look.headers, strict=True):
-        look.read(file, header)
+    return look_through(files, reading).source()
+
+
+def look_through(files: InputFiles, reading: Reading) -> "Look":
+    """Return what a first reading of all files finds."""
+    for block_bytes in BLOCK_BYTES:
+        try:
+            return _look_through(files, reading, block_bytes)
+        except RowTooLong as error:
+            too_long = error
+    raise CallerError(f"{too_long.path}: a row is longer than {ROW_BYTES_MAX >> 20} MB; is a quote left open?")
+
+
+def _look_through(files: InputFiles, reading: Reading, block_bytes: int) -> "Look":
+    look = Look(files, reading, block_bytes)
+    try:
+        for file, header in zip(files.files, look.headers, strict=True):
+            look.read(file, header)
+        check_rows(look.rows, files.names)
+    except BaseException:  # bulkhead: whatever ended it, the temporary files go, and the error goes on
+        look.cache.close()
+        raise
     look.cache.finish()
-    check_rows(look.rows, files.names)
-    return look.source()
+    return look
 
 
-class _Look:
+class RowTooLong(Exception):
+    """A row of the file at `path` is longer than a block."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+class Look:
     """The first pass: what it knows so far."""
 
-    def __init__(self, files: InputFiles, reading: Reading) -> None:
+    def __init__(self, files: InputFiles, reading: Reading, block_bytes: int) -> None:
         self._files = files
         self._reading = reading
+        self._block_bytes = block_bytes
         self.headers = [read_header(file.path, Dialect.of(file.path, reading), reading.header) for file in files.files]
         self._names = self.headers[0].names
         for file, header in zip(files.files, self.headers, strict=True):
@@ -67,7 +96,7 @@ class _Look:
     def read(self, file: InputFile, header: Header) -> None:
         rows, last = 0, None
         with ThreadPoolExecutor(THREADS, thread_name_prefix="csv") as pool:
-            for batch, done in ahead(read_text(file, header, self._reading)):
+            for batch, done in ahead(read_text(file, header, self._reading, self._block_bytes)):
                 try:
                     typed = self._inference.look(batch, pool.map)
                 except Misfit as misfit:
@@ -98,12 +127,12 @@ class _Look:
         parsed = {name: kind for name, kind in own.items() if name in chosen} or dict([next(iter(own.items()))])
         with ThreadPoolExecutor(THREADS, thread_name_prefix="csv") as pool:
             for file, header in zip(self._files.files, self.headers, strict=True):
-                for batch, _ in ahead(read_text(file, header, self._reading, list(parsed))):
+                for batch, _ in ahead(read_text(file, header, self._reading, self._block_bytes, list(parsed))):
                     yield self._files.extend(parse_batch(batch, parsed, pool.map), file).select(list(chosen))
 
 
 def read_text(
-    file: InputFile, header: Header, reading: Reading, wanted: list[str] | None = None
+    file: InputFile, header: Header, reading: Reading, block_bytes: int, wanted: list[str] | None = None
 ) -> Generator[tuple[Any, int], None, None]:
     """Yield the file's rows as record batches whose columns (all, or `wanted`) are text, null where missing.
 
@@ -115,7 +144,7 @@ def read_text(
             reader = arrow_csv.open_csv(
                 stream,
                 read_options=arrow_csv.ReadOptions(
-                    block_size=BLOCK_BYTES, column_names=names, skip_rows_after_names=header.lines
+                    block_size=block_bytes, column_names=names, skip_rows_after_names=header.lines
                 ),
                 parse_options=arrow_csv.ParseOptions(
                     delimiter=dialect.delimiter,
@@ -136,4 +165,6 @@ def read_text(
                 if batch.num_rows:
                     yield batch, whole.tell()
     except pa.ArrowInvalid as error:
+        if "straddling" in str(error):
+            raise RowTooLong(file.path) from error
         raise explain(file.path, header, str(error)) from error

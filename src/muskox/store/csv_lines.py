@@ -17,7 +17,7 @@ from muskox.store.input_files import byte_stream, plain_suffix
 from muskox.store.reading import TAB_ENDINGS, Reading
 from muskox.store.schema import check_column_names
 
-BLOCK_BYTES = 4 << 20  # of text, parsed at a time; also bounds the length of a row
+ROW_BYTES_MAX = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,6 @@ def read_header(path: Path, dialect: Dialect, header: bool | tuple[str, ...]) ->
 
 def explain(path: Path, header: Header, complaint: str) -> CallerError:
     """Return the error that names the line of which Arrow said `complaint`."""
-    if "straddling" in complaint:
-        return CallerError(f"{path}: a row is longer than {BLOCK_BYTES >> 20} MB; is a quote left open?")
     count = len(header.names)
     for line, values in _rows(path, header):
         if len(values) != count:
@@ -152,7 +150,7 @@ def undecodable_line(path: Path) -> int:
 @contextmanager
 def _text(path: Path) -> Iterator[io.TextIOWrapper]:
     """Open the file as text, and lift the csv module's limit on a value's length, which is the process's, to that of a row."""
-    before = csv.field_size_limit(BLOCK_BYTES)
+    before = csv.field_size_limit(ROW_BYTES_MAX)
     try:
         with byte_stream(path) as (stream, _):
             yield io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", newline="")

@@ -26,10 +26,21 @@ class Number:
     is_int: bool
 
 
-def read_values(
-    data: bytes, kinds: Mapping[str, str | None], given: Mapping[str, str], ignore_others: bool
-) -> tuple[Any, dict[str, str | None]]:
-    """Return the record batch that the lines are, and the type of each of its columns; None where nothing decides it.
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Lines as a record batch.
+
+    kinds : the type of each of its columns; None where nothing decides it, and the column is null or missing and empty text
+    count : how many there are: a batch without columns does not know it
+    """
+
+    batch: Any
+    kinds: dict[str, str | None]
+    count: int
+
+
+def read_values(data: bytes, kinds: Mapping[str, str | None], given: Mapping[str, str], ignore_others: bool) -> Rows:
+    """Return the rows that the lines are.
 
     Parameters
     ----------
@@ -52,9 +63,7 @@ def read_values(
         array = column.read(values, numbers)
         arrays.append(array)
         found[name] = column.kind
-    if not names:
-        return pa.RecordBatch.from_struct_array(pa.array([{}] * len(rows), pa.struct([]))), {}
-    return pa.RecordBatch.from_arrays(arrays, names=list(names)), found
+    return Rows(pa.RecordBatch.from_arrays(arrays, names=list(names)), found, len(rows))
 
 
 def _objects(data: bytes) -> tuple[list[int], list[dict[str, Any]]]:

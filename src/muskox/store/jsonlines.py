@@ -21,7 +21,7 @@ import pyarrow.json as arrow_json
 from muskox.errors import CallerError
 from muskox.store.ahead import ahead
 from muskox.store.input_files import InputFile, InputFiles, byte_stream
-from muskox.store.json_values import read_values
+from muskox.store.json_values import Rows, read_values
 from muskox.store.reading import Reading
 from muskox.store.schema import ARROW_TYPES, Columns, apply_types, check_column_names
 from muskox.store.source import Source
@@ -51,15 +51,25 @@ def open_jsonlines(files: InputFiles, reading: Reading) -> Source:
     CallerError
         Naming file and line, if a line is no object, a value is nested or does not fit its column's type.
     """
-    look = _Look(files, reading)
-    for file in files.files:
-        look.read(file)
+    return look_through(files, reading).source()
+
+
+def look_through(files: InputFiles, reading: Reading) -> "Look":
+    """Return what a first reading of all files finds."""
+    look = Look(files, reading)
+    try:
+        for file in files.files:
+            look.read(file)
+        check_rows(look.rows, files.names, "")
+        look.check()
+    except BaseException:  # bulkhead: whatever ended it, the temporary files go, and the error goes on
+        look.cache.close()
+        raise
     look.cache.finish()
-    check_rows(look.rows, files.names, "")
-    return look.source()
+    return look
 
 
-class _Look:
+class Look:
     """The first pass: what it knows so far. `found` is None for a column in which only missing values were met."""
 
     def __init__(self, files: InputFiles, reading: Reading) -> None:
@@ -75,19 +85,19 @@ class _Look:
     def read(self, file: InputFile) -> None:
         for lines in ahead(read_lines(file)):
             kinds = {name: self._files.given.get(name) or kind for name, kind in self._found.items()}
-            batch, kinds = read_block(file, lines, kinds, self._files.given)
-            self._learn(file, kinds, batch)
-            if batch.num_columns:
-                self.cache.add(self._files.extend(batch, file))
-            elif batch.num_rows:
-                self.cache.give_up()  # Arrow files do not keep rows without columns
-            self.rows += batch.num_rows
+            rows = read_block(file, lines, kinds, self._files.given)
+            self._learn(file, rows)
+            if rows.kinds:
+                self.cache.add(self._files.extend(rows.batch, file))
+            elif rows.count:
+                self.cache.give_up()  # Arrow does not keep rows without columns
+            self.rows += rows.count
             self._reading.tell(self._bytes_before + lines.done, self._bytes)
         self._bytes_before += file.path.stat().st_size
 
-    def _learn(self, file: InputFile, kinds: Mapping[str, str | None], batch: Any) -> None:
-        for name, kind in kinds.items():
-            array = batch.column(name)
+    def _learn(self, file: InputFile, rows: Rows) -> None:
+        for name, kind in rows.kinds.items():
+            array = rows.batch.column(name)
             if self._found.get(name) == "int" and kind == "float":
                 self.cache.give_up()  # "-0" was kept as the int 0, and is -0.0 as a float
             if kind is None and array.null_count < len(array):
@@ -96,12 +106,15 @@ class _Look:
         if len(self._found) > COLUMNS_MAX:
             raise CallerError(f"{file.path}: there are more than {COLUMNS_MAX} columns: each name of a member is one")
 
-    def source(self) -> Source:
-        where = self._files.names
-        check_column_names(list(self._found), where)
+    def check(self) -> None:
+        """Raise CallerError if the names that were found cannot be those of columns, or lack one of which a type is given."""
+        check_column_names(list(self._found), self._files.names)
         self._files.check_own(list(self._found), self._files.files[0].path)
+        apply_types(dict.fromkeys(self._found, ALL_MISSING), self._files.given)
+
+    def source(self) -> Source:
         found = {name: kind or ("string" if self._has_empty.get(name) else ALL_MISSING) for name, kind in self._found.items()}
-        own = apply_types(found, self._files.given)
+        own = {**found, **self._files.given}
         columns = {**own, **self._files.partition_columns}
 
         def batches(wanted: Sequence[str] | None = None) -> Iterator[Any]:
@@ -114,7 +127,7 @@ class _Look:
         read = {name: kind for name, kind in own.items() if name in chosen} or dict([next(iter(own.items()))])
         for file in self._files.files:
             for lines in ahead(read_lines(file)):
-                batch, _ = read_block(file, lines, read, own, ignore_others=True)
+                batch = read_block(file, lines, read, own, ignore_others=True).batch
                 yield self._files.extend(batch, file).select(list(chosen))
 
 
@@ -141,10 +154,8 @@ def read_lines(file: InputFile) -> Generator[Lines, None, None]:
 
 def read_block(
     file: InputFile, lines: Lines, kinds: Mapping[str, str | None], given: Mapping[str, str], ignore_others: bool = False
-) -> tuple[Any, dict[str, str | None]]:
-    """Return the record batch that the lines are, and the type of each of its columns; None where nothing decides it.
-
-    A column without a type has Arrow's null type, or holds text that is missing or empty.
+) -> Rows:
+    """Return the rows that the lines are.
 
     Raises
     ------
@@ -160,10 +171,10 @@ def read_block(
         raise CallerError(f"{file.path}, line {lines.first + misfit.position}: {misfit.reason}") from misfit
 
 
-def _read_quickly(
-    data: bytes, kinds: Mapping[str, str | None], given: Mapping[str, str], ignore_others: bool
-) -> tuple[Any, dict[str, str | None]] | None:
+def _read_quickly(data: bytes, kinds: Mapping[str, str | None], given: Mapping[str, str], ignore_others: bool) -> Rows | None:
     """Let Arrow read the lines; None if it cannot, or what it makes of them is not what the rules say."""
+    if not _is_text(data):
+        return None
     asked = dict(kinds)
     table = _by_arrow(data, asked, "ignore" if ignore_others else "error") if asked else None
     if table is None:
@@ -183,7 +194,7 @@ def _read_quickly(
         except pa.ArrowInvalid:
             return None
         found[name] = kind
-    return pa.RecordBatch.from_arrays(arrays, names=list(found)), found
+    return Rows(pa.RecordBatch.from_arrays(arrays, names=list(found)), found, table.num_rows)
 
 
 def _inferred(data: bytes, asked: dict[str, str | None], given: Mapping[str, str]) -> Any:
@@ -228,6 +239,14 @@ def _kind_of_text(array: Any) -> str | None:
     if value is None:
         return None
     return "string" if find_misfit(pa.array([value]), "timestamp") is not None else "timestamp"
+
+
+def _is_text(data: bytes) -> bool:
+    """Tell whether this is UTF-8: Arrow does not look."""
+    try:
+        return data.isascii() or bool(data.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _missing_nan(array: Any) -> Any:

@@ -158,6 +158,8 @@ def as_table(data: Any) -> Any:
 
 def _as(array: Any, kind: Any) -> Any:
     if pa.types.is_dictionary(array.type):
+        if pa.types.is_string_view(array.type.value_type):  # polars' categories, which Arrow cannot decode
+            array = pa.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(pa.string()))
         array = array.dictionary_decode()
     if array.type == kind:
         return array

@@ -108,7 +108,7 @@ class Inference:
         value = strings[position].as_py()
         if is_beyond(value, kind):
             raise Misfit(position, beyond(name, value, kind))
-        if kind == "int" and not is_given and find_misfit(pa.array([value]), "float") is None:
+        if kind == "int" and not is_given and (NUMBER.fullmatch(value) or find_misfit(pa.array([value]), "float") is None):
             return self._fit(name, strings, "float")
         raise Misfit(position, conflict(name, repr(value), kind, is_given))
 
