@@ -1,8 +1,11 @@
 """CSV: types found over the whole file, every complaint with its file and line."""
 
 import bz2
+import csv as python_csv
 import datetime
 import gzip
+import io
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -363,3 +366,40 @@ def test_folders_named_by_hive_are_columns_of_csv_too(tmp_path: Path) -> None:
     columns, rows = columns_and_rows(tmp_path, {"a": "string", "year": "float"})
     assert columns == {"a": "string", "year": "float"}
     assert rows == [{"a": "1", "year": 2013.0}, {"a": "x", "year": 2014.0}]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_rows_and_lines_are_those_of_pythons_csv_module(file: Any, seed: int) -> None:
+    """Random text in a random dialect, written by Python, with blank lines between: the same rows, on the same lines."""
+    chance = random.Random(seed)
+    delimiter, quote, escape = chance.choice(",;\t|"), chance.choice("\"'"), chance.choice([None, "\\"])
+    width, newline = chance.choice([1, 2, 3]), chance.choice(["\n", "\r\n"])
+    letters = ["a", "é", " ", ",", ";", "'", '"', "\\", "|", "\t", "\n", "\r\n", "x" * 50]
+    rows, lines = [], []
+    header = [f"c{index}{chance.choice(['', newline, quote])}" for index in range(width)]
+    out = io.StringIO(newline="")
+    writer = python_csv.writer(
+        out, delimiter=delimiter, quotechar=quote, escapechar=escape, doublequote=escape is None, lineterminator=newline,
+        quoting=python_csv.QUOTE_ALL,
+    )  # fmt: skip
+    out.write(newline * chance.randrange(3))
+    writer.writerow(header)
+    for _ in range(chance.randrange(1, 30)):
+        if chance.random() < 0.2:
+            if width == 1:
+                rows.append([None])
+                lines.append(_line(out))
+            out.write(newline)
+        rows.append(["".join(chance.choices(letters, k=chance.randrange(6))) for _ in range(width)])
+        lines.append(_line(out))
+        writer.writerow(rows[-1])
+    path = file(out.getvalue())
+    reading = {"delimiter": delimiter, "quote": quote, "escape": escape}
+    columns, read = columns_and_rows(path, dict.fromkeys(header, "string"), **reading)
+    assert list(columns) == header and [list(row.values()) for row in read] == rows
+    found = read_header(path, Dialect(**reading), True)
+    assert [line_of_row(path, found, row) for row in range(len(rows))] == lines
+
+
+def _line(out: io.StringIO) -> int:
+    return len(out.getvalue().replace("\r\n", "\n").split("\n"))

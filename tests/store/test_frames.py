@@ -133,6 +133,8 @@ def test_the_spool_goes_with_close_or_with_the_source(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
     source.close()
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(CallerError, match="the source is closed"):
+        next(source.batches())
     forgotten = open_source(one_by_one(), None, Reading(folder=tmp_path))
     del forgotten
     assert list(tmp_path.iterdir()) == []

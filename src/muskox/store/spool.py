@@ -71,6 +71,8 @@ class Spool:
 
     def batches(self, columns: Mapping[str, str]) -> Iterator[Any]:
         """Yield all rows in `columns` (name -> type) only; what lies on disk of other columns is not read."""
+        if not self.close.alive:
+            raise CallerError("the source is closed, and its temporary files are gone: open it again")
         schema = arrow_schema(columns)
         for path in self._parts:
             with pa.OSFile(str(path)) as file:
