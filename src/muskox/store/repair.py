@@ -5,12 +5,14 @@ compared with what should be (muskox.store.repair_plan), so that what went wrong
 answers only set further copies free. Three rules keep data safe:
 
 - New holders are recorded once all of them that are live hold all of the unit.
-- A copy is dropped only after its node is no holder any more, is not meant to be one, and every recorded holder is whole.
+- A copy is dropped only after its node is no holder any more, is not meant to be one, and a picture taken since shows that
+  every recorded holder is live and whole.
 - A dropped copy is not ordered again on that node for `patience_s`, so that a slow deletion never meets a new copy.
 
-What the shell owes it: a deletion that a former coordinator ordered is not carried out any more; an answer to an order that is
-older than `patience_s` is thrown away; pictures go on coming every few seconds, for time passes only with events. Whoever is
-elected anew starts with an empty machine: it orders some copies again, and nodes that have them say so at once.
+What the shell owes it: before it commits holders it asks the new ones whether they hold the unit still (a disk may have been
+swapped since); a deletion that a former coordinator ordered is not carried out any more; an answer to an order that is older
+than `patience_s` is thrown away; pictures go on coming every few seconds, for time passes only with events. Whoever is elected
+anew starts with an empty machine: it orders some copies again, and nodes that have them say so at once.
 """
 
 from dataclasses import dataclass
@@ -80,14 +82,15 @@ class Repairer:
         match event:
             case Seen():
                 return self._see(event, now_s)
-            case Copied(digest, target):
-                return self._copied((digest, target), now_s)
-            case NotCopied(digest, target):
-                return [*(self._copies.end((digest, target), now_s, is_copied=False) or ())]
+            case Copied(digest, target, number):
+                return self._copied((digest, target), number, now_s)
+            case NotCopied(digest, target, _, number):
+                return [*(self._copies.end((digest, target), number, now_s, is_copied=False) or ())]
             case Recorded(key, holders, revision):
-                return self._recorded(key, holders, revision, now_s)
+                self._recorded(key, holders, revision)
+                return []
             case NotRecorded(key):
-                self._recording.pop(key, None)
+                self._not_recorded(key)
                 return []
             case _:
                 assert_never(event)
@@ -133,8 +136,8 @@ class Repairer:
             actions += self._drop(key, name, now_s)
         return [*actions, *self._copies.start(now_s)]
 
-    def _copied(self, pair: Pair, now_s: float) -> list[Action]:
-        started = self._copies.end(pair, now_s, is_copied=True)
+    def _copied(self, pair: Pair, number: int, now_s: float) -> list[Action]:
+        started = self._copies.end(pair, number, now_s, is_copied=True)
         is_wanted = self._is_wanted(*pair)
         if started is None:
             if not is_wanted:
@@ -151,20 +154,20 @@ class Repairer:
                 actions += self._drop(key, pair[1], now_s)
         return [*actions, *started]
 
-    def _recorded(self, key: str, holders: tuple[str, ...], revision: int, now_s: float) -> list[Action]:
+    def _recorded(self, key: str, holders: tuple[str, ...], revision: int) -> None:
         self._recording.pop(key, None)
-        unit = self._inventory.units.get(key)
-        if unit is None:
-            return []
         self._inventory.record(key, holders, revision)
         intent = self._planned.intents.get(key)
         if intent is not None and set(intent.holders) == set(holders):
             del self._planned.intents[key]
-        actions: list[Action] = []
-        for name in unit.holders:
-            if name not in holders:
-                actions += self._drop(key, name, now_s)
-        return actions
+
+    def _not_recorded(self, key: str) -> None:
+        """Believe in the copies that were to be recorded no more: one may be gone. Those that are there are found at once."""
+        recording, unit = self._recording.pop(key, None), self._inventory.units.get(key)
+        if recording is not None and unit is not None:
+            for name in recording.holders:
+                if name not in unit.holders:
+                    self._inventory.doubt(unit, name)
 
     # -- orders --
 
@@ -202,7 +205,7 @@ class Repairer:
     def _drop(self, key: str, name: str, now_s: float) -> list[Action]:
         """Have the node delete what it holds of the unit and needs not, if the recorded holders are all there and whole."""
         unit, node = self._inventory.units.get(key), self._inventory.nodes.get(name)
-        if unit is None or node is None or key in self._recording:
+        if unit is None or node is None or key in self._recording or not self._inventory.is_confirmed(key):
             return []
         if len(unit.holders) < min(unit.replicas, len(self._inventory.nodes)):
             return []

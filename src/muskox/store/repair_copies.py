@@ -38,6 +38,7 @@ class Copies:
         self._rank: dict[Pair, int] = {}
         self._touching: dict[str, list[Pair]] = {}
         self._under_way: dict[Pair, UnderWay] = {}
+        self._orders = 0
         self._sending: Counter[str] = Counter()
         self._taking: Counter[str] = Counter()
         self._refused: dict[Pair, float] = {}
@@ -77,10 +78,10 @@ class Copies:
         """Return the copies that can begin now, of all that wait."""
         return self._start(list(self._waiting), now_s)
 
-    def end(self, pair: Pair, now_s: float, is_copied: bool) -> list[Copy] | None:
+    def end(self, pair: Pair, number: int, now_s: float, is_copied: bool) -> list[Copy] | None:
         """Take in the answer to an order; return the copies that can begin now, or None if there is no such order."""
         copy = self._under_way.get(pair)
-        if copy is None:
+        if copy is None or number not in (0, copy.order.number):
             return None
         was_full = len(self._under_way) >= self._options.copies_max
         self._free(pair)
@@ -148,7 +149,8 @@ class Copies:
             sources = self._in_order(waiting.sources)
             if self._sending[sources[0]] >= self._options.copies_max_per_node:
                 continue
-            order = Copy(pair[0], waiting.bytes, sources, pair[1])
+            self._orders += 1
+            order = Copy(pair[0], waiting.bytes, sources, pair[1], self._orders)
             self._under_way[pair] = UnderWay(order, now_s + self._options.patience_s)
             self._sending[sources[0]] += 1
             self._taking[pair[1]] += 1

@@ -78,19 +78,21 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """`target` holds the blob, durably and whole."""
+    """`target` holds the blob, durably and whole. `number` is that of the order, 0 if nobody knows."""
 
     digest: str
     target: str
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class NotCopied:
-    """`target` did not get the blob: it refused, or no source gave it."""
+    """`target` did not get the blob: it refused, or no source gave it. `number` is that of the order, 0 if nobody knows."""
 
     digest: str
     target: str
     reason: str
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +120,16 @@ Event = Seen | Copied | NotCopied | Recorded | NotRecorded
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Have `target` fetch the blob from one of `sources`, the first that gives it. One that has it already says so."""
+    """Have `target` fetch the blob from one of `sources`, the first that gives it. One that has it already says so.
+
+    number : of the order; by it a late answer to an earlier order of the same copy is told from the answer to this one
+    """
 
     digest: str
     bytes: int
     sources: tuple[str, ...]
     target: str
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

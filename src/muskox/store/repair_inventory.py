@@ -22,6 +22,7 @@ class Inventory:
         self._arrived: dict[Pair, None] = {}
         self._gone: dict[str, float] = {}
         self._last: dict[str, Node] = {}
+        self._unconfirmed: dict[str, None] = {}
         self._former: dict[Pair, None] = {}  # (key, node): holds blobs of the unit and is not recorded to
 
     # -- news --
@@ -49,6 +50,13 @@ class Inventory:
         unit = self.units.get(key)
         if unit is not None and (not revision or revision >= unit.revision):
             self._replace(unit, replace(unit, holders=holders, revision=revision or unit.revision))
+            self._unconfirmed[key] = None
+
+    def doubt(self, unit: Unit, name: str) -> None:
+        """Take in that the copies of the unit on a node may be gone."""
+        for digest, _ in unit.blobs:
+            if self._arrived.pop((digest, name), False) is None:
+                self._remember(unit.key, name)
 
     def give_up(self, pair: Pair) -> None:
         """Take in that nobody wants this copy: it is to be dropped."""
@@ -110,6 +118,10 @@ class Inventory:
                         names[digest].append(name)
         return names
 
+    def is_confirmed(self, key: str) -> bool:
+        """Return whether a picture has shown the holders that were recorded last, and so what they lack."""
+        return key not in self._unconfirmed
+
     def absent(self) -> Iterable[str]:
         """Return the holders of units that are not live."""
         return self._gone
@@ -135,8 +147,11 @@ class Inventory:
         seen = {unit.key for unit in units}
         for key in [key for key in self.units if key not in seen]:
             self._unindex(self.units.pop(key))
+            self._unconfirmed.pop(key, None)
         for unit in units:
             before = self.units.get(unit.key)
+            if before is None or (before.holders == unit.holders and before.revision <= unit.revision):
+                self._unconfirmed.pop(unit.key, None)
             if before is None:
                 self.units[unit.key] = unit
                 self._index(unit)

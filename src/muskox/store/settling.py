@@ -98,6 +98,9 @@ def fair_shares(weights: Floats, racks: "NDArray[np.intp]", node_max: float, rac
     A node can hold a run only once (`node_max`), a rack only as many replicas of it as may lie together (`rack_max`); what they
     cannot hold goes to the others. Found by bisection of the one number that multiplies all weights.
     """
+    even: Floats = weights * (total / weights.sum())
+    if even.max() <= node_max and np.bincount(racks, even).max() <= rack_max:
+        return even
     low, high = 0.0, node_max / float(weights.min())
     for _ in range(80):
         middle = (low + high) / 2
