@@ -4,7 +4,7 @@ A program says what is computed, purely: rounds over shards, merged in the fixed
 This file owns both contracts and the values that cross between them; it never knows which engine runs or where data lies.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
@@ -125,6 +125,14 @@ class Reports(Protocol):
     """A program that has something to tell about a state: the loss, say. Finite floats by name."""
 
     def report(self, state: Record) -> Mapping[str, float]: ...
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """A program that looks at some columns only: its workers are given no others than those that lie together with them."""
+
+    def reads(self) -> Sequence[str]:
+        """Return the columns that :meth:`Program.partial` looks at; none means all."""
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from muskox.client import views
-from muskox.coordination import Session, layout, register
+from muskox.coordination import Session, layout, register, stored
 from muskox.errors import CallerError
 from muskox.keeper import Keeper
 from muskox.store import DatasetInfo
@@ -88,8 +88,8 @@ def test_the_status_names_what_can_be_killed(session: Session) -> None:
 
 
 def test_a_dataset_and_a_model_are_shown_with_their_digests() -> None:
-    version = layout.VersionRecord(
-        manifest="m", nodes=[], digest="abc", rows=7, shards=3, bytes=9, replicas=2, by="rows", created_ms=0, upload="u"
+    version = stored.VersionRecord(
+        manifest="m", digest="abc", rows=7, shards=3, bytes=9, replicas=2, by="rows", created_ms=0, upload="u"
     )
     shown = views.dataset(DatasetInfo("flights", 4, (1, 4), version))
     assert (shown["name"], shown["version"], shown["rows"], shown["digest"], shown["created"]) == ("flights", 4, 7, "abc", "")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muskox.coordination import layout
+from muskox.coordination import format_runs, layout, parse_runs
 from muskox.errors import CallerError, Corrupt
 
 RECORDS = [
@@ -31,12 +31,12 @@ def test_a_bad_name_is_refused_with_the_rule(name: str) -> None:
 
 @given(st.sets(st.integers(0, 10_000), max_size=60))
 def test_runs_come_back(shards: set[int]) -> None:
-    assert layout.parse_runs(layout.format_runs(list(shards))) == sorted(shards)
+    assert parse_runs(format_runs(list(shards))) == sorted(shards)
 
 
 def test_runs_grow_with_pieces_and_not_with_shards() -> None:
-    assert layout.format_runs(list(range(100_000))) == "0-99999"
-    assert layout.format_runs([]) == "" and layout.parse_runs("") == []
+    assert format_runs(list(range(100_000))) == "0-99999"
+    assert format_runs([]) == "" and parse_runs("") == []
 
 
 @pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)

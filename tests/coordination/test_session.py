@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from muskox.coordination import Address, Check, Create, Delete, Refused, Session, Set, layout, parse_url
+from muskox.coordination import Address, Check, Create, Delete, Refused, Session, Set, layout, parse_url, stored
 from muskox.errors import CallerError, Corrupt, Unavailable
 from muskox.keeper import Keeper
 
@@ -16,7 +16,7 @@ SECRET = b"0123456789abcdef" * 4
 BOUND_S = 20.0
 
 Connect = Callable[..., Session]
-RECORD = layout.DatasetRecord(latest=1)
+RECORD = stored.DatasetRecord(latest=1)
 PATH = layout.dataset("flights")
 
 
@@ -67,7 +67,7 @@ def test_another_secret_does_not_open_the_cluster(session: Session) -> None:
 def test_a_chroot_of_several_levels_is_made_and_shared(url: str, connect: Connect) -> None:
     one, two = connect(), connect()
     assert one.create(PATH, RECORD) == PATH
-    assert two.find(PATH, layout.DatasetRecord) == (RECORD, 0)
+    assert two.find(PATH, stored.DatasetRecord) == (RECORD, 0)
     assert parse_url(url).chroot.count("/") == 2
     assert two.children("/") == sorted(name.strip("/") for name in layout.ROOTS)
 
@@ -76,26 +76,26 @@ def test_two_clusters_on_one_server_do_not_see_each_other(keeper: Keeper) -> Non
     one, two = (f"zk://{keeper.hosts}/{uuid.uuid4().hex}" for _ in range(2))
     with Session(one, SECRET).connect() as ours, Session(two, b"another secret " * 5).connect() as theirs:
         ours.create(PATH, RECORD)
-        assert theirs.find(PATH, layout.DatasetRecord) is None
+        assert theirs.find(PATH, stored.DatasetRecord) is None
 
 
 # -- records --
 
 
 def test_a_record_is_created_read_and_set_by_version(session: Session) -> None:
-    assert session.find(PATH, layout.DatasetRecord) is None
+    assert session.find(PATH, stored.DatasetRecord) is None
     assert session.create(PATH, RECORD) == PATH
-    assert session.create(PATH, layout.DatasetRecord(latest=9)) is None
-    assert session.get(PATH, layout.DatasetRecord, "dataset") == (RECORD, 0)
-    assert session.set(PATH, layout.DatasetRecord(latest=2), 0) == 1
+    assert session.create(PATH, stored.DatasetRecord(latest=9)) is None
+    assert session.get(PATH, stored.DatasetRecord, "dataset") == (RECORD, 0)
+    assert session.set(PATH, stored.DatasetRecord(latest=2), 0) == 1
     assert session.version(PATH) == 1
     with pytest.raises(Refused, match=rf"znode {PATH} is not at version 0"):
-        session.set(PATH, layout.DatasetRecord(latest=3), 0)
-    assert session.find(PATH, layout.DatasetRecord) == (layout.DatasetRecord(latest=2), 1)
+        session.set(PATH, stored.DatasetRecord(latest=3), 0)
+    assert session.find(PATH, stored.DatasetRecord) == (stored.DatasetRecord(latest=2), 1)
     session.delete(PATH)
     session.delete(PATH)
     with pytest.raises(CallerError, match="there is no dataset 'flights'"):
-        session.get(PATH, layout.DatasetRecord, "dataset 'flights'")
+        session.get(PATH, stored.DatasetRecord, "dataset 'flights'")
     with pytest.raises(Refused):
         session.set(PATH, RECORD)
 
@@ -103,7 +103,7 @@ def test_a_record_is_created_read_and_set_by_version(session: Session) -> None:
 def test_foreign_bytes_are_corrupt(session: Session) -> None:
     session.kazoo.create(PATH, b"\x00\x01")
     with pytest.raises(Corrupt, match=f"znode {PATH} holds no DatasetRecord"):
-        session.find(PATH, layout.DatasetRecord)
+        session.find(PATH, stored.DatasetRecord)
 
 
 def test_a_znode_without_data_is_no_record(session: Session) -> None:
@@ -138,7 +138,7 @@ def test_a_watch_on_what_is_not_there_fires_when_it_comes(session: Session, conn
 
     match read:
         case "find":
-            assert session.find(PATH, layout.DatasetRecord, notify) is None
+            assert session.find(PATH, stored.DatasetRecord, notify) is None
         case "children":
             assert session.children(PATH, notify) == []
         case _:
@@ -158,10 +158,10 @@ def test_a_watch_set_twice_by_the_same_function_fires_once_a_change(session: Ses
 
     session.create(PATH, RECORD)
     for _ in range(3):
-        session.find(PATH, layout.DatasetRecord, notify)
-    connect().set(PATH, layout.DatasetRecord(latest=2))
+        session.find(PATH, stored.DatasetRecord, notify)
+    connect().set(PATH, stored.DatasetRecord(latest=2))
     assert fired.wait(BOUND_S)
-    assert session.find(PATH, layout.DatasetRecord) == (layout.DatasetRecord(latest=2), 1)
+    assert session.find(PATH, stored.DatasetRecord) == (stored.DatasetRecord(latest=2), 1)
     assert len(calls) == 1
 
 
@@ -174,18 +174,18 @@ def never() -> bool:
 
 def test_a_commit_does_all_or_nothing(session: Session) -> None:
     upload = layout.upload("u1")
-    session.create(upload, layout.UploadRecord(dataset="flights", started_ms=1))
+    session.create(upload, stored.UploadRecord(dataset="flights", started_ms=1))
     session.commit([Check(layout.FENCE, 0), Create(PATH, RECORD), Delete(upload)], never)
     assert session.version(upload) is None
     for broken in (
-        [Set(PATH, layout.DatasetRecord(latest=2), 0), Check(layout.FENCE, 1)],
-        [Set(PATH, layout.DatasetRecord(latest=2), 0), Delete(upload)],
-        [Set(PATH, layout.DatasetRecord(latest=2), 0), Create(PATH, RECORD)],
-        [Set(PATH, layout.DatasetRecord(latest=2), 1)],
+        [Set(PATH, stored.DatasetRecord(latest=2), 0), Check(layout.FENCE, 1)],
+        [Set(PATH, stored.DatasetRecord(latest=2), 0), Delete(upload)],
+        [Set(PATH, stored.DatasetRecord(latest=2), 0), Create(PATH, RECORD)],
+        [Set(PATH, stored.DatasetRecord(latest=2), 1)],
     ):
         with pytest.raises(Refused, match=r"was refused: (BadVersion|NoNode|NodeExists)Error"):
             session.commit(broken, never)  # type: ignore[arg-type]
-    assert session.find(PATH, layout.DatasetRecord) == (RECORD, 0)
+    assert session.find(PATH, stored.DatasetRecord) == (RECORD, 0)
 
 
 class CuttingProxy(threading.Thread):
@@ -271,24 +271,24 @@ def test_a_commit_whose_reply_is_lost_happens_once(keeper: Keeper, url: str, ses
     with cutting(keeper) as proxy, Session(url.replace(keeper.hosts, proxy.address), SECRET).connect() as cut:
 
         def was_done() -> bool:
-            found = cut.find(PATH, layout.DatasetRecord)
+            found = cut.find(PATH, stored.DatasetRecord)
             asked.append(found is not None and found[0].latest == 777)
             return asked[-1]
 
         proxy.marker = b'{"latest":777}'
-        cut.commit([Check(layout.FENCE, 0), Set(PATH, layout.DatasetRecord(latest=777), 0)], was_done)
+        cut.commit([Check(layout.FENCE, 0), Set(PATH, stored.DatasetRecord(latest=777), 0)], was_done)
     assert proxy.cuts == 1
     assert asked == [True]
-    assert session.find(PATH, layout.DatasetRecord) == (layout.DatasetRecord(latest=777), 1)
+    assert session.find(PATH, stored.DatasetRecord) == (stored.DatasetRecord(latest=777), 1)
 
 
 def test_a_commit_that_was_not_done_is_tried_again(keeper: Keeper, url: str, session: Session) -> None:
     session.create(PATH, RECORD)
     with cutting(keeper) as proxy, Session(url.replace(keeper.hosts, proxy.address), SECRET).connect() as cut:
         proxy.marker = b'{"latest":777}'
-        cut.commit([Set(PATH, layout.DatasetRecord(latest=777))], lambda: False)
+        cut.commit([Set(PATH, stored.DatasetRecord(latest=777))], lambda: False)
     assert proxy.cuts == 1
-    assert session.find(PATH, layout.DatasetRecord) == (layout.DatasetRecord(latest=777), 2)
+    assert session.find(PATH, stored.DatasetRecord) == (stored.DatasetRecord(latest=777), 2)
 
 
 def test_an_old_fence_is_refused(session: Session) -> None:
@@ -296,7 +296,7 @@ def test_an_old_fence_is_refused(session: Session) -> None:
     session.commit([Check(layout.FENCE, fence), Create(PATH, RECORD)], never)
     session.set(layout.FENCE, layout.FenceRecord(coordinator="bob"))
     with pytest.raises(Refused, match=r"Check\(path='/fence', version=1\) was refused: BadVersionError"):
-        session.commit([Check(layout.FENCE, fence), Set(PATH, layout.DatasetRecord(latest=2))], never)
+        session.commit([Check(layout.FENCE, fence), Set(PATH, stored.DatasetRecord(latest=2))], never)
 
 
 # -- outages --
@@ -321,7 +321,7 @@ def test_an_outage_is_told_and_then_everything_goes_on(tmp_path: object) -> None
         assert not session.wait_connected(timeout_s=0.05)
         keeper.start()
         assert session.wait_connected(timeout_s=BOUND_S)
-        assert session.find(PATH, layout.DatasetRecord) == (RECORD, 0)
+        assert session.find(PATH, stored.DatasetRecord) == (RECORD, 0)
         assert session.owner(PATH) == session.id
 
 

@@ -10,6 +10,7 @@ from muskox.keeper import Keeper
 from muskox.records import pack
 from muskox.runtime.commits import JobCommits
 from muskox.runtime.messages import Finished
+from muskox.store import NodeHome
 
 
 class Stores:
@@ -45,7 +46,9 @@ def test_a_result_that_was_not_committed_leaves_the_checkpoint_alone(why: str) -
             session.set(layout.generation("j"), layout.GenerationRecord(number=number))
         session.create(layout.checkpoint("j"), layout.CheckpointRecord(round=50, digest="d", blob="b", nodes=["ann"]))
         stores = Stores()
-        node = SimpleNamespace(session=session, client=stores, name="ann", config=lambda: Config(layout.ConfigRecord()))
+        node = SimpleNamespace(
+            session=session, home=NodeHome(session, stores), name="ann", config=lambda: Config(layout.ConfigRecord())
+        )
         finished = Finished(1 if why == "generation passed" else 2, 60, "r")
         JobCommits(node, "j").finish(record, pack({"code": 1}), finished, pack({"x": 1}))
         assert session.version(layout.checkpoint("j")) is not None

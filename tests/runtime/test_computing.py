@@ -1,7 +1,7 @@
 """What a worker computes with: the same bits whoever computed or received them, and a sentence for whatever a program does."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,14 @@ def never() -> bool:
 
 
 def computation(program: Any, owned: list[int], opened: list[int] | None = None) -> Computation:
-    def open_shard(path: Path, index: int) -> Shard:
-        assert path == Path(f"shard-{index}")
+    def open_shard(paths: Sequence[Path], index: int) -> Shard:
+        assert paths == [Path(f"shard-{index}")]
         if opened is not None:
             opened.append(index)
         return Shard(index, index + 1, lambda: iter(()))
 
     made = Computation(program, MANIFEST, open_shard)
-    made.own({index: f"shard-{index}" for index in owned})
+    made.own({index: [f"shard-{index}"] for index in owned})
     return made
 
 
@@ -99,7 +99,7 @@ def test_a_shard_that_stays_is_not_opened_again() -> None:
     made = computation(Sums(), [0, 1], opened)
     made.begin()
     made.parts(0, never)
-    made.own({index: f"shard-{index}" for index in (1, 2)})
+    made.own({index: [f"shard-{index}"] for index in (1, 2)})
     made.parts(0, never)
     assert opened == [0, 1, 2]
 
@@ -124,7 +124,7 @@ def test_shards_that_change_meanwhile_do_not_disturb_a_round_under_way(after: li
     thread = threading.Thread(target=lambda: results.append(made.parts(0, never)))
     thread.start()
     assert program.inside.wait(20)
-    made.own({index: f"shard-{index}" for index in after})
+    made.own({index: [f"shard-{index}"] for index in after})
     program.may_go.set()
     thread.join(20)
     assert [set(parts) for parts in results] == [{(1, 0)}]
@@ -138,11 +138,11 @@ def test_a_round_of_no_use_is_abandoned_between_shards_and_blocks() -> None:
 
 
 def test_a_broken_file_is_named_by_its_shard() -> None:
-    def open_shard(path: Path, index: int) -> Shard:
-        raise Corrupt(f"{path} has other bytes than were written")
+    def open_shard(paths: Sequence[Path], index: int) -> Shard:
+        raise Corrupt(f"{paths[0]} has other bytes than were written")
 
     made = Computation(Sums(), MANIFEST, open_shard)
-    made.own({3: "shard-3"})
+    made.own({3: ["shard-3"]})
     made.begin()
     with pytest.raises(BrokenShard, match="shard-3 has other bytes") as caught:
         made.parts(0, never)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from muskox.coordination import Session, layout
+from muskox.coordination import Session, layout, stored
 from muskox.runtime.guard import KeeperCommand, KeeperGuard, ensure_keeper, is_serving, try_lock
 
 SECRET = b"0123456789abcdef" * 4
@@ -69,11 +69,11 @@ def test_a_killed_keeper_is_started_again_on_the_same_port_and_data(keepers: Kee
     assert ensure_keeper(keepers.command)
     first = keepers.pid
     with Session(keepers.url, SECRET).connect() as session:
-        session.create(layout.dataset("flights"), layout.DatasetRecord(latest=3))
+        session.create(layout.dataset("flights"), stored.DatasetRecord(latest=3))
         keepers.kill()
         assert ensure_keeper(keepers.command)
         assert keepers.pid != first
-        assert session.find(layout.dataset("flights"), layout.DatasetRecord) == (layout.DatasetRecord(latest=3), 0)
+        assert session.find(layout.dataset("flights"), stored.DatasetRecord) == (stored.DatasetRecord(latest=3), 0)
 
 
 def test_a_keeper_that_lives_is_left_alone(keepers: Keepers) -> None:

@@ -19,6 +19,7 @@ from muskox.program import resolve
 from muskox.records import pack, unpack
 from muskox.runtime import JobSpec, cancel, job_state, program_record, result, submit, wait
 from muskox.runtime.jobs import usual_fingerprint
+from muskox.store import NodeHome
 
 SECRET = b"0123456789abcdef" * 4
 BOUND_S = 20.0
@@ -37,7 +38,7 @@ class FakeStores:
         return digest
 
     def get_blob(self, addresses: list[str], digest: str) -> bytes:
-        if not addresses:
+        if not list(addresses):
             raise Unavailable(f"no node can give blob {digest}")
         return self.blobs[digest]
 
@@ -69,7 +70,7 @@ def member(name: str, fingerprint: str = "x86") -> layout.MemberRecord:
 def job_id(session: Session, stores: Any) -> str:
     register(session, member("ann"))
     register(session, member("bob"))
-    return submit(session, stores, SPEC)
+    return submit(NodeHome(session, stores), SPEC)
 
 
 def admit(session: Session, job_id: str, **changes: Any) -> None:
@@ -92,13 +93,13 @@ def test_a_job_is_one_znode_and_its_program_lies_on_the_nodes(session: Session, 
 
 def test_a_cluster_without_nodes_takes_no_job(session: Session, stores: Any) -> None:
     with pytest.raises(Unavailable, match="has no live node: start one with `muskox up` or `muskox node`"):
-        submit(session, stores, SPEC)
+        submit(NodeHome(session, stores), SPEC)
     assert session.children(layout.JOBS) == []
 
 
 def test_a_model_has_a_name_by_the_rule(session: Session, stores: Any, job_id: str) -> None:
     with pytest.raises(CallerError, match="model name 'a/b' is not valid"):
-        submit(session, stores, replace(SPEC, model="a/b"))
+        submit(NodeHome(session, stores), replace(SPEC, model="a/b"))
     assert session.children(layout.JOBS) == [job_id]
 
 
@@ -137,9 +138,9 @@ def test_a_finished_job_cannot_be_cancelled(session: Session, job_id: str) -> No
 def test_the_result_of_a_finished_job_is_read_from_its_nodes(session: Session, stores: Any, job_id: str) -> None:
     blob = stores.put_blob("ann:1", pack({"coef": np.array([1.0])}))
     done = layout.JobState(phase=layout.JobPhase.DONE, result_blob=blob, result_nodes=["gone", "ann"])
-    assert result(session, stores, job_id, done)["coef"].tolist() == [1.0]
+    assert result(NodeHome(session, stores), job_id, done)["coef"].tolist() == [1.0]
     with pytest.raises(Unavailable, match="no node can give blob"):
-        result(session, stores, job_id, msgspec.structs.replace(done, result_nodes=["gone"]))
+        result(NodeHome(session, stores), job_id, msgspec.structs.replace(done, result_nodes=["gone"]))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_the_result_of_a_finished_job_is_read_from_its_nodes(session: Session, s
 def test_a_job_without_a_result_says_why(session: Session, stores: Any, phase: str, complaint: str) -> None:
     state = layout.JobState(phase=layout.JobPhase(phase), reason="the target has one class")
     with pytest.raises(CallerError, match=complaint):
-        result(session, stores, "job-1", state)
+        result(NodeHome(session, stores), "job-1", state)
 
 
 def test_the_usual_fingerprint_is_that_of_most_nodes_and_of_equals_the_first() -> None:

@@ -31,7 +31,7 @@ COLLECTIVE = (
 FROM_NODE = (
     messages.Setup("job", "w", "127.0.0.1", "ab", {"x": "float"}, [3, 4], 100),
     messages.Settings(10.0, 5.0),
-    messages.Formed(2, [messages.Member("w", "h:1", "0-3")], {0: "/blob", 3: "/blob"}),
+    messages.Formed(2, [messages.Member("w", "h:1", "0-3")], {0: ["/blob"], 3: ["/blob", "/other"]}),
     messages.Stop(),
 )
 FROM_WORKER = (

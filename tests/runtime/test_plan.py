@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muskox.coordination import layout
+from muskox.coordination import parse_runs
 from muskox.coordination.layout import GenerationRecord, JobPhase, MemberRecord, WorkerRecord
 from muskox.runtime.plan import DEATHS_MAX, Abort, Assign, Explain, Form, JobView, Order, Picture, plan, share, staffing
 
@@ -60,7 +60,7 @@ def performed(picture: Picture, orders: list[Order]) -> Picture:
 
 
 def shards_of(generation: GenerationRecord) -> list[int]:
-    return sorted(shard for one in generation.members for shard in layout.parse_runs(one.shards))
+    return sorted(shard for one in generation.members for shard in parse_runs(one.shards))
 
 
 # -- share --

@@ -72,7 +72,7 @@ class Node:
     def form(self, number, *members, owned=range(SHARDS)):
         from muskox.runtime.messages import Formed, Member
 
-        self.process.send(Formed(number, [Member(*member, "") for member in members], {index: FILE for index in owned}))
+        self.process.send(Formed(number, [Member(*member, "") for member in members], {index: [FILE] for index in owned}))
 
     def restore(self):
         from muskox.runtime.messages import Restore
@@ -97,8 +97,8 @@ def make_file():
 
     table = pa.table({"x": [1.0]})
     draft = Path(sys.argv[0]).with_name("draft")
-    digest = write_shard(draft, table.schema, table.to_batches()).file_digest
-    return str(draft.rename(draft.with_name(digest)))
+    part = write_shard(draft, table.schema, table.to_batches()).parts[0]
+    return str(part.path.rename(draft.with_name(part.file_digest)))
 
 
 def main():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from muskox.coordination import Plane, Session, derive, layout, register
-from muskox.store import BlobStore, Dataset, PutOptions, StoreClient, StoreServer, open_dataset, put_dataset
+from muskox.store import BlobStore, Dataset, NodeHome, PutOptions, StoreClient, StoreServer, open_dataset, put_dataset
 
 SECRET = b"a secret of sixty-four characters, more or less, for these tests"
 KEY = derive(SECRET, Plane.FLIGHT)
@@ -55,6 +55,7 @@ class StoreCluster:
         self.url = f"zk://{hosts}/store-{uuid.uuid4().hex}"
         self.session = Session(self.url, SECRET)
         self.client = StoreClient(KEY)
+        self.home = NodeHome(self.session, self.client)
         self.servers: dict[str, StoreServer] = {}
         self.processes: dict[str, NodeProcess] = {}
 
@@ -96,7 +97,7 @@ class StoreCluster:
         self.session.delete(layout.member(name))
 
     def put(self, name: str, data: Any, **options: Any) -> int:
-        return put_dataset(self.session, self.client, name, data, PutOptions(**options))
+        return put_dataset(self.home, name, data, PutOptions(**options))
 
     def open(self, name: str, version: int | None = None) -> Dataset:
-        return open_dataset(self.session, self.client, name, version)
+        return open_dataset(self.home, name, version)

@@ -4,11 +4,28 @@ import pyarrow as pa
 import pytest
 from store_cluster import StoreCluster
 
-from muskox.coordination import layout
+from muskox.coordination import layout, read_config
 from muskox.errors import CallerError
 from muskox.store import PutProgress, list_datasets, parse_reference, remove_dataset
+from muskox.store.collection import Collected, Collector
+from muskox.store.kept import Manifests, find_kept
 
 TABLE = pa.table({"i": range(100)})
+
+
+def remove(cluster: StoreCluster, name: str) -> None:
+    """Remove a dataset, and collect what it leaves."""
+    remove_dataset(cluster.session, name)
+    collect(cluster)
+
+
+def collect(cluster: StoreCluster) -> Collected | None:
+    return collector_of(cluster).step(read_config(cluster.session))
+
+
+def collector_of(cluster: StoreCluster) -> Collector:
+    manifests = Manifests(cluster.home)
+    return Collector(cluster.home, manifests, lambda: find_kept(cluster.home, manifests), list)
 
 
 def blobs(cluster: StoreCluster) -> list[int]:
@@ -56,15 +73,15 @@ def test_removal_takes_every_version_and_its_blobs(cluster: StoreCluster) -> Non
     cluster.put("d", TABLE, shards=4)
     cluster.put("d", TABLE, append=True)
     assert sum(blobs(cluster)) == 2 * (4 + 1) * 2
-    remove_dataset(cluster.session, cluster.client, "d")
+    remove(cluster, "d")
     assert blobs(cluster) == [0, 0, 0] and list_datasets(cluster.session) == []
     with pytest.raises(CallerError, match="there is no dataset 'd'"):
-        remove_dataset(cluster.session, cluster.client, "d")
+        remove(cluster, "d")
 
 
 def test_a_version_number_is_never_given_twice(cluster: StoreCluster) -> None:
     assert cluster.put("d", TABLE) == 1
-    remove_dataset(cluster.session, cluster.client, "d")
+    remove(cluster, "d")
     again = cluster.put("d", TABLE)
     assert again > 1 and cluster.open("d").version == again
     assert cluster.put("d", TABLE, overwrite=True) == again + 1
@@ -73,22 +90,25 @@ def test_a_version_number_is_never_given_twice(cluster: StoreCluster) -> None:
 def test_removal_spares_what_another_dataset_holds(cluster: StoreCluster) -> None:
     cluster.put("one", TABLE, shards=4, replicas=3)
     cluster.put("two", TABLE, shards=4, replicas=2)  # the same rows: the same blobs
-    remove_dataset(cluster.session, cluster.client, "one")
+    remove(cluster, "one")
     assert cluster.open("two").to_arrow().num_rows == 100
     assert {health.state for health in cluster.open("two").verify()} == {"good"}
     assert sum(blobs(cluster)) == (4 + 1) * 2
-    remove_dataset(cluster.session, cluster.client, "two")
+    remove(cluster, "two")
     assert blobs(cluster) == [0, 0, 0]
 
 
 def test_removal_leaves_blobs_alone_while_a_put_is_under_way(cluster: StoreCluster) -> None:
     cluster.put("old", TABLE, shards=4)
 
-    def remove(progress: PutProgress) -> None:
+    def remove_old(progress: PutProgress) -> None:
         if progress.phase == "storing" and progress.done == progress.total:
-            remove_dataset(cluster.session, cluster.client, "old")
+            remove_dataset(cluster.session, "old")
+            assert collector.step(read_config(cluster.session)) is None, "it waits for the put"
 
-    cluster.put("new", TABLE, shards=4, progress=remove)
+    collector = collector_of(cluster)
+    cluster.put("new", TABLE, shards=4, progress=remove_old)
+    assert collector.step(read_config(cluster.session)) is not None
     assert [info.name for info in list_datasets(cluster.session)] == ["new"]
     assert cluster.open("new").to_arrow().num_rows == 100
     assert cluster.session.children(layout.UPLOADS) == []
@@ -98,5 +118,5 @@ def test_removal_works_with_nodes_that_are_dead(cluster: StoreCluster) -> None:
     cluster.put("d", TABLE, shards=4, replicas=2)
     for name in ("ann", "bob"):
         cluster.stop_node(name)
-    remove_dataset(cluster.session, cluster.client, "d")
+    remove_dataset(cluster.session, "d")
     assert list_datasets(cluster.session) == []

@@ -4,9 +4,11 @@ import pyarrow as pa
 import pytest
 from store_cluster import StoreCluster
 
+from muskox.coordination import layout
+from muskox.coordination import stored as records
 from muskox.errors import CallerError, Unavailable
 from muskox.program import BLOCK_ROWS, Block, Manifest
-from muskox.store import BlobStore, ReplicaHealth, open_shard
+from muskox.store import BlobCache, BlobStore, ReplicaHealth, open_shard
 
 TABLE = pa.table({"i": range(3 * BLOCK_ROWS), "s": [f"value {i % 1000}" for i in range(3 * BLOCK_ROWS)]})
 
@@ -70,14 +72,15 @@ def test_a_node_is_found_again_at_another_address(stored: StoreCluster) -> None:
 
 def test_a_flipped_bit_is_reported_and_read_around(stored: StoreCluster) -> None:
     dataset = stored.open("d")
-    entry = dataset.shards[1]
-    damage(stored, entry.nodes[0], entry.file_digest)
+    (part,) = dataset.shards[1].parts
+    first, second = dataset.nodes(1)
+    damage(stored, first, part.file_digest)
     assert dataset.to_arrow().equals(TABLE.combine_chunks())
     bad = [health for health in dataset.verify() if health.state != "good"]
-    assert bad == [ReplicaHealth(1, entry.nodes[0], entry.file_digest, "corrupt")]
-    stored.blobs(entry.nodes[0]).delete(entry.file_digest)
+    assert bad == [ReplicaHealth(1, first, part.file_digest, "corrupt")]
+    stored.blobs(first).delete(part.file_digest)
     assert [health.state for health in dataset.verify() if health.shard == 1] == ["missing", "good"]
-    damage(stored, entry.nodes[1], entry.file_digest)
+    damage(stored, second, part.file_digest)
     with pytest.raises(Unavailable, match="other bytes than were written"):
         dataset.to_arrow()
 
@@ -86,18 +89,18 @@ def test_a_damaged_manifest_is_read_from_its_other_replica(stored: StoreCluster)
     from muskox.store import find_dataset
 
     record = find_dataset(stored.session, "d").record
-    assert len(record.nodes) == 2
-    damage(stored, record.nodes[0], record.manifest)
+    place, _ = stored.session.get(layout.manifest_placement("d", 1), records.ManifestPlacement, "manifest")
+    assert len(place.nodes) == 2
+    damage(stored, place.nodes[0], record.manifest)
     assert stored.open("d").rows == TABLE.num_rows
-    damage(stored, record.nodes[1], record.manifest)
+    damage(stored, place.nodes[1], record.manifest)
     with pytest.raises(Unavailable, match=record.manifest):
         stored.open("d")
 
 
 def test_a_worker_reads_a_shard_from_a_file_it_fetched(stored: StoreCluster) -> None:
     dataset = stored.open("d")
-    cache = BlobStore(stored.folder / "cache")
-    path = stored.client.fetch_blob(dataset.addresses(3), dataset.shards[3].file_digest, cache)
-    shard = open_shard(path, 3)
+    none, cache = BlobStore(stored.folder / "none"), BlobCache(BlobStore(stored.folder / "cache"), 1 << 30)
+    shard = open_shard(dataset.bring(3, [], none, cache), 3)
     assert shard.rows == 12288 and [value for block in shard.blocks for value in block["i"]] == list(range(36864, 49152))
     assert all(isinstance(block, Block) for block in shard.blocks)

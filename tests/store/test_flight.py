@@ -74,7 +74,7 @@ def client() -> Iterator[StoreClient]:
 
 
 def put_shard(client: StoreClient, folder: Path, *addresses: str) -> str:
-    file = write_shard(folder / "shard", TABLE.schema, TABLE.to_batches())
+    (file,) = write_shard(folder / "shard", TABLE.schema, TABLE.to_batches()).parts
     for address in addresses:
         client.put_blob(address, file.path)
     return file.file_digest

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from muskox.errors import Corrupt, Unavailable
 from muskox.program import BLOCK_ROWS
 from muskox.store import arrow_schema, content_digest, open_shard
-from muskox.store.shard import reblock, write_shard
+from muskox.store.shard import joined, open_part, read_blocks, reblock, write_shard
 
 ROWS = 2 * BLOCK_ROWS + 1000
 SCHEMA = arrow_schema({"i": "int", "f": "float", "b": "bool", "s": "string", "t": "timestamp"})
@@ -114,10 +114,10 @@ def test_blocks_have_their_fixed_size_however_rows_arrive(tmp_path: Path) -> Non
 
 def test_a_shard_is_read_as_it_was_written(tmp_path: Path) -> None:
     table = big_table()
-    file = write_shard(tmp_path / "new", SCHEMA, table.to_batches())
+    (file,) = write_shard(tmp_path / "new", SCHEMA, table.to_batches()).parts
     path = file.path.rename(tmp_path / file.file_digest)
     assert file.bytes == path.stat().st_size
-    shard = open_shard(path, 4)
+    shard = open_shard([path], 4)
     assert (shard.index, shard.rows) == (4, ROWS)
     assert [block.rows for block in shard.blocks] == [BLOCK_ROWS, BLOCK_ROWS, 1000]
     again = pa.Table.from_batches([block.batch for block in shard.blocks])
@@ -128,17 +128,18 @@ def test_a_shard_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_shard_may_be_empty(tmp_path: Path) -> None:
-    file = write_shard(tmp_path / "new", SCHEMA, [])
-    shard = open_shard(file.path.rename(tmp_path / file.file_digest), 0)
+    written = write_shard(tmp_path / "new", SCHEMA, [])
+    (file,) = written.parts
+    shard = open_shard([file.path.rename(tmp_path / file.file_digest)], 0)
     assert shard.rows == 0 and list(shard.blocks) == []
-    assert file.content_digest == content_digest(SCHEMA.empty_table())
+    assert written.content_digest == content_digest(SCHEMA.empty_table())
 
 
 @pytest.mark.parametrize("damage", ["bit", "cut", "gone"])
 def test_a_damaged_shard_is_never_opened(tmp_path: Path, damage: str) -> None:
-    file = write_shard(tmp_path / "new", SCHEMA, big_table().to_batches())
+    (file,) = write_shard(tmp_path / "new", SCHEMA, big_table().to_batches()).parts
     path = file.path.rename(tmp_path / file.file_digest)
-    open_shard(path, 0)
+    open_shard([path], 0)
     match damage:
         case "bit":
             data = bytearray(path.read_bytes())
@@ -149,4 +150,27 @@ def test_a_damaged_shard_is_never_opened(tmp_path: Path, damage: str) -> None:
         case "gone":
             path.unlink()
     with pytest.raises(Unavailable if damage == "gone" else Corrupt, match=file.file_digest):
-        open_shard(path, 0)
+        open_shard([path], 0)
+
+
+GROUPS = [["f"], ["s", "i"], [name for name in SCHEMA.names if name not in ("f", "s", "i")]]
+
+
+def test_column_groups_are_files_of_their_own_and_change_nothing_else(tmp_path: Path) -> None:
+    table = big_table()
+    whole = write_shard(tmp_path / "whole", SCHEMA, table.to_batches())
+    apart = write_shard(tmp_path / "apart", SCHEMA, table.to_batches(max_chunksize=1234), GROUPS)
+    assert apart.content_digest == whole.content_digest and apart.rows == whole.rows
+    paths = [part.path.rename(tmp_path / part.file_digest) for part in apart.parts]
+    assert [pa.ipc.open_file(path).schema.names for path in paths] == GROUPS
+    blocks = joined([read_blocks(open_part(path)) for path in paths], list(SCHEMA.names))
+    assert content_digest(pa.Table.from_batches(list(blocks))) == whole.content_digest
+    some = open_shard(paths[:2], 3)
+    assert some.rows == ROWS and next(some.blocks).batch.schema.names == ["f", "s", "i"]
+
+
+def test_column_groups_of_different_rows_are_not_joined(tmp_path: Path) -> None:
+    table = big_table()
+    for other in (table.slice(0, ROWS - 1), table.slice(0, BLOCK_ROWS)):
+        with pytest.raises(Corrupt, match="have not the same rows"):
+            list(joined([iter(reblock(table.to_batches())), iter(reblock(other.to_batches()))]))

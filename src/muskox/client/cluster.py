@@ -4,6 +4,7 @@ It owns one ZooKeeper session and one Flight client. Nothing here decides anythi
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -31,7 +32,17 @@ from muskox.engines import ClusterDataset, Nodes
 from muskox.errors import CallerError
 from muskox.program import RoundReport, RunOptions
 from muskox.records import Record
-from muskox.store import PutOptions, StoreClient, find_dataset, list_datasets, open_dataset, put_dataset, remove_dataset
+from muskox.store import (
+    Home,
+    PutOptions,
+    StoreClient,
+    find_dataset,
+    list_datasets,
+    open_dataset,
+    open_home,
+    put_dataset,
+    remove_dataset,
+)
 
 if TYPE_CHECKING:
     from kazoo.recipe.barrier import Barrier, DoubleBarrier
@@ -86,7 +97,15 @@ class Cluster:
         self.client = StoreClient(derive(secret, Plane.FLIGHT), tls)
         self.secret = secret
         self.folder = folder
-        self._engine = Nodes(self.session, self.client)
+
+    @cached_property
+    def home(self) -> Home:
+        """Where the cluster's blobs are durable; asked for first when it is founded."""
+        return open_home(self.session, self.client)
+
+    @cached_property
+    def _engine(self) -> Nodes:
+        return Nodes(self.home)
 
     @property
     def url(self) -> str:
@@ -118,28 +137,28 @@ class Cluster:
         CallerError
             If the data breaks a rule (the message names file and line), or the name is taken.
         """
-        version = put_dataset(self.session, self.client, name, data, PutOptions(**options))
+        version = put_dataset(self.home, name, data, PutOptions(**options))
         return self.dataset(f"{name}@{version}")
 
     def dataset(self, name: str) -> ClusterDataset:
         """Return the latest version of a dataset, or with "name@2" that one."""
-        return ClusterDataset(open_dataset(self.session, self.client, name), self._engine)
+        return ClusterDataset(open_dataset(self.home, name), self._engine)
 
     def datasets(self) -> list[dict[str, Any]]:
         return [views.dataset(info) for info in list_datasets(self.session)]
 
     def describe_dataset(self, name: str) -> dict[str, Any]:
         """Return what :meth:`datasets` tells of it, and its columns and where each shard lies."""
-        opened = open_dataset(self.session, self.client, name)
+        opened = open_dataset(self.home, name)
         info = find_dataset(self.session, opened.name, opened.version)
         placement = [
-            {"shard": index, "rows": shard.rows, "bytes": shard.bytes, "nodes": list(shard.nodes)}
+            {"shard": index, "rows": shard.rows, "bytes": shard.bytes, "nodes": list(opened.nodes(index))}
             for index, shard in enumerate(opened.shards)
         ]
         return {**views.dataset(info), "columns": dict(opened.manifest.columns), "placement": placement}
 
     def remove_dataset(self, name: str) -> None:
-        remove_dataset(self.session, self.client, name)
+        remove_dataset(self.session, name)
 
     # -- jobs --
 
@@ -159,7 +178,7 @@ class Cluster:
         lineage = {"estimator": type(estimator).__name__, "target": target, "parameters": program.parameters()}
         options = RunOptions(workers=workers, name=name, lineage=lineage)
         spec = self._engine.spec(program, opened, options)
-        return runtime.submit(self.session, self.client, spec)
+        return runtime.submit(self.home, spec)
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return every job, newest first."""
@@ -172,7 +191,7 @@ class Cluster:
 
     def follow(self, job_id: str) -> Iterator[RoundReport]:
         """Yield the job's rounds as they finish, until it is final."""
-        return runtime.follow(self.session, self.client, job_id)
+        return runtime.follow(self.home, job_id)
 
     def wait(self, job_id: str) -> dict[str, Any]:
         """Wait until the job is final and return it."""
@@ -200,7 +219,7 @@ class Cluster:
         """Return the model as a record, its digest checked."""
         from muskox.serve import read_model
 
-        return read_model(self.session, self.client, name)
+        return read_model(self.home, name)
 
     def model(self, name: str) -> "LogisticRegression":
         """Return the model as a fitted estimator."""

@@ -1,6 +1,6 @@
 """mx.rounds: the public door through which users run algorithms of their own on the engine that muskox itself uses."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,10 @@ class UserProgram:
     on_partial: Callable[[Record, Shard, Iterator[Block]], Record]
     on_merge: Callable[[Record, Record], Record]
     on_update: Callable[[Record, Record], Record | Done]
+    columns: tuple[str, ...] = ()
+
+    def reads(self) -> tuple[str, ...]:
+        return self.columns
 
     def initial(self, manifest: Manifest) -> Record:
         return self.on_initial(manifest)
@@ -30,13 +34,14 @@ class UserProgram:
         return self.on_update(state, total)
 
 
-def rounds(
+def rounds(  # noqa: PLR0913  # keywords of the public door
     dataset: Any,
     *,
     initial: Callable[[Manifest], Record],
     partial: Callable[[Record, Shard, Iterator[Block]], Record],
     merge: Callable[[Record, Record], Record],
     update: Callable[[Record, Record], Record | Done],
+    columns: Sequence[str] = (),
     workers: int | None = None,
     on_round: Callable[[RoundReport], None] | None = None,
 ) -> Record:
@@ -49,6 +54,7 @@ def rounds(
     partial : ``partial(state, shard, blocks) -> partial`` of one shard; ``block["column"]`` is an array of shape (rows,)
     merge : ``merge(left, right) -> partial`` of two neighbours in the fixed tree
     update : ``update(state, total) -> state`` after the round, or ``mx.Done(result)``
+    columns : those that `partial` looks at; none means all. Where a dataset has column groups, others are not read
     workers : at most so many, which changes no bit of the result
 
     States, partials and results are records: dicts of arrays and JSON values. The functions must be pure: every worker
@@ -63,7 +69,7 @@ def rounds(
     CallerError
         If a function raised: the message says which, in which round and on which shard.
     """
-    program = UserProgram(initial, partial, merge, update)
+    program = UserProgram(initial, partial, merge, update, tuple(columns))
     if not isinstance(dataset, Runs):
         import pyarrow as pa
 

@@ -1,12 +1,13 @@
 """Our use of ZooKeeper: session, layout, membership, leadership with fencing, configuration, recipes. The front door."""
 
-from muskox.coordination import layout
+from muskox.coordination import layout, stored
 from muskox.coordination.cluster import found_cluster, read_cluster
 from muskox.coordination.config import SETTINGS, Config, read_config, write_setting
 from muskox.coordination.keys import Plane, derive, make_secret, read_secret
 from muskox.coordination.leadership import Candidacy
 from muskox.coordination.members import live_members, register
 from muskox.coordination.recipes import Lock, Semaphore, barrier, queue
+from muskox.coordination.runs import format_runs, parse_runs
 from muskox.coordination.session import (
     CHROOT,
     SESSION_TIMEOUT_S,
@@ -44,18 +45,21 @@ __all__ = [
     "Tls",
     "barrier",
     "derive",
+    "format_runs",
     "found_cluster",
     "is_loopback",
     "layout",
     "live_members",
     "make_secret",
     "make_tls",
+    "parse_runs",
     "parse_url",
     "queue",
     "read_cluster",
     "read_config",
     "read_secret",
     "register",
+    "stored",
     "tls_from_environment",
     "write_setting",
 ]

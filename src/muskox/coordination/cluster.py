@@ -7,10 +7,22 @@ from muskox.coordination.session import Session
 from muskox.errors import CallerError
 
 
-def found_cluster(session: Session) -> layout.ClusterRecord:
-    """Return the cluster's record, writing it first if this chroot is new. Safe to call by many at once."""
-    session.create(layout.CLUSTER, layout.ClusterRecord(id=uuid.uuid4().hex))
-    return read_cluster(session)
+def found_cluster(session: Session, store: str = "") -> layout.ClusterRecord:
+    """Return the cluster's record, writing it first if this chroot is new. Safe to call by many at once.
+
+    store : the object store that everything is to be kept in; "" for the nodes, or for whatever the cluster has
+
+    Raises
+    ------
+    CallerError
+        If the cluster keeps everything elsewhere than in `store`.
+    """
+    session.create(layout.CLUSTER, layout.ClusterRecord(id=uuid.uuid4().hex, store=store))
+    record = read_cluster(session)
+    if store and record.store != store:
+        have = record.store or "on its nodes"
+        raise CallerError(f"the cluster at {session.address} keeps its data {have}, not in {store}: found another one for that")
+    return record
 
 
 def read_cluster(session: Session) -> layout.ClusterRecord:

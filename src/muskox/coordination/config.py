@@ -23,6 +23,20 @@ SETTINGS = {
     "silence_s": Setting(10.0, 1.0, 3600.0, "seconds without a word from a worker until its peers report it"),
     "progress_interval_s": Setting(1.0, 0.1, 60.0, "least seconds between two writes of a job's progress to ZooKeeper"),
     "replicas": Setting(2, 1, 10, "copies of each shard, model and checkpoint, if there are so many nodes"),
+    "repair_after_s": Setting(
+        60.0, 0.0, 86_400.0, "seconds that a node may be away before its replicas are made anew elsewhere"
+    ),
+    "repair_mb_per_s": Setting(50.0, 0.1, 10_000.0, "MB a second that one repair copy may take, of disk and network"),
+    "repair_copies": Setting(2, 1, 16, "copies for repair that one node sends or takes at a time"),
+    "scrub_days": Setting(7.0, 0.00001, 365.0, "days within which every node reads and digests all it holds again"),
+    "scrub_mb_per_s": Setting(50.0, 0.1, 10_000.0, "MB a second that a scrub may read"),
+    "versions_kept": Setting(
+        0, 0, 100_000, "newest versions of each dataset that are kept; older ones go unless needed; 0: all"
+    ),
+    "jobs_days": Setting(30.0, 0.0, 36_500.0, "days that a job which is over stays listed"),
+    "collect_after_s": Setting(
+        3600.0, 0.0, 8_640_000.0, "seconds that bytes which nothing names stay before they are collected"
+    ),
 }
 
 

@@ -1,4 +1,5 @@
-"""Every path that muskox keeps in ZooKeeper, and the record behind it: the whole schema on one page.
+"""Every path that muskox keeps in ZooKeeper, and the record behind it: the whole schema on one page; of datasets and disks the
+records are next door, in stored.py.
 
 Small, few, typed: JSON on the wire, one record type a path, nothing that grows with rows or shards (large manifests are blobs
 in the store, named here by digest). Two znodes are fences: the *version* of `FENCE` is the coordinator's, the version of a
@@ -13,7 +14,7 @@ import msgspec
 
 from muskox.errors import CallerError, Corrupt
 
-FORMAT = 1  # of this layout; a cluster of another format is refused
+FORMAT = 2  # of this layout; a cluster of another format is refused
 
 CLUSTER = "/cluster"  # ClusterRecord
 CONFIG = "/config"  # ConfigRecord
@@ -23,20 +24,30 @@ MEMBERS = "/members"  # children: MemberRecord, ephemeral, by node name
 ASSIGNMENTS = "/assignments"  # children: AssignmentRecord by node name; each node watches its own only
 DATASETS = "/datasets"  # children: DatasetRecord by name; their children: VersionRecord by number
 UPLOADS = "/uploads"  # children: UploadRecord by upload id: the lease that a commit checks
+TRASH = "/trash"  # children: TrashRecord as NAME@NUMBER: removed versions whose bytes are still there
+COLLECTING = "/collecting"  # ephemeral: an object store is being cleaned up, and no upload begins
+HOLDS = "/holds"  # children: HoldRecord, ephemeral, sequential: who reads a version now
+DISKS = "/disks"  # children: DiskRecord by node name
+REPAIR = "/repair"  # RepairRecord
+DRAINS = "/drains"  # children: DrainRecord by node name: what lies there is to move elsewhere
 MODELS = "/models"  # children: ModelRecord by name
 JOBS = "/jobs"  # children: JobRecord by job id
 RECIPES = "/recipes"  # locks, barriers, semaphores and queues of users, by kind and name
 
-ROOTS = (CONFIG, FENCE, CANDIDATES, MEMBERS, ASSIGNMENTS, DATASETS, UPLOADS, MODELS, JOBS, RECIPES)
+ROOTS = (CONFIG, FENCE, CANDIDATES, MEMBERS, ASSIGNMENTS, DATASETS, UPLOADS, TRASH, HOLDS, DISKS, DRAINS, MODELS, JOBS, RECIPES)
 
 NAME_LENGTH_MAX = 128  # a znode name; also keeps paths and messages readable
 
 
 class ClusterRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What makes this chroot a muskox cluster. `id` goes into every connection's handshake."""
+    """What makes this chroot a muskox cluster. `id` goes into every connection's handshake.
+
+    store : where blobs are durable: the URL of an object store's folder; "" on the nodes themselves
+    """
 
     id: str
     format: int = FORMAT
+    store: str = ""
 
 
 class ConfigRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +64,12 @@ class FenceRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A live node. `address` is its Flight service as host:port; `folder_id` is kept in its locked folder."""
+    """A live node. `address` is its Flight service as host:port; `folder_id` is kept in its locked folder.
+
+    rack : what fails together with it, as its operator says; "" where nobody said
+    disk_bytes : the size of its disk, by which shards are spread
+    host, folder : this machine's id and where the blobs lie on it, for readers on the same machine
+    """
 
     name: str
     folder_id: str
@@ -62,6 +78,10 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     cores: int
     fingerprint: str
+    rack: str = ""
+    disk_bytes: int = 1
+    host: str = ""
+    folder: str = ""
 
 
 class AssignmentRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,38 +90,11 @@ class AssignmentRecord(msgspec.Struct, frozen=True, kw_only=True):
     jobs: dict[str, int] = {}
 
 
-class DatasetRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset's latest committed version; 0 while there is none."""
-
-    latest: int
-
-
-class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A committed, immutable version of a dataset. `manifest` is the digest of a blob that lies on `nodes`."""
-
-    manifest: str
-    nodes: list[str]
-    digest: str
-    rows: int
-    shards: int
-    bytes: int
-    replicas: int
-    by: str
-    created_ms: int
-    upload: str
-
-
-class UploadRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An upload under way; the commit checks and deletes it."""
-
-    dataset: str
-    started_ms: int
-
-
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a client submitted, never changed. `program` is the digest of a packed record that lies on `program_nodes`.
 
     dataset : name@version
+    columns : those that the program looks at; none means all
     workers : how many at most; 0 means one a node
     model : register the result under this name; "" for none
     fingerprint : the numeric fingerprint the result shall have; nodes of another one take no part
@@ -111,6 +104,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     program: str
     program_nodes: list[str]
     dataset: str
+    columns: list[str] = []
     workers: int = 0
     model: str = ""
     fingerprint: str = ""
@@ -264,6 +258,30 @@ def version(name: str, number: int) -> str:
     return f"{DATASETS}/{name}/{number}"
 
 
+def placement(name: str, number: int, group: int) -> str:
+    return f"{DATASETS}/{name}/{number}/group-{group}"
+
+
+def manifest_placement(name: str, number: int) -> str:
+    return f"{DATASETS}/{name}/{number}/manifest"
+
+
+def trash(name: str, number: int) -> str:
+    return f"{TRASH}/{name}@{number}"
+
+
+def hold(name: str) -> str:
+    return f"{HOLDS}/{name}"
+
+
+def disk(node: str) -> str:
+    return f"{DISKS}/{node}"
+
+
+def drain(node: str) -> str:
+    return f"{DRAINS}/{node}"
+
+
 def upload(upload_id: str) -> str:
     return f"{UPLOADS}/{upload_id}"
 
@@ -310,27 +328,3 @@ def suspect(job_id: str, name: str) -> str:
 
 def recipe(kind: str, name: str) -> str:
     return f"{RECIPES}/{kind}/{check_name(kind, name)}"
-
-
-def format_runs(shards: list[int]) -> str:
-    """Return sorted shard indexes as runs, so that a record grows with pieces and not with shards.
-
-    >>> format_runs([0, 1, 2, 3, 8, 10, 11])
-    '0-3,8,10-11'
-    """
-    runs: list[list[int]] = []
-    for index in sorted(shards):
-        if runs and runs[-1][1] == index - 1:
-            runs[-1][1] = index
-        else:
-            runs.append([index, index])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
-
-
-def parse_runs(text: str) -> list[int]:
-    """Return the indexes that :func:`format_runs` wrote."""
-    shards: list[int] = []
-    for run in filter(None, text.split(",")):
-        first, _, last = run.partition("-")
-        shards.extend(range(int(first), int(last or first) + 1))
-    return shards

@@ -7,11 +7,10 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from muskox import runtime
-from muskox.coordination import Session
 from muskox.errors import MuskoxError
-from muskox.program import Manifest, Outcome, Program, Publishes, RunOptions
+from muskox.program import Manifest, Outcome, Program, Publishes, Reads, RunOptions
 from muskox.runtime import JobSpec
-from muskox.store import Dataset, StoreClient
+from muskox.store import Dataset, Home
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
 class Nodes:
     """The engine whose workers are the cluster's; its datasets are :class:`ClusterDataset`."""
 
-    def __init__(self, session: Session, client: StoreClient) -> None:
-        self._session = session
-        self._client = client
+    def __init__(self, home: Home) -> None:
+        self._home = home
 
     def spec(self, program: Program, dataset: "ClusterDataset", options: RunOptions) -> JobSpec:
         """Return what to submit for this run."""
@@ -30,6 +28,7 @@ class Nodes:
             kind=str(getattr(program, "kind", "rounds")),
             program=runtime.program_record(program),
             dataset=f"{dataset.name}@{dataset.version}",
+            columns=list(program.reads()) if isinstance(program, Reads) else (),
             workers=options.workers or 0,
             model=options.name or "",
             rounds_max=options.rounds_max,
@@ -45,8 +44,8 @@ class Nodes:
             If the job failed, with its reason, or was cancelled.
         """
         spec = self.spec(program, dataset, options)
-        job_id, state = runtime.run(self._session, self._client, spec, options.on_round)
-        result = runtime.result(self._session, self._client, job_id, state)
+        job_id, state = runtime.run(self._home, spec, options.on_round)
+        result = runtime.result(self._home, job_id, state)
         if isinstance(program, Publishes):
             with contextlib.suppress(MuskoxError, OSError):  # a second time: the node that did it may have died over it
                 program.publish(result)

@@ -44,6 +44,9 @@ class EvaluateProgram:
     def from_parameters(cls, parameters: Record) -> Program:
         return cls(parameters["model"], str(parameters["target"]))
 
+    def reads(self) -> list[str]:
+        return [*self.scorer.features, self.target]
+
     @cached_property
     def scorer(self) -> Scorer:
         return load_scorer(self.model)

@@ -1,6 +1,6 @@
 """Scorer: what evaluation asks of a model, and how a model is found again from its record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -14,6 +14,10 @@ class Scorer(Protocol):
     @property
     def classes_(self) -> Array:
         """Its two classes; the second is the positive one."""
+
+    @property
+    def features(self) -> Sequence[str]:
+        """The columns that it looks at."""
 
     def predict_batch(self, batch: Any) -> Mapping[str, Array]:
         """Return "probability" (of the second class) and "prediction" of each row of an Arrow record batch."""

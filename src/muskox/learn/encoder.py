@@ -160,6 +160,9 @@ class EncoderProgram:
             int(parameters["categories_max"]),
         )
 
+    def reads(self) -> list[str]:
+        return list(self.features or ())
+
     def initial(self, manifest: Manifest) -> Record:
         return {"columns": to_record(choose(manifest, None, self.features, self.categorical))}
 

@@ -75,6 +75,9 @@ class LogisticProgram:
         rate = None if self.learning_rate is None else float(self.learning_rate)
         return {**asdict(self), **lists, "C": float(self.C), "tol": float(self.tol), "learning_rate": rate}  # C=1 is C=1.0
 
+    def reads(self) -> list[str]:
+        return [] if self.features is None else [*self.features, self.target]
+
     @classmethod
     def from_parameters(cls, parameters: Record) -> Program:
         features = parameters["features"]

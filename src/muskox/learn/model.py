@@ -36,6 +36,10 @@ class LogisticModel:
         coef = record["coef"]
         self._tables = [np.append(coef[first:end], 0.0) for first, end in pairwise(ends)]
 
+    @property
+    def features(self) -> list[str]:
+        return [column.name for column in self.encoder.columns]
+
     @classmethod
     def from_record(cls, record: Record) -> "LogisticModel":
         return cls(record)

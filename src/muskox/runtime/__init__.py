@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from muskox.runtime.jobs import JobSpec, cancel, follow, job_state, program_record, result, run, submit, wait
     from muskox.runtime.pins import pin_environment
     from muskox.runtime.processes import LIFELINE, hold_lifeline, start_detached
-    from muskox.runtime.replicas import addresses_of, put_replicated
 
 _HOMES = {
     "agent": ("Node", "NodeOptions"),
@@ -21,7 +20,6 @@ _HOMES = {
     "jobs": ("JobSpec", "cancel", "follow", "job_state", "program_record", "result", "run", "submit", "wait"),
     "pins": ("pin_environment",),
     "processes": ("LIFELINE", "hold_lifeline", "start_detached"),
-    "replicas": ("addresses_of", "put_replicated"),
 }
 
 __all__ = [
@@ -30,7 +28,6 @@ __all__ = [
     "KeeperCommand",
     "Node",
     "NodeOptions",
-    "addresses_of",
     "cancel",
     "ensure_keeper",
     "follow",
@@ -40,7 +37,6 @@ __all__ = [
     "job_state",
     "pin_environment",
     "program_record",
-    "put_replicated",
     "result",
     "run",
     "start_detached",

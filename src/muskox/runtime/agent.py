@@ -34,7 +34,6 @@ from muskox.coordination import (
     register,
 )
 from muskox.errors import CallerError, Corrupt, MuskoxError
-from muskox.program import Manifest
 from muskox.runtime.coordinator import Coordinator
 from muskox.runtime.fingerprint import numeric_fingerprint
 from muskox.runtime.guard import KeeperGuard
@@ -42,7 +41,21 @@ from muskox.runtime.job_agent import JobAgent
 from muskox.runtime.node_context import NodeContext
 from muskox.runtime.pool import start_forkserver
 from muskox.runtime.progress import ProgressLog, stream_schema
-from muskox.store import BlobStore, Plugins, ShardEntry, StoreClient, StoreServer, Stream, open_dataset
+from muskox.store import (
+    BlobCache,
+    BlobStore,
+    Dataset,
+    Plugins,
+    Scrubber,
+    Steward,
+    StoreClient,
+    StoreServer,
+    Stream,
+    open_dataset,
+    open_home,
+    supplier,
+    this_host,
+)
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +63,15 @@ RESYNC_S = 10.0  # between looks when no watch fires
 RETRY_S = 0.3  # after an error
 CLOSE_S = 1.0  # from SIGTERM until the session is closed, so that nobody waits for it any longer
 STOP_S_MAX = 8.0  # from SIGTERM to the end, whatever is under way
+CACHE_BYTES_MIN = 1 << 30
 LOCK_S_MAX = 1.0  # a mere look at the folder's lock is over long before
 
 
 class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to run one node.
 
+    rack : what fails together with this node: replicas go to different racks
+    store : the URL of the object store that a new cluster shall keep everything in; "" for what the cluster has, or its nodes
     advertise : host:port under which others reach this node's Flight service, where that differs from what it listens on
     keeper_file : how to start the embedded keeper again if it dies; "" where somebody else looks after ZooKeeper
     """
@@ -68,6 +84,8 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     advertise: str = ""
     cores: int = 1
+    rack: str = ""
+    store: str = ""
     session_timeout_s: float = 4.0
     keeper_file: str = ""
     tls: Tls | None = None
@@ -125,10 +143,9 @@ def take_folder(folder: Path, name: str) -> Identity:
     return Identity(kept.name, kept.folder_id, lock)
 
 
-def _empty_cache(folder: Path) -> BlobStore:
-    """Return a store for copies of other nodes' shards; what was there is of no use to anybody now."""
-    shutil.rmtree(folder, ignore_errors=True)
-    return BlobStore(folder)
+def _cache(folder: Path) -> BlobCache:
+    """Return the cache for what other nodes or an object store hold: at most half of what is free on the disk now."""
+    return BlobCache(BlobStore(folder), max(shutil.disk_usage(folder.parent).free // 2, CACHE_BYTES_MIN))
 
 
 class Node:
@@ -149,19 +166,27 @@ class Node:
             self._session.on_state(self._guard.on_state)
             self._guard.start()
         self._session.connect(timeout_s=60.0)
-        found_cluster(self._session)
+        found_cluster(self._session, options.store)
         flight_key = derive(options.secret, Plane.FLIGHT)
         client = StoreClient(flight_key, options.tls)
         blobs = BlobStore(options.folder)
         blobs.remove_unfinished()  # we hold the folder's lock: nobody else writes
+        self._scrubber = Scrubber(
+            self._session, blobs, self._identity.name, self._identity.folder_id, config=lambda: self._config
+        )
         progress = ProgressLog()
+        cache, home = _cache(options.folder / "cache"), open_home(self._session, client)
         self._server = StoreServer(
             blobs,
             key=flight_key,
             host=options.host,
             port=options.port,
             tls=options.tls,
-            plugins=Plugins(streams={"progress": Stream(stream_schema(), progress.stream)}),
+            plugins=Plugins(
+                streams={"progress": Stream(stream_schema(), progress.stream)},
+                doubt=self._scrubber.doubt,
+                supply=supplier(home, cache),
+            ),
         )
         self._server.start()
         tls = options.tls
@@ -172,9 +197,10 @@ class Node:
             tls=[] if tls is None else [str(tls.certificate), str(tls.key), str(tls.authority)],
             collective_key=derive(options.secret, Plane.COLLECTIVE),
             session=self._session,
-            client=client,
+            home=home,
             blobs=blobs,
-            cache=_empty_cache(options.folder / "cache"),
+            cache=cache,
+            doubt=self._scrubber.doubt,
             forkserver=forkserver,
             progress=progress,
             config=lambda: self._config,
@@ -182,6 +208,7 @@ class Node:
         )
         candidacy = Candidacy(self._session, self._identity.name, incarnation)
         self._coordinator = Coordinator(self._session, candidacy, self._replicas)
+        self._steward = Steward(self._context.home, lambda: self._coordinator.fence)
         self._session.on_state(self._on_state)
 
     def run(self) -> None:
@@ -190,6 +217,8 @@ class Node:
         signal.signal(signal.SIGINT, self._end)
         self._reconcile()
         self._coordinator.start()
+        self._scrubber.start()
+        self._steward.start()
         log.info("node %s serves at %s", self._identity.name, self._server.address)
         wait_s = RESYNC_S
         while True:
@@ -229,6 +258,7 @@ class Node:
         log.info("ZooKeeper session: %s", state)
         self.look()
         self._coordinator.look()
+        self._steward.look()
 
     def _reconcile(self) -> None:
         """Be a member, know the settings, and run an agent for each assigned job."""
@@ -240,7 +270,7 @@ class Node:
             self._agents.pop(job_id).want(0)
         for job_id, workers in wanted.items():
             if job_id not in self._agents:
-                self._agents[job_id] = JobAgent(self._context, job_id, self._describe)
+                self._agents[job_id] = JobAgent(self._context, job_id, self._open)
                 self._agents[job_id].start()
             self._agents[job_id].want(workers)
 
@@ -259,14 +289,18 @@ class Node:
             pid=os.getpid(),
             cores=self._options.cores,
             fingerprint=self._fingerprint,
+            rack=self._options.rack,
+            disk_bytes=shutil.disk_usage(self._options.folder).total,
+            host=this_host(),
+            folder=str(self._options.folder.absolute()),
         )
 
-    def _describe(self, dataset: str) -> tuple[Manifest, Sequence[ShardEntry]]:
-        opened = open_dataset(self._session, self._context.client, dataset)
-        return opened.manifest, opened.shards
+    def _open(self, dataset: str) -> Dataset:
+        return open_dataset(self._context.home, dataset)
 
     def _replicas(self, dataset: str) -> Sequence[Sequence[str]]:
-        return [shard.nodes for shard in self._describe(dataset)[1]]
+        opened = self._open(dataset)
+        return [opened.nodes(shard) for shard in range(len(opened.shards))]
 
     def _stop(self) -> None:
         if self._guard is not None:

@@ -19,7 +19,6 @@ from muskox.program import Publishes, resolve
 from muskox.records import Record, unpack
 from muskox.runtime.messages import Checkpointed, Finished
 from muskox.runtime.node_context import NodeContext
-from muskox.runtime.replicas import addresses_of, put_replicated
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +40,7 @@ class JobCommits:
         self.lost = ""  # the blob of a checkpoint that nobody has any more
 
     def _replicate(self, data: bytes) -> tuple[str, list[str]]:
-        return put_replicated(
-            self._node.session, self._node.client, data, int(self._node.config()["replicas"]), first=self._node.name
-        )
+        return self._node.home.put(data, int(self._node.config()["replicas"]), first=self._node.name)
 
     def keep_checkpoint(self, message: Checkpointed, body: bytes) -> None:
         """Keep a checkpoint on a thread of its own, one at a time: a round must not wait for a disk."""
@@ -69,9 +66,8 @@ class JobCommits:
 
     def _drop(self, checkpoint: layout.CheckpointRecord) -> None:
         """Delete the bytes of a checkpoint that nothing points at any more, where they can be reached."""
-        for address in addresses_of(self._node.session, checkpoint.nodes):
-            with contextlib.suppress(MuskoxError):  # what is left is collected with the other blobs that nobody names
-                self._node.client.delete(address, [checkpoint.blob], self._node.client.clock_ns(address))
+        with contextlib.suppress(MuskoxError):  # what is left is collected with the other blobs that nobody names
+            self._node.home.drop(checkpoint.blob, checkpoint.nodes)
 
     def finish(self, record: layout.JobRecord, program: bytes, message: Finished, body: bytes) -> None:
         """Keep the result on as many nodes as asked, then commit model and job in one step."""

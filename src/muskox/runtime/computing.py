@@ -6,7 +6,7 @@ computed it itself goes on from the very same bits as whoever received it. It kn
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from muskox.records import Record, normal, pack, unpack
 from muskox.runtime.round_events import Holding
 from muskox.tree import Node, cover, reduce, root
 
-OpenShard = Callable[[Path, int], Shard]
+OpenShard = Callable[[Sequence[Path], int], Shard]
 
 
 class Abandoned(Exception):
@@ -64,15 +64,15 @@ class Computation:
         self._program = program
         self._manifest = manifest
         self._open = open_shard
-        self._files: dict[int, Path] = {}
+        self._files: dict[int, list[Path]] = {}
         self._shards: dict[int, Shard] = {}  # those opened; touched by the computing thread only
         self._state: Record = {}
         self._packed = b""
         self._is_done = False
 
-    def own(self, files: Mapping[int, str]) -> None:
+    def own(self, files: Mapping[int, Sequence[str]]) -> None:
         """Own exactly these shards from now on; what was derived from a shard that stays is kept."""
-        self._files = {index: Path(path) for index, path in sorted(files.items())}
+        self._files = {index: [Path(path) for path in paths] for index, paths in sorted(files.items())}
 
     def begin(self) -> Holding:
         """Take the program's initial state."""
@@ -113,7 +113,7 @@ class Computation:
     def _partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
         return normal(self._program.partial(state, shard, blocks))
 
-    def _opened(self, index: int, files: Mapping[int, Path]) -> Shard:
+    def _opened(self, index: int, files: Mapping[int, Sequence[Path]]) -> Shard:
         if index not in self._shards:
             try:
                 self._shards[index] = self._open(files[index], index)

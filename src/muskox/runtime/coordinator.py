@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 RESYNC_S = 10.0  # between looks when no watch fires: nothing depends on it but our own bugs
 PATIENCE_S = 1.5  # newcomers wait so long for each other
 RETRY_S = 0.3  # after an error
+REPLICAS_S = 60.0  # how long it is taken as known where the shards lie
 
 Replicas = Callable[[str], Sequence[Sequence[str]]]
 
@@ -33,7 +34,8 @@ class Coordinator(threading.Thread):
         self._replicas = replicas
         self._changed = threading.Event()
         self._final: set[str] = set()
-        self._known_replicas: dict[str, Sequence[Sequence[str]]] = {}
+        self._known_replicas: dict[str, tuple[float, Sequence[Sequence[str]]]] = {}
+        self.fence: int | None = None  # while we lead
         self._since: dict[str, tuple[int, float]] = {}
         self._fruit: dict[str, tuple[int, frozenset[str]]] = {}
 
@@ -57,7 +59,7 @@ class Coordinator(threading.Thread):
 
     def _act(self) -> float:
         """See, plan, order; return how long to wait if nothing changes."""
-        fence = self._candidacy.look(self.look)
+        self.fence = fence = self._candidacy.look(self.look)
         if fence is None:
             self._final.clear()
             return RESYNC_S
@@ -123,15 +125,13 @@ class Coordinator(threading.Thread):
             if worker is not None:
                 workers[name] = worker[0]
         suspects = self._session.children(layout.suspects(job_id), self.look)
-        if record.dataset not in self._known_replicas:
-            self._known_replicas[record.dataset] = self._replicas(record.dataset)
         return JobView(
             id=job_id,
             phase=state[0].phase,
             fingerprint=record.fingerprint,
             workers_max=record.workers,
             submitted_ms=record.submitted_ms,
-            replicas=self._known_replicas[record.dataset],
+            replicas=self._replicas_of(record.dataset),
             generation=layout.GenerationRecord(number=0) if found is None else found[0],
             workers=workers,
             suspects=suspects,
@@ -139,6 +139,14 @@ class Coordinator(threading.Thread):
             fruitless=self._fruitless(job_id, suspects),
             is_patient=self._is_patient(job_id, 0 if found is None else found[0].number),
         )
+
+    def _replicas_of(self, dataset: str) -> Sequence[Sequence[str]]:
+        """Return which nodes hold each shard, as known of late: it changes when replicas are repaired or moved."""
+        known = self._known_replicas.get(dataset)
+        now = time.monotonic()
+        if known is None or now - known[0] > REPLICAS_S:
+            self._known_replicas[dataset] = known = (now, self._replicas(dataset))
+        return known[1]
 
     def _is_patient(self, job_id: str, generation: int) -> bool:
         """Return whether this generation was formed less than `PATIENCE_S` ago, as far as we have seen."""

@@ -12,14 +12,13 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from muskox.coordination import Check, Create, Refused, layout
+from muskox.coordination import Check, Create, Refused, layout, parse_runs
 from muskox.errors import CallerError, Corrupt, Unavailable
-from muskox.program import Manifest, RoundReport
+from muskox.program import RoundReport
 from muskox.runtime.commits import JobCommits
 from muskox.runtime.messages import (
     Broken,
@@ -39,8 +38,7 @@ from muskox.runtime.messages import (
 )
 from muskox.runtime.node_context import NodeContext
 from muskox.runtime.pool import WorkerProcess
-from muskox.runtime.replicas import addresses_of
-from muskox.store import ShardEntry
+from muskox.store import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +59,7 @@ class Assignment:
 
     record: layout.JobRecord
     program: bytes
-    manifest: Manifest
-    shards: Sequence[ShardEntry]
+    dataset: Dataset
 
 
 @dataclass(slots=True)
@@ -77,13 +74,11 @@ class Staffed:
 class JobAgent(threading.Thread):
     """See the head of this file."""
 
-    def __init__(
-        self, node: NodeContext, job_id: str, describe: Callable[[str], tuple[Manifest, Sequence[ShardEntry]]]
-    ) -> None:
+    def __init__(self, node: NodeContext, job_id: str, open_dataset: Callable[[str], Dataset]) -> None:
         super().__init__(name=f"job {job_id}", daemon=True)
         self._node = node
         self._job = job_id
-        self._describe = describe
+        self._open_dataset = open_dataset
         self._wanted = 0
         self._steps: queue.SimpleQueue[Step] = queue.SimpleQueue()
         self._again: deque[Step] = deque()  # bounded by what workers say once: results, suspicions, wants
@@ -171,12 +166,8 @@ class JobAgent(threading.Thread):
 
     def _read_assignment(self) -> Assignment:
         record, _ = self._node.session.get(layout.job(self._job), layout.JobRecord, f"job {self._job}")
-        manifest, shards = self._describe(record.dataset)
-        program = self._node.client.get_blob(self._addresses(record.program_nodes), record.program)
-        return Assignment(record, program, manifest, shards)
-
-    def _addresses(self, nodes: list[str]) -> list[str]:
-        return addresses_of(self._node.session, nodes)
+        program = self._node.home.get(record.program, record.program_nodes)
+        return Assignment(record, program, self._open_dataset(record.dataset))
 
     def _put_out_suspects(self) -> None:
         for name in self._node.session.children(layout.suspects(self._job), self.look):
@@ -194,8 +185,8 @@ class JobAgent(threading.Thread):
             worker=name,
             host=self._node.host,
             key=self._node.collective_key.hex(),
-            columns=dict(assignment.manifest.columns),
-            shard_rows=list(assignment.manifest.shard_rows),
+            columns=dict(assignment.dataset.columns),
+            shard_rows=[shard.rows for shard in assignment.dataset.shards],
             rounds_max=assignment.record.rounds_max,
             tls=self._node.tls,
         )
@@ -231,18 +222,14 @@ class JobAgent(threading.Thread):
         for member in generation.members:
             staffed = self._workers.get(member.worker)
             if staffed is not None and staffed.generation < generation.number:
-                files = {index: str(self._file(assignment, index)) for index in layout.parse_runs(member.shards)}
+                files = {index: self._files(assignment, index) for index in parse_runs(member.shards)}
                 staffed.process.send(Formed(generation.number, members, files))
                 staffed.generation = generation.number
 
-    def _file(self, assignment: Assignment, index: int) -> Path:
-        """Return the local file of a shard, fetched from a node that has it if we have not."""
-        shard = assignment.shards[index]
-        for store in (self._node.blobs, self._node.cache):
-            if store.has_whole(shard.file_digest):
-                return store.path(shard.file_digest)
-        self._node.client.fetch_blob(self._addresses(list(shard.nodes)), shard.file_digest, self._node.cache)
-        return self._node.cache.path(shard.file_digest)
+    def _files(self, assignment: Assignment, index: int) -> list[str]:
+        """Return the local files of a shard that hold what the job looks at, fetched where we have them not."""
+        paths = assignment.dataset.bring(index, assignment.record.columns, self._node.blobs, self._node.cache)
+        return [str(path) for path in paths]
 
     # -- what workers say; called on their reading threads --
 
@@ -332,10 +319,13 @@ class JobAgent(threading.Thread):
         return self._assignment
 
     def _discard(self, shard: int, reason: str) -> None:
-        """Drop our copy of a shard that is not what was written; the next worker gets it from another replica."""
+        """Have our copy of a shard looked at that is not what was written; the next worker gets it from another replica."""
         log.warning("job %s: shard %d is fetched anew: %s", self._job, shard, reason)
-        for store in (self._node.blobs, self._node.cache):
-            store.delete(self._known().shards[shard].file_digest)
+        known = self._known()
+        for digest in known.dataset.blobs(shard, known.record.columns):
+            self._node.doubt(digest)
+            if not self._node.cache.store.has_whole(digest):
+                self._node.cache.store.delete(digest)
 
     def _restore(self, worker: WorkerProcess, generation: int) -> None:
         """Hand the last checkpoint to a root whose generation holds no state."""
@@ -345,7 +335,7 @@ class JobAgent(threading.Thread):
             return
         checkpoint = found[0]
         try:
-            body = self._node.client.get_blob(self._addresses(checkpoint.nodes), checkpoint.blob)
+            body = self._node.home.get(checkpoint.blob, checkpoint.nodes)
         except (Unavailable, Corrupt) as error:
             now = time.monotonic()
             self._unreachable_s = self._unreachable_s or now

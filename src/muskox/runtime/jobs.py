@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,7 @@ from muskox.coordination import Refused, Session, Set, layout, live_members, rea
 from muskox.errors import CallerError, Unavailable
 from muskox.program import Portable, Program, RoundReport, reference
 from muskox.records import Record, pack, unpack
-from muskox.runtime.replicas import addresses_of, put_replicated
-from muskox.store import StoreClient
+from muskox.store import Home
 
 LOOK_S = 1.0  # a waiter looks at least so often, whatever watches do
 
@@ -30,6 +29,7 @@ class JobSpec:
     kind: str
     program: Record
     dataset: str
+    columns: Sequence[str] = ()
     workers: int = 0
     model: str = ""
     rounds_max: int = 1_000_000
@@ -69,7 +69,7 @@ def _code(program: Program) -> bytes:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def submit(session: Session, client: StoreClient, spec: JobSpec) -> str:
+def submit(home: Home, spec: JobSpec) -> str:
     """Submit a job and return its id; from then on it goes on without this client.
 
     Raises
@@ -77,6 +77,7 @@ def submit(session: Session, client: StoreClient, spec: JobSpec) -> str:
     Unavailable
         If the cluster has no live node.
     """
+    session = home.session
     if spec.workers < 0:
         raise CallerError(f"workers must be at least 1, or 0 for one a node, not {spec.workers}")
     members = live_members(session)
@@ -85,13 +86,14 @@ def submit(session: Session, client: StoreClient, spec: JobSpec) -> str:
     model = spec.model and layout.check_name("model", spec.model)
     kind = layout.check_name("job kind", spec.kind)
     replicas = int(read_config(session)["replicas"])
-    blob, nodes = put_replicated(session, client, pack(spec.program), replicas)
+    blob, nodes = home.put(pack(spec.program), replicas)
     job_id = f"{kind}-{secrets.token_hex(4)}"
     record = layout.JobRecord(
         kind=kind,
         program=blob,
         program_nodes=nodes,
         dataset=spec.dataset,
+        columns=list(spec.columns),
         workers=spec.workers,
         model=model,
         fingerprint=usual_fingerprint(members),
@@ -150,7 +152,7 @@ def cancel(session: Session, job_id: str) -> bool:
     return False
 
 
-def result(session: Session, client: StoreClient, job_id: str, state: layout.JobState) -> Record:
+def result(home: Home, job_id: str, state: layout.JobState) -> Record:
     """Return the result of a finished job.
 
     Raises
@@ -164,12 +166,12 @@ def result(session: Session, client: StoreClient, job_id: str, state: layout.Job
         case layout.JobPhase.CANCELLED:
             raise CallerError(f"job {job_id} was cancelled")
         case layout.JobPhase.DONE:
-            return unpack(client.get_blob(addresses_of(session, state.result_nodes), state.result_blob))
+            return unpack(home.get(state.result_blob, state.result_nodes))
         case _:
             raise CallerError(f"job {job_id} is {state.phase}: it has no result yet")
 
 
-def follow(session: Session, client: StoreClient, job_id: str) -> Iterator[RoundReport]:
+def follow(home: Home, job_id: str) -> Iterator[RoundReport]:
     """Yield the job's rounds as they finish, each once and in order, until it is final.
 
     Streams from the node of the generation's root and moves with it; rounds told by a node that died may be missing.
@@ -182,9 +184,9 @@ def follow(session: Session, client: StoreClient, job_id: str) -> Iterator[Round
 
     is_final = False
     while not is_final:
-        is_final = job_state(session, job_id).phase.is_final  # then look once more: the last rounds may have come since
+        is_final = job_state(home.session, job_id).phase.is_final  # then look once more: the last rounds may have come since
         changed.clear()
-        for report in _from_root(session, client, job_id, seen, (changed, look)):
+        for report in _from_root(home, job_id, seen, (changed, look)):
             if report.round > seen:
                 seen = report.round
                 yield report
@@ -193,21 +195,22 @@ def follow(session: Session, client: StoreClient, job_id: str) -> Iterator[Round
 
 
 def _from_root(
-    session: Session, client: StoreClient, job_id: str, after: int, watch: tuple[threading.Event, Callable[[Any], None]]
+    home: Home, job_id: str, after: int, watch: tuple[threading.Event, Callable[[Any], None]]
 ) -> Iterator[RoundReport]:
     """Yield what the present root's node tells, until the root moves, the job is final or the node is gone."""
     changed, look = watch
+    session = home.session
     found = session.find(layout.generation(job_id), layout.GenerationRecord, look)
     state = session.find(layout.job_state(job_id), layout.JobState, look)
     if found is None or not found[0].members:
         return
-    address = addresses_of(session, [found[0].members[0].node])
-    if not address:
+    address = home.directory.address(found[0].members[0].node)
+    if address is None:
         return
     is_final = state is not None and state[0].phase.is_final
     argument = json.dumps({"job": job_id, "after": after}).encode()
     try:
-        for batch in client.stream(address[0], "progress", argument):
+        for batch in home.client.stream(address, "progress", argument):
             yield from (_report(row) for row in batch.to_pylist())
             if changed.is_set() or (is_final and batch.num_rows == 0):
                 return
@@ -219,12 +222,10 @@ def _report(row: dict[str, Any]) -> RoundReport:
     return RoundReport(row["round"], json.loads(row["metrics"]), row["generation"])
 
 
-def run(
-    session: Session, client: StoreClient, spec: JobSpec, on_round: Callable[[RoundReport], None] | None
-) -> tuple[str, layout.JobState]:
+def run(home: Home, spec: JobSpec, on_round: Callable[[RoundReport], None] | None) -> tuple[str, layout.JobState]:
     """Submit, follow and wait; return the job's id and its final state. An interrupt leaves the job running."""
-    job_id = submit(session, client, spec)
+    job_id = submit(home, spec)
     if on_round is not None:
-        for report in follow(session, client, job_id):
+        for report in follow(home, job_id):
             on_round(report)
-    return job_id, wait(session, job_id)
+    return job_id, wait(home.session, job_id)

@@ -128,11 +128,11 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Formed(Message, frozen=True):
-    """A generation that this worker belongs to, in rank order, and the files of the shards it owns."""
+    """A generation that this worker belongs to, in rank order, and the files (one a column group) of the shards it owns."""
 
     number: int
     members: list[Member]
-    files: dict[int, str]
+    files: dict[int, list[str]]
 
 
 class Restore(Message, frozen=True):

@@ -6,7 +6,7 @@ from multiprocessing.context import ForkServerContext
 
 from muskox.coordination import Config, Session
 from muskox.runtime.progress import ProgressLog
-from muskox.store import BlobStore, StoreClient
+from muskox.store import BlobCache, BlobStore, Home
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,10 @@ class NodeContext:
     tls: list[str]
     collective_key: bytes
     session: Session
-    client: StoreClient
+    home: Home
     blobs: BlobStore
-    cache: BlobStore
+    cache: BlobCache
+    doubt: Callable[[str], None]
     forkserver: ForkServerContext
     progress: ProgressLog
     config: Callable[[], Config]

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from muskox.coordination import layout
+from muskox.coordination import format_runs, layout, parse_runs
 
 RUNS_PER_WORKER = 4  # aligned runs of shards a worker gets at least, where there are enough: load balance against messages
 DEATHS_MAX = 20  # of a job's workers on one node without a round between: it may be the node that is sick
@@ -160,7 +160,7 @@ def _reason(lost: Sequence[str], joined: Sequence[str], suspects: Sequence[str])
 
 def form_generation(job: JobView, workers: Sequence[str], reason: str) -> layout.GenerationRecord:
     """Return the next generation of `job`, made of `workers` in rank order."""
-    before = {shard: member.worker for member in job.generation.members for shard in layout.parse_runs(member.shards)}
+    before = {shard: member.worker for member in job.generation.members for shard in parse_runs(member.shards)}
     nodes = {name: job.workers[name].node for name in workers}
     shares = share(job.replicas, nodes, before)
     members = [
@@ -169,7 +169,7 @@ def form_generation(job: JobView, workers: Sequence[str], reason: str) -> layout
             node=job.workers[name].node,
             address=job.workers[name].address,
             pid=job.workers[name].pid,
-            shards=layout.format_runs(shares[name]),
+            shards=format_runs(shares[name]),
         )
         for name in workers
     ]

@@ -68,6 +68,9 @@ class PredictProgram:
         columns = tuple(map(str, parameters["columns"]))
         return cls(parameters["model"], str(parameters["output"]), columns, str(parameters["run"]))
 
+    def reads(self) -> list[str]:
+        return [*(column.name for column in self._predictor.encoder.columns), *self.columns]
+
     def initial(self, manifest: Manifest) -> Record:
         needed = [column.name for column in self._predictor.encoder.columns]
         for name, why in [*((name, "the model reads it") for name in needed), *((name, "to copy") for name in self.columns)]:

@@ -1,10 +1,10 @@
 """The model registry: which models a cluster has, and their records, checked against their digests."""
 
-from muskox.coordination import Session, layout, live_members
+from muskox.coordination import Session, layout
 from muskox.digest import digest
 from muskox.errors import Corrupt
 from muskox.records import Record, unpack
-from muskox.store import StoreClient
+from muskox.store import Home
 
 
 def list_models(session: Session) -> list[tuple[str, layout.ModelRecord]]:
@@ -19,7 +19,7 @@ def get_model(session: Session, name: str) -> layout.ModelRecord:
     return session.get(layout.model(name), layout.ModelRecord, f"model {name!r}; `muskox models` lists them")[0]
 
 
-def read_model(session: Session, client: StoreClient, name: str) -> Record:
+def read_model(home: Home, name: str) -> Record:
     """Return the model's record, from whichever node can give it.
 
     Raises
@@ -31,9 +31,8 @@ def read_model(session: Session, client: StoreClient, name: str) -> Record:
     Corrupt
         If what lies there is another model.
     """
-    entry, members = get_model(session, name), live_members(session)
-    addresses = [members[node].address for node in entry.nodes if node in members]
-    record = unpack(client.get_blob(addresses, entry.blob))
+    entry = get_model(home.session, name)
+    record = unpack(home.get(entry.blob, entry.nodes))
     found = digest(record)
     if found != entry.digest:
         raise Corrupt(f"model {name!r} is registered as {entry.digest[:12]}, but its bytes are those of {found[:12]}")

@@ -10,47 +10,63 @@ from muskox.front_door import lazy
 
 if TYPE_CHECKING:
     from muskox.store.blobs import BlobStore
+    from muskox.store.cache import BlobCache
     from muskox.store.catalog import DatasetInfo, find_dataset, list_datasets, parse_reference, remove_dataset
     from muskox.store.client import StoreClient
     from muskox.store.dataset import Dataset, ReplicaHealth, open_dataset
-    from muskox.store.directory import Directory
+    from muskox.store.directory import Directory, this_host
+    from muskox.store.home import Home, NodeHome, open_home, supplier
     from muskox.store.manifest import DatasetManifest, ShardEntry, dataset_digest
     from muskox.store.partition import assign_rows, assign_shards, cut, hash_partition
     from muskox.store.placement import place, run_level
     from muskox.store.put import PutOptions, PutProgress, put_dataset
+    from muskox.store.reading import Reading
     from muskox.store.schema import arrow_schema, columns_of, conform_table
+    from muskox.store.scrub import Scrubber
     from muskox.store.server import Plugins, StoreServer, Stream
     from muskox.store.shard import content_digest, open_shard
     from muskox.store.source import Source, open_source
+    from muskox.store.steward import Steward
 
 _HOMES = {
     "blobs": ("BlobStore",),
+    "cache": ("BlobCache",),
     "catalog": ("DatasetInfo", "find_dataset", "list_datasets", "parse_reference", "remove_dataset"),
     "client": ("StoreClient",),
     "dataset": ("Dataset", "ReplicaHealth", "open_dataset"),
-    "directory": ("Directory",),
+    "directory": ("Directory", "this_host"),
+    "home": ("Home", "NodeHome", "open_home", "supplier"),
     "manifest": ("DatasetManifest", "ShardEntry", "dataset_digest"),
     "partition": ("assign_rows", "assign_shards", "cut", "hash_partition"),
     "placement": ("place", "run_level"),
     "put": ("PutOptions", "PutProgress", "put_dataset"),
+    "reading": ("Reading",),
     "schema": ("arrow_schema", "columns_of", "conform_table"),
+    "scrub": ("Scrubber",),
     "server": ("Plugins", "StoreServer", "Stream"),
     "shard": ("content_digest", "open_shard"),
     "source": ("Source", "open_source"),
+    "steward": ("Steward",),
 }
 
 __all__ = [
+    "BlobCache",
     "BlobStore",
     "Dataset",
     "DatasetInfo",
     "DatasetManifest",
     "Directory",
+    "Home",
+    "NodeHome",
     "Plugins",
     "PutOptions",
     "PutProgress",
+    "Reading",
     "ReplicaHealth",
+    "Scrubber",
     "ShardEntry",
     "Source",
+    "Steward",
     "StoreClient",
     "StoreServer",
     "Stream",
@@ -66,6 +82,7 @@ __all__ = [
     "hash_partition",
     "list_datasets",
     "open_dataset",
+    "open_home",
     "open_shard",
     "open_source",
     "parse_reference",
@@ -73,6 +90,8 @@ __all__ = [
     "put_dataset",
     "remove_dataset",
     "run_level",
+    "supplier",
+    "this_host",
 ]
 
 __getattr__ = lazy(__name__, _HOMES)

@@ -5,6 +5,7 @@ A blob is there whole or not at all: what a crash leaves is a temporary file, wh
 know what a blob means.
 """
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -18,17 +19,22 @@ from muskox.errors import CallerError, Corrupt, Unavailable
 
 CHUNK_BYTES = 4 << 20  # read, hashed and sent at a time
 DIGEST_LENGTH = 64
+ASIDE_MAX = 16  # damaged blobs that are kept to be looked at
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class BlobStore:
-    """The blobs below `folder`, which is made if it is not there. One process at a time should own a folder's writing."""
+    """The blobs below `folder`, which is made if it is not there, unless it is another process's (`is_ours`), only to be read.
 
-    def __init__(self, folder: Path) -> None:
+    One process at a time should own a folder's writing.
+    """
+
+    def __init__(self, folder: Path, *, is_ours: bool = True) -> None:
         self.folder = folder
         self._blobs = folder / "blobs"
         self._arriving = self._blobs / "arriving"
-        self._arriving.mkdir(parents=True, exist_ok=True)
+        if is_ours:
+            self._arriving.mkdir(parents=True, exist_ok=True)
 
     def remove_unfinished(self) -> None:
         """Remove what writers that died left behind; call it before the first writer of this process."""
@@ -54,7 +60,7 @@ class BlobStore:
         """Return whether the blob is here with the bytes that its name tells; read once a process."""
         try:
             check_once(self.path(digest))
-        except (Unavailable, Corrupt):
+        except (Unavailable, Corrupt, PermissionError):
             return False
         return True
 
@@ -74,6 +80,14 @@ class BlobStore:
     def digests(self) -> list[str]:
         """Return the names of all blobs here, sorted."""
         return sorted(path.name for path in self._blobs.glob("??/*"))
+
+    def sizes(self) -> dict[str, int]:
+        """Return the size of every blob here, by name."""
+        found = {}
+        for path in self._blobs.glob("??/*"):
+            with contextlib.suppress(FileNotFoundError):
+                found[path.name] = path.stat().st_size
+        return found
 
     def read(self, digest: str) -> bytes:
         """Return the blob's bytes, checked against their name.
@@ -127,6 +141,15 @@ class BlobStore:
             while chunk := file.read(CHUNK_BYTES):
                 writer.write(chunk)
             return writer.commit()
+
+    def put_aside(self, digest: str) -> None:
+        """Move a damaged blob to ``<folder>/damaged``, where a person can look at it; the newest ASIDE_MAX stay there."""
+        aside = self.folder / "damaged"
+        aside.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            self.path(digest).replace(aside / digest)
+        for path in sorted(aside.iterdir(), key=lambda path: path.stat().st_mtime_ns)[:-ASIDE_MAX]:
+            path.unlink(missing_ok=True)
 
     def delete(self, digest: str, unless_newer_than_ns: int | None = None) -> bool:
         """Delete the blob, unless it was written after that time (`time.time_ns`); return whether it is gone."""

@@ -1,24 +1,20 @@
 """Which datasets there are: finding a version's record and manifest, listing, removing.
 
-It owns the meaning of "name" and "name@version", and the order in which a dataset goes: first what points at it, then its
-bytes.
+It owns the meaning of "name" and "name@version", and the order in which a dataset goes: first what points at it, then, by the
+coordinator, its bytes.
 """
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
 
-from muskox.coordination import Delete, Operation, Refused, Session, Set, layout
-from muskox.errors import CallerError, Corrupt, Unavailable
-from muskox.store.client import StoreClient
-from muskox.store.directory import Directory
+from muskox.coordination import Create, Delete, Operation, Refused, Session, Set, layout, stored
+from muskox.errors import CallerError
+from muskox.store.holders import Holders, decode_holders
+from muskox.store.holds import jobs
+from muskox.store.home import Home
 from muskox.store.manifest import DatasetManifest, decode_manifest
 
-T = TypeVar("T")
-
-
+VERSIONS_PER_COMMIT = 100
 VERSION_DIGITS_MAX = 10  # a version is a count of commits
 
 
@@ -29,7 +25,7 @@ class DatasetInfo:
     name: str
     version: int
     versions: tuple[int, ...]
-    record: layout.VersionRecord
+    record: stored.VersionRecord
 
 
 def parse_reference(reference: str) -> tuple[str, int | None]:
@@ -52,13 +48,13 @@ def find_dataset(session: Session, name: str, version: int | None = None) -> Dat
     CallerError
         If there is none; it names those that there are.
     """
-    found = session.find(layout.dataset(name), layout.DatasetRecord)
+    found = session.find(layout.dataset(name), stored.DatasetRecord)
     if found is None or not found[0].latest:
         names = ", ".join(info.name for info in list_datasets(session)) or "none yet"
         raise CallerError(f"there is no dataset {name!r}; there are: {names}")
-    versions = _versions(session, name)
+    versions = versions_of(session, name)
     number = found[0].latest if version is None else version
-    record = session.find(layout.version(name, number), layout.VersionRecord)
+    record = session.find(layout.version(name, number), stored.VersionRecord)
     if record is None:
         raise CallerError(f"dataset {name!r} has no version {number}; it has: {', '.join(map(str, versions))}")
     return DatasetInfo(name, number, versions, record[0])
@@ -68,91 +64,96 @@ def list_datasets(session: Session) -> list[DatasetInfo]:
     """Return the latest version of every dataset, in order of name."""
     infos = []
     for name in session.children(layout.DATASETS):
-        found = session.find(layout.dataset(name), layout.DatasetRecord)
-        record = None if found is None else session.find(layout.version(name, found[0].latest), layout.VersionRecord)
+        found = session.find(layout.dataset(name), stored.DatasetRecord)
+        record = None if found is None else session.find(layout.version(name, found[0].latest), stored.VersionRecord)
         if found is not None and record is not None:
-            infos.append(DatasetInfo(name, found[0].latest, _versions(session, name), record[0]))
+            infos.append(DatasetInfo(name, found[0].latest, versions_of(session, name), record[0]))
     return infos
 
 
-def read_manifest(client: StoreClient, directory: Directory, info: DatasetInfo) -> DatasetManifest:
+def read_manifest(home: Home, info: DatasetInfo) -> DatasetManifest:
     """Return the manifest that a version's record points at; Unavailable if no node can give it."""
-    return decode_manifest(client.get_blob(directory.candidates(info.record.nodes), info.record.manifest))
+    found = home.session.find(layout.manifest_placement(info.name, info.version), stored.ManifestPlacement)
+    nodes = [] if found is None else found[0].nodes
+    return decode_manifest(home.get(info.record.manifest, nodes))
 
 
-def remove_dataset(session: Session, client: StoreClient, name: str) -> None:
-    """Remove every version of a dataset, then, as far as nodes answer, the blobs that no other dataset uses.
+def read_holders(session: Session, info: DatasetInfo) -> list[Holders]:
+    """Return who holds the shards, by column group; none where they lie in an object store or in place."""
+    found = (
+        session.find(layout.placement(info.name, info.version, group), stored.PlacementRecord)
+        for group in range(info.record.groups)
+    )
+    return [decode_holders(each[0], info.record.shards) for each in found if each is not None]
 
-    Its znode stays, with no latest version, so that version numbers are never given twice. Blobs are left to a later collection
-    if any put is under way: it may be about to point at one of them. A put that begins later writes its blobs anew, and blobs
-    newer than the node's clock at the beginning are spared.
+
+def remove_dataset(session: Session, name: str, *, is_forced: bool = False) -> None:
+    """Remove every version of a dataset. Its bytes are collected by the coordinator once nobody reads them any more.
+
+    Its znode stays, with no latest version, so that version numbers are never given twice.
 
     Raises
     ------
     CallerError
-        If there is no such dataset.
+        If there is no such dataset, or, unless `is_forced`, a job that is not over computes on it.
     """
     layout.check_name("dataset", name)
-    directory = Directory(session)
-    infos = [find_dataset(session, name, version) for version in find_dataset(session, name).versions]
-    blobs: dict[str, set[str]] = {}
-    with suppress(Unavailable, Corrupt):  # what cannot be read now is left to a later collection
-        blobs = _blobs_by_node(client, directory, infos)
-    _remove_znodes(session, name)
-    clocks = _ask(directory.live(), client.clock_ns)
-    if session.children(layout.UPLOADS):
-        return
-    try:
-        used = _blobs_by_node(client, directory, _all_versions(session))
-    except (Unavailable, Corrupt):
-        return  # a manifest that nobody can read now may name any of them
-    live = directory.live()
-    for node, digests in blobs.items():
-        doomed = sorted(digests - used.get(node, set()))
-        if doomed and node in live and node in clocks:
-            _ask({node: live[node]}, partial(client.delete, digests=doomed, unless_newer_than_ns=clocks[node]))
-
-
-def _remove_znodes(session: Session, name: str) -> None:
+    find_dataset(session, name)
+    busy = [who for (dataset, _), names in jobs(session).items() if dataset == name for who in names]
+    if busy and not is_forced:
+        raise CallerError(f"dataset {name!r} is in use by {', '.join(busy[:5])}: wait for that, or cancel it first")
     while True:
-        found = session.find(layout.dataset(name), layout.DatasetRecord)
+        found = session.find(layout.dataset(name), stored.DatasetRecord)
         assert found is not None, "a dataset's znode is never deleted"
-        versions = _versions(session, name)
-        nothing = layout.DatasetRecord(latest=0)
-        operations: list[Operation] = [Set(layout.dataset(name), nothing, found[1])]
-        operations += [Delete(layout.version(name, version)) for version in versions]
+        numbers = versions_of(session, name)
+        fence: list[Operation] = [Set(layout.dataset(name), stored.DatasetRecord(latest=0), found[1])]
         try:
-            return session.commit(operations, lambda: not _versions(session, name))
+            _trash(session, name, numbers[:VERSIONS_PER_COMMIT], fence)
         except Refused:
             continue  # somebody committed a version meanwhile
+        if len(numbers) <= VERSIONS_PER_COMMIT:
+            return
 
 
-def _versions(session: Session, name: str) -> tuple[int, ...]:
+def remove_version(session: Session, name: str, number: int) -> bool:
+    """Remove one version that is not the latest; return whether it was there to be removed."""
+    found = session.find(layout.dataset(name), stored.DatasetRecord)
+    if found is None or found[0].latest == number:
+        return False
+    try:
+        _trash(session, name, (number,), [])
+    except Refused:
+        return False
+    return True
+
+
+def _trash(session: Session, name: str, numbers: Sequence[int], fence: list[Operation]) -> None:
+    """Move versions out of sight, in one step: what the bytes are is kept for whoever collects them."""
+    operations = list(fence)
+    for number in numbers:
+        record = session.find(layout.version(name, number), stored.VersionRecord)
+        manifest = session.find(layout.manifest_placement(name, number), stored.ManifestPlacement)
+        if record is None:
+            raise Refused(f"{name}@{number} is gone already")
+        kept = stored.TrashRecord(version=record[0], nodes=[] if manifest is None else manifest[0].nodes)
+        children = session.children(layout.version(name, number))
+        operations += [Delete(f"{layout.version(name, number)}/{child}") for child in children]
+        operations += [Delete(layout.version(name, number)), Create(layout.trash(name, number), kept)]
+    first = numbers[0] if numbers else None
+    session.commit(operations, lambda: first is None or session.version(layout.version(name, first)) is None)
+
+
+def versions_of(session: Session, name: str) -> tuple[int, ...]:
+    """Return the numbers of the versions that there are, in order."""
     return tuple(sorted(int(child) for child in session.children(layout.dataset(name)) if child.isdigit()))
 
 
-def _all_versions(session: Session) -> list[DatasetInfo]:
-    return [find_dataset(session, info.name, version) for info in list_datasets(session) for version in info.versions]
-
-
-def _blobs_by_node(client: StoreClient, directory: Directory, infos: Iterable[DatasetInfo]) -> dict[str, set[str]]:
-    """Return the blobs of the versions, manifests included, by the node that holds them."""
-    blobs: dict[str, set[str]] = {}
-    for info in infos:
-        for node in info.record.nodes:
-            blobs.setdefault(node, set()).add(info.record.manifest)
-        for shard in read_manifest(client, directory, info).shards:
-            for node in shard.nodes:
-                blobs.setdefault(node, set()).add(shard.file_digest)
-    return blobs
-
-
-def _ask(addresses: dict[str, str], call: Callable[[str], T]) -> dict[str, T]:
-    """Return the answers of those nodes that give one."""
-    answers = {}
-    for node, address in addresses.items():
-        try:
-            answers[node] = call(address)
-        except Unavailable:
-            continue
-    return answers
+def all_versions(session: Session) -> list[DatasetInfo]:
+    """Return every version of every dataset."""
+    infos = []
+    for name in session.children(layout.DATASETS):
+        for number in versions_of(session, name):
+            record = session.find(layout.version(name, number), stored.VersionRecord)
+            if record is not None:
+                infos.append(DatasetInfo(name, number, (), record[0]))
+    return infos

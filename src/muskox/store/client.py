@@ -8,8 +8,10 @@ starts with the first call, so a process may fork before.
 import hashlib
 import io
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -31,6 +33,7 @@ from muskox.store.messages import (
     BlobTicket,
     Clock,
     Digests,
+    Fetch,
     Health,
     ShardTicket,
     StreamTicket,
@@ -43,6 +46,14 @@ T = TypeVar("T")
 
 # Without a pool of its own a channel to a restarted node waits out gRPC's back-off for that address, up to two minutes.
 CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Under whose fence a node is to fetch (0: nobody's), and how fast at most (0: as fast as it goes)."""
+
+    fence: int
+    bytes_per_s: float
 
 
 class StoreClient:
@@ -122,13 +133,19 @@ class StoreClient:
 
         return first_that_can(addresses, f"blob {digest}", read)
 
-    def fetch_blob(self, addresses: Iterable[str], digest: str, blobs: BlobStore) -> Path:
-        """Bring a blob into `blobs`, unless it is there and whole, and return its path; raises as :meth:`get_blob` does."""
+    def fetch_blob(self, addresses: Iterable[str], digest: str, blobs: BlobStore, bytes_per_s: float = 0.0) -> Path:
+        """Bring a blob into `blobs`, unless it is there and whole, and return its path; raises as :meth:`get_blob` does.
+
+        bytes_per_s : no faster than this; 0 means as fast as it goes
+        """
 
         def fetch(address: str) -> Path:
+            began_s = time.monotonic()
             with blobs.writer() as writer:
                 for chunk in self._chunks(address, digest):
                     writer.write(chunk)
+                    if bytes_per_s:
+                        time.sleep(max(0.0, began_s + writer.bytes / bytes_per_s - time.monotonic()))
                 writer.commit(digest)
             return blobs.path(digest)
 
@@ -148,8 +165,10 @@ class StoreClient:
 
     # -- shards -----------------------------------------------------------------------------------------------------------
 
-    def read_shard(self, addresses: Iterable[str], digest: str, columns: Sequence[str] | None = None) -> Iterator[Any]:
-        """Yield a shard's record batches in order; if a node fails, go on with the same batch from the next of `addresses`.
+    def read_shard(
+        self, addresses: Iterable[str], digest: str, columns: Sequence[str] | None = None, first: int = 0
+    ) -> Iterator[Any]:
+        """Yield a shard's record batches from number `first` on; if a node fails, go on with the same batch from the next.
 
         Raises
         ------
@@ -160,7 +179,6 @@ class StoreClient:
         """
         names = None if columns is None else list(columns)
         failures: list[str] = []
-        first = 0
         for address in addresses:
             try:
                 is_last = False
@@ -202,10 +220,33 @@ class StoreClient:
         for batch, _ in self._piece(address, StreamTicket(name=name, argument=argument), timeout_s=None):
             yield batch
 
-    def delete(self, address: str, digests: Sequence[str], unless_newer_than_ns: int) -> None:
-        """Delete blobs from the node, but those that were written since its clock showed that time."""
-        body = msgspec.json.encode(Digests(digests=list(digests), unless_newer_than_ns=unless_newer_than_ns))
-        self.action(address, "delete", body)
+    def delete(self, address: str, digests: Sequence[str], unless_newer_than_ns: int, fence: int = 0) -> list[str]:
+        """Delete blobs from the node, but those written since its clock showed that time; return those that are gone.
+
+        fence : the coordinator's who orders it, which the node refuses once it has heard of a later one; 0 for nobody's
+        """
+        body = msgspec.json.encode(Digests(digests=list(digests), unless_newer_than_ns=unless_newer_than_ns, fence=fence))
+        return msgspec.json.decode(self.action(address, "delete", body), type=Digests).digests
+
+    def fetch_to(self, address: str, digest: str, sources: Sequence[str], size: int, pace: "Pace | None" = None) -> None:
+        """Let the node at `address` fetch a blob of `size` bytes from one of `sources`; return once it is durable there.
+
+        Raises
+        ------
+        Unavailable
+            If it has too much to fetch already, its disk is full, or no source can give the blob.
+        CallerError
+            If it has heard of a later coordinator.
+        """
+        pace = pace or Pace(0, 0.0)
+        wanted = Fetch(digest=digest, sources=list(sources), bytes_per_s=pace.bytes_per_s, fence=pace.fence)
+        slowest = min(pace.bytes_per_s, BYTES_PER_S_MIN) if pace.bytes_per_s else BYTES_PER_S_MIN
+        self.action(address, "fetch", msgspec.json.encode(wanted), CALL_TIMEOUT_S * max(len(sources), 1) + 2 * size / slowest)
+
+    def inventory(self, address: str) -> dict[str, int]:
+        """Return the blobs that the node holds, and the size of each."""
+        batches = self.stream(address, "inventory")
+        return {name: size for batch in batches for name, size in zip(*(c.to_pylist() for c in batch.columns), strict=True)}
 
     def verify(self, address: str, digest: str, timeout_s: float = CALL_TIMEOUT_S) -> str:
         """Let the node read a blob again; return "good", "corrupt" or "missing"."""

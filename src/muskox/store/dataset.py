@@ -1,21 +1,31 @@
-"""A dataset version, open for reading: its manifest, its rows from whichever replicas answer, the health of its replicas."""
+"""A dataset version, open for reading: its manifest, its rows from whichever replicas answer, the health of its replicas.
 
-from collections.abc import Iterable, Iterator, Sequence
+Rows are read where they lie: from a file of this machine, mapped into memory, where a node of this machine holds them; else
+over Flight, from one replica and, should that one fail, on from the same row from another. Only the column groups that a reader
+needs are touched.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from muskox.coordination import Session
 from muskox.errors import CallerError, Corrupt, Unavailable
-from muskox.program import Manifest
-from muskox.store.catalog import find_dataset, parse_reference, read_manifest
-from muskox.store.client import StoreClient
-from muskox.store.directory import Directory
-from muskox.store.manifest import DatasetManifest, ShardEntry
+from muskox.program import BLOCK_ROWS, Manifest
+from muskox.store.blobs import BlobStore
+from muskox.store.cache import BlobCache, Fetcher
+from muskox.store.catalog import DatasetInfo, find_dataset, parse_reference, read_holders, read_manifest
+from muskox.store.groups import touched
+from muskox.store.holders import Holders
+from muskox.store.holds import reading
+from muskox.store.home import Home
+from muskox.store.manifest import DatasetManifest, Part, ShardEntry
 from muskox.store.messages import BYTES_PER_S_MIN, CALL_TIMEOUT_S
 from muskox.store.schema import Columns, arrow_schema
+from muskox.store.shard import joined, open_part, read_blocks, reblock
 
 VERIFIERS_MAX = 8  # replicas read again at a time
 READERS_MAX = 4  # shards on their way at a time in to_arrow
@@ -29,9 +39,10 @@ class ReplicaHealth:
     node: str
     digest: str
     state: str
+    group: str = ""
 
 
-def open_dataset(session: Session, client: StoreClient, name: str, version: int | None = None) -> "Dataset":
+def open_dataset(home: Home, name: str, version: int | None = None) -> "Dataset":
     """Return the dataset that `name` ("flights", "flights@2") and `version` name; the latest if neither says.
 
     Raises
@@ -44,18 +55,18 @@ def open_dataset(session: Session, client: StoreClient, name: str, version: int 
     name, number = parse_reference(name)
     if version is not None and number not in (None, version):
         raise CallerError(f"{name}@{number} and version {version} are two different things")
-    directory = Directory(session)
-    info = find_dataset(session, name, number if version is None else version)
-    return Dataset(read_manifest(client, directory, info), client, directory)
+    info = find_dataset(home.session, name, number if version is None else version)
+    return Dataset(home, info, read_manifest(home, info), read_holders(home.session, info))
 
 
 class Dataset:
     """An immutable version of a dataset on a cluster's nodes."""
 
-    def __init__(self, full_manifest: DatasetManifest, client: StoreClient, directory: Directory) -> None:
+    def __init__(self, home: Home, info: DatasetInfo, full_manifest: DatasetManifest, holders: Sequence[Holders]) -> None:
         self.full_manifest = full_manifest
-        self._client = client
-        self._directory = directory
+        self.info = info
+        self._home = home
+        self._holders = list(holders)
 
     @property
     def name(self) -> str:
@@ -81,6 +92,11 @@ class Dataset:
         return self.full_manifest.types
 
     @property
+    def groups(self) -> dict[str, list[str]]:
+        """The columns of each column group, by its name; one group "" holds them all unless others were asked for."""
+        return dict(self.full_manifest.groups)
+
+    @property
     def shards(self) -> Sequence[ShardEntry]:
         return self.full_manifest.shards
 
@@ -93,12 +109,49 @@ class Dataset:
         """What programs may know of it."""
         return self.full_manifest.program_manifest
 
-    def addresses(self, shard: int) -> Iterator[str]:
-        """Yield where replicas of the shard may be had, looking anew once the known addresses are used up."""
-        return self._directory.candidates(self.shards[shard].nodes)
+    # -- where it lies --
 
-    def scan(self, columns: Sequence[str] | None = None, shards: Iterable[int] | None = None) -> Iterator[Any]:
+    def nodes(self, shard: int, group: int = 0) -> tuple[str, ...]:
+        """Return the nodes that hold a part of a shard, the preferred first; none where nodes hold no shards."""
+        return self._holders[group].of(shard) if self._holders else ()
+
+    @property
+    def holders(self) -> list[Holders]:
+        """Who holds what, by column group, as far as we know."""
+        return list(self._holders)
+
+    def refresh(self) -> None:
+        """Look again where the shards lie: the coordinator moves replicas when nodes come and go."""
+        self._holders = read_holders(self._home.session, self.info)
+
+    def addresses(self, shard: int, group: int = 0) -> Iterator[str]:
+        """Yield where a part of the shard may be had, looking anew once the known places are used up."""
+        directory = self._home.directory
+        if not self._holders:
+            return directory.anybody()
+        return directory.candidates(self.nodes(shard, group), lambda: self._moved(shard, group))
+
+    def _moved(self, shard: int, group: int) -> Sequence[str]:
+        self.refresh()
+        return self.nodes(shard, group)
+
+    # -- reading --
+
+    def scan(
+        self,
+        columns: Sequence[str] | None = None,
+        shards: Iterable[int] | None = None,
+        *,
+        batch_rows: int | None = None,
+        first_row: int = 0,
+    ) -> Iterator[Any]:
         """Yield the record batches of `shards` (all of them by default), in order; from another replica should one fail.
+
+        Parameters
+        ----------
+        columns : which, in this order; None means all
+        batch_rows : rows of each batch but the last; None takes them as they lie, at most BLOCK_ROWS, none across shards
+        first_row : begin at this row, counted from 0 over the chosen shards
 
         Raises
         ------
@@ -107,36 +160,140 @@ class Dataset:
         Unavailable
             If no replica of a shard can be read.
         """
-        self._schema(columns)
-        for shard in range(len(self.shards)) if shards is None else shards:
-            if not 0 <= shard < len(self.shards):
-                raise CallerError(f"{self.reference} has the shards 0 to {len(self.shards) - 1}, and no shard {shard}")
-            yield from self._client.read_shard(self.addresses(shard), self.shards[shard].file_digest, columns)
-
-    def to_arrow(self, columns: Sequence[str] | None = None) -> Any:
-        """Return all rows as a pyarrow.Table, in order of shards; raises as :meth:`scan` does."""
         schema = self._schema(columns)
-        self._directory.live()
-        with ThreadPoolExecutor(READERS_MAX, thread_name_prefix="read") as pool:
-            parts = list(pool.map(lambda shard: list(self.scan(columns, [shard])), range(len(self.shards))))
+        chosen = range(len(self.shards)) if shards is None else list(shards)
+        for shard in chosen:
+            self._check_shard(shard)
+        if first_row < 0 or (batch_rows is not None and batch_rows < 1):
+            raise CallerError(f"a scan begins at row 0 or later, in batches of at least one row: not {first_row}, {batch_rows}")
+        batches = self._held(chosen, list(schema.names), first_row)
+        return batches if batch_rows is None else reblock(batches, batch_rows)
+
+    def _held(self, shards: Iterable[int], columns: Sequence[str], first_row: int) -> Iterator[Any]:
+        with reading(self._home.session, self.name, self.version):
+            for shard in shards:
+                rows = self.shards[shard].rows
+                if first_row >= rows:
+                    first_row -= rows
+                    continue
+                yield from self.read_shard(shard, columns, first_row)
+                first_row = 0
+
+    def read_shard(self, shard: int, columns: Sequence[str] | None = None, first_row: int = 0) -> Iterator[Any]:
+        """Yield the record batches of one shard from row `first_row` of it on; raises as :meth:`scan` does."""
+        self._check_shard(shard)
+        schema = self._schema(columns)
+        skipped, begin = divmod(first_row, BLOCK_ROWS)
+        parts = [
+            self._read_part(shard, group, [name for name in listed if name in schema.names], skipped)
+            for group, listed in self._touched(columns)
+        ]
+        for batch in joined(parts, list(schema.names)):
+            yield batch.slice(begin) if begin else batch
+            begin = 0
+
+    def _read_part(self, shard: int, group: int, columns: Sequence[str], first: int) -> Iterator[Any]:
+        part = self.shards[shard].parts[group]
+        path = self.local_path(shard, group)
+        if path is not None:
+            return (batch.select(columns) for batch in read_blocks(open_part(path), first))
+        return self._home.client.read_shard(self.addresses(shard, group), part.file_digest, columns, first)
+
+    def local_path(self, shard: int, group: int = 0) -> Path | None:
+        """Return the file of a part if a node of this very machine holds it, whole and readable for us; else None."""
+        digest = self.shards[shard].parts[group].file_digest
+        for folder in self._home.directory.local_folders(self.nodes(shard, group)):
+            store = BlobStore(folder, is_ours=False)
+            if store.has_whole(digest):
+                return store.path(digest)
+        return None
+
+    def bring(self, shard: int, columns: Sequence[str], blobs: BlobStore, cache: BlobCache) -> list[Path]:
+        """Return local files that hold `columns` (none means all) of a shard: from `blobs`, or fetched into the cache.
+
+        Raises
+        ------
+        Unavailable
+            If no replica can be had.
+        """
+        paths = []
+        for group, _ in self._touched(list(columns) or None):
+            digest = self.shards[shard].parts[group].file_digest
+            if blobs.has_whole(digest):
+                paths.append(blobs.path(digest))
+            else:
+                paths.append(cache.fetch(digest, self._fetcher(shard, group)))
+        return paths
+
+    def _fetcher(self, shard: int, group: int) -> Fetcher:
+        if not self._holders:
+            return lambda digest, into: self._home.fetch(digest, [], into)
+        return lambda digest, into: self._home.client.fetch_blob(self.addresses(shard, group), digest, into)
+
+    def blobs(self, shard: int, columns: Sequence[str] = ()) -> list[str]:
+        """Return the blobs that hold `columns` (none means all) of a shard."""
+        return [self.shards[shard].parts[group].file_digest for group, _ in self._touched(list(columns) or None)]
+
+    def _touched(self, columns: Sequence[str] | None) -> list[tuple[int, list[str]]]:
+        listed = [own for _, own in self.full_manifest.groups]
+        return [(position, listed[position]) for position in touched(listed, columns)]
+
+    def to_arrow(self, columns: Sequence[str] | None = None, *, progress: Callable[[int, int], None] | None = None) -> Any:
+        """Return all rows as a pyarrow.Table, in order of shards; raises as :meth:`scan` does.
+
+        progress : called with the rows read and the rows in all
+        """
+        schema = self._schema(columns)
+        self._home.directory.live()
+        parts: list[list[Any]] = []
+        done = 0
+        with reading(self._home.session, self.name, self.version):
+            with ThreadPoolExecutor(READERS_MAX, thread_name_prefix="read") as pool:
+                for part in pool.map(lambda shard: list(self.read_shard(shard, columns)), range(len(self.shards))):
+                    parts.append(part)
+                    done += sum(batch.num_rows for batch in part)
+                    if progress is not None:
+                        progress(done, self.rows)
         return pa.Table.from_batches([batch for part in parts for batch in part], schema=schema)
 
-    def verify(self) -> list[ReplicaHealth]:
-        """Let every node read and digest its replicas again; return what each found, in order of shard and replica."""
-        live = self._directory.live()
-        replicas = [(shard, node) for shard, entry in enumerate(self.shards) for node in entry.nodes]
-        with ThreadPoolExecutor(VERIFIERS_MAX, thread_name_prefix="verify") as pool:
-            return list(pool.map(lambda replica: self._verify(replica[0], replica[1], live), replicas))
+    # -- health --
 
-    def _verify(self, shard: int, node: str, live: dict[str, str]) -> ReplicaHealth:
-        entry = self.shards[shard]
-        state = "unreachable"
-        if node in live:
-            try:
-                state = self._client.verify(live[node], entry.file_digest, CALL_TIMEOUT_S + entry.bytes / BYTES_PER_S_MIN)
-            except (Unavailable, Corrupt):
-                state = "unreachable"
-        return ReplicaHealth(shard, node, entry.file_digest, state)
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> list[ReplicaHealth]:
+        """Let every node read and digest its replicas again; return what each found, in order of shard, group and replica.
+
+        progress : called with the replicas that were looked at, and how many there are
+        """
+        self.refresh()
+        live = self._home.directory.live()
+        names = [name for name, _ in self.full_manifest.groups]
+        replicas = [
+            (shard, group, part, node)
+            for shard, entry in enumerate(self.shards)
+            for group, part in enumerate(entry.parts)
+            for node in self.nodes(shard, group)
+        ]
+        found: list[ReplicaHealth] = []
+        with ThreadPoolExecutor(VERIFIERS_MAX, thread_name_prefix="verify") as pool:
+            states = pool.map(lambda replica: self._verify(replica[2], live.get(replica[3])), replicas)
+            for (shard, group, part, node), state in zip(replicas, states, strict=True):
+                found.append(ReplicaHealth(shard, node, part.file_digest, state, names[group]))
+                if progress is not None:
+                    progress(len(found), len(replicas))
+        return found
+
+    def _verify(self, part: Part, address: str | None) -> str:
+        if address is None:
+            return "unreachable"
+        try:
+            return self._home.client.verify(address, part.file_digest, CALL_TIMEOUT_S + part.bytes / BYTES_PER_S_MIN)
+        except (Unavailable, Corrupt):
+            return "unreachable"
+
+    # -- checks --
+
+    def _check_shard(self, shard: int) -> None:
+        if not 0 <= shard < len(self.shards):
+            raise CallerError(f"{self.reference} has the shards 0 to {len(self.shards) - 1}, and no shard {shard}")
 
     def _schema(self, columns: Sequence[str] | None) -> Any:
         names = list(self.columns) if columns is None else list(columns)

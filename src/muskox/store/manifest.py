@@ -1,7 +1,7 @@
-"""The manifest of a dataset version: every shard with its digests and replicas. A JSON blob; a znode holds its digest.
+"""The manifest of a dataset version: every shard with its files and digests. A JSON blob; a znode holds its digest.
 
 It owns the record and the dataset's digest, which covers columns, rule and the shards' contents, and neither where replicas
-lie nor how the files are written.
+lie (store/holders.py), nor how columns are grouped, nor how the files are written. It never changes once it is committed.
 """
 
 from typing import Any
@@ -13,21 +13,36 @@ from muskox.errors import Corrupt
 from muskox.program import Manifest
 from muskox.store.schema import ARROW_TYPES, Columns
 
-FORMAT = 1
+FORMAT = 2
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """The columns of one group of a shard: one file, the blob `file_digest`."""
+
+    bytes: int
+    file_digest: str
 
 
 class ShardEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One shard. `file_digest` names the blob that holds it, on each of `nodes`."""
+    """One shard: its rows, what they are, and a part for each column group (none where it was registered in place)."""
 
     rows: int
-    bytes: int
     content_digest: str
-    file_digest: str
-    nodes: list[str]
+    parts: list[Part]
+    size: int = 0
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.bytes for part in self.parts) or self.size
 
 
 class DatasetManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset version, whole. `columns` are (name, type) in order; shards by index."""
+    """A dataset version, whole. `columns` are (name, type) in order; shards by index.
+
+    groups : (name, its columns), in the order of each shard's parts
+    bounds : where a rule such as "range:COLUMN" cuts; found once, used again by every append
+    registered : for a version registered in place: the files, and which row groups make up which shard; see store/in_place.py
+    """
 
     name: str
     version: int
@@ -35,6 +50,9 @@ class DatasetManifest(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     shards: list[ShardEntry]
     digest: str
+    groups: list[tuple[str, list[str]]]
+    bounds: list[Any] = []
+    registered: dict[str, Any] | None = None
     format: int = FORMAT
 
     @property
@@ -53,9 +71,6 @@ class DatasetManifest(msgspec.Struct, frozen=True, kw_only=True):
     def program_manifest(self) -> Manifest:
         """Return what programs may know of the dataset."""
         return Manifest(self.types, tuple(shard.rows for shard in self.shards))
-
-    def blobs(self) -> set[str]:
-        return {shard.file_digest for shard in self.shards}
 
 
 def dataset_digest(columns: Columns, by: str, content_digests: list[str]) -> str:

@@ -21,7 +21,11 @@ CALL_TIMEOUT_S = 30.0  # an action, or a piece: 64 MB at 2 MB a second
 BYTES_PER_S_MIN = 2 << 20  # a peer that takes an upload more slowly than this is given up
 LAST = b"last"  # metadata of a transfer's last message
 
+FETCHES_MAX = 4  # of one node at a time
+INVENTORY_ROWS = 50_000  # blobs told of in one message
+
 CHUNK_SCHEMA = pa.schema([pa.field("chunk", pa.large_binary())])
+INVENTORY_SCHEMA = pa.schema([pa.field("digest", pa.string()), pa.field("bytes", pa.int64())])
 
 
 class BlobTicket(msgspec.Struct, frozen=True, kw_only=True, tag="blob"):
@@ -60,6 +64,19 @@ class Digests(msgspec.Struct, frozen=True, kw_only=True):
 
     digests: list[str]
     unless_newer_than_ns: int | None = None
+    fence: int = 0
+
+
+class Fetch(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of the action "fetch": a blob, the nodes that may have it, and how fast at most (0: no bound).
+
+    fence : the coordinator's who orders it; 0 where a client asks
+    """
+
+    digest: str
+    sources: list[str]
+    bytes_per_s: float = 0.0
+    fence: int = 0
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

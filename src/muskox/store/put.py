@@ -9,27 +9,32 @@ stays, and its own version is the fence.
 import hashlib
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from muskox.coordination import Create, Delete, Operation, Refused, Session, Set, layout, read_config
+from muskox.coordination import Create, Delete, Operation, Refused, Session, Set, layout, read_config, stored
 from muskox.errors import CallerError, Unavailable
-from muskox.store.catalog import find_dataset, read_manifest
-from muskox.store.client import StoreClient
-from muskox.store.directory import Directory
-from muskox.store.manifest import DatasetManifest, ShardEntry, dataset_digest, encode_manifest
-from muskox.store.partition import ROWS, ByHash, ByRows, Indexes, Rule, assign_rows, assign_shards, check_shards, parse_by
+from muskox.store.catalog import find_dataset
+from muskox.store.dataset import Dataset, open_dataset
+from muskox.store.groups import Groups, parse_groups
+from muskox.store.holders import Holders, encode_holders
+from muskox.store.home import Home
+from muskox.store.leases import writing
+from muskox.store.manifest import DatasetManifest, Part, ShardEntry, dataset_digest, encode_manifest
+from muskox.store.partition import Bounds, assign, check_shards, sample_bounds
+from muskox.store.reading import USUAL, Reading
+from muskox.store.rules import ROWS, ByRandom, Rule, key_columns, needs_sample, parse_by
 from muskox.store.schema import arrow_schema
-from muskox.store.shard import ShardFile, write_shard
+from muskox.store.shard import ShardFiles, write_shard
+from muskox.store.skew import find_dominant_key, measure_skew
 from muskox.store.source import Source, open_source
 from muskox.store.spill import Spill
-from muskox.store.upload import Uploader
+from muskox.store.upload import Uploads
 
 SHARDS = 12  # where the caller does not say
 UPLOADS_MAX = 4  # shards on their way at a time; also bounds the shard files on the client's disk
@@ -39,7 +44,7 @@ REPLICAS_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class PutProgress:
-    """How far a put is: `done` of `total` rows in phase "reading", of shards in phase "storing"."""
+    """How far a put is: `done` of `total` bytes in phase "looking", rows in phase "reading", shards in phase "storing"."""
 
     phase: str
     done: int
@@ -51,29 +56,40 @@ class PutOptions:
     """How to write a dataset.
 
     shards : how many; None means 12, or as many as the version that is appended to has
-    by : "rows" or "hash:COLUMN"; None means rows, or what the version that is appended to has
+    by : "rows", "hash:COLUMN[,COLUMN]", "sha256:COLUMN", "range:COLUMN", "random" or "random:SEED" (store/rules.py); None means
+        rows, or what the version that is appended to has
+    groups : columns that shall lie together, apart from the others, such as "ids:id,user; text:body; features:*"
     replicas : nodes that shall hold each shard; None means the cluster's setting
     overwrite, append : what to do if there is a dataset of that name; otherwise that is an error
     types : types by column that are not to be inferred, such as {"zip": "string"}
+    reading : what the input does not say itself: its format, the dialect of CSV
     folder : where the client may write temporary files of the size of the data; None means the system's place
     progress : called now and then from the calling thread
+    warn : called with a sentence on what is worth knowing: a key that no rule can balance, too few nodes
     """
 
     shards: int | None = None
     by: str | None = None
+    groups: str | None = None
     replicas: int | None = None
     overwrite: bool = False
     append: bool = False
     types: Mapping[str, str] | None = None
+    reading: Reading = USUAL
     folder: Path | None = None
     progress: Callable[[PutProgress], None] | None = None
+    warn: Callable[[str], None] | None = None
 
     def tell(self, phase: str, done: int, total: int) -> None:
         if self.progress is not None:
             self.progress(PutProgress(phase, done, total))
 
+    def read_into(self, folder: Path) -> Reading:
+        """Return how to read, with temporary files in `folder`."""
+        return replace(self.reading, folder=folder, progress=self.tell)
 
-def put_dataset(session: Session, client: StoreClient, name: str, data: Any, options: PutOptions = PutOptions()) -> int:
+
+def put_dataset(home: Home, name: str, data: Any, options: PutOptions = PutOptions()) -> int:
     """Write `data` (paths, a pyarrow.Table or a pandas DataFrame) as a new version of dataset `name`; return its number.
 
     Raises
@@ -84,16 +100,18 @@ def put_dataset(session: Session, client: StoreClient, name: str, data: Any, opt
         If too few nodes take the data, a disk is full, or somebody else changed the dataset meanwhile. Nothing becomes visible.
     """
     layout.check_name("dataset", name)
-    plan = _plan(session, client, name, options)
-    source = open_source(data, {**(plan.base.types if plan.base else {}), **(options.types or {})})
-    plan.check_source(source)
-    with _lease(session, name) as upload, _temporary(options.folder) as folder:
-        uploader = Uploader(Directory(session), client, plan.replicas)
-        stores = _Stores(session, client, uploader, uploader.place(plan.shards), folder)
-        with Spill(folder / "spill", arrow_schema(source.columns), plan.shards) as spill:
-            _read(source, plan, spill, options)
-            entries = _store(plan, spill, stores, options)
-        return _commit(session, plan, upload, uploader, _manifest(plan, source, entries))
+    plan = _plan(home, name, options)
+    types = {**(plan.base.columns if plan.base else {}), **(options.types or {})}
+    with _temporary(options.folder) as folder, open_source(data, types, options.read_into(folder)) as source:
+        groups = plan.check_source(source)
+        with writing(home.session, name) as upload:
+            uploads = home.uploads(plan.replicas)
+            uploads.begin(list(groups), plan.shards, plan.before)
+            with Spill(folder / "spill", arrow_schema(source.columns), plan.shards) as spill:
+                bounds = _read(source, plan, spill, options)
+                _warn_of_skew(plan, spill, options)
+                entries = _store(plan, spill, _Writing(groups, uploads, folder), options)
+            return _commit(home.session, plan, upload, uploads, _manifest(plan, source, groups, entries, bounds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +121,26 @@ class _Plan:
     name: str
     shards: int
     by: str
+    groups: str
     replicas: int
     fence: int | None
-    base: DatasetManifest | None
+    base: Dataset | None
+    before: list[Holders]
 
     @property
     def number(self) -> int:
         """The new version: one more than the commits that the dataset's znode has seen."""
         return 1 if self.fence is None else self.fence + 2
 
-    def check_source(self, source: Source) -> Rule:
-        if self.base is not None and list(source.columns.items()) != list(self.base.types.items()):  # in order, too
+    def check_source(self, source: Source) -> Groups:
+        """Return the column groups, once the rows are known to fit the plan."""
+        if self.base is not None and list(source.columns.items()) != list(self.base.columns.items()):  # in order, too
             raise CallerError(
-                f"cannot append to {self.name!r}: its columns are {_typed(self.base.types)}; those of the new rows are "
+                f"cannot append to {self.name!r}: its columns are {_typed(self.base.columns)}; those of the new rows are "
                 f"{_typed(source.columns)}"
             )
-        return parse_by(self.by, list(source.columns))
+        parse_by(self.by, list(source.columns))
+        return self.base.groups if self.base is not None else parse_groups(self.groups, list(source.columns))
 
 
 def _typed(columns: Mapping[str, str]) -> str:
@@ -129,40 +151,37 @@ def _replicas(session: Session, name: str, options: PutOptions) -> int:
     """Return what was asked for, else what the version that is appended to has, else the live setting."""
     if options.replicas is not None:
         return options.replicas
-    found = session.find(layout.dataset(name), layout.DatasetRecord) if options.append else None
+    found = session.find(layout.dataset(name), stored.DatasetRecord) if options.append else None
     if found is not None and found[0].latest:
         return find_dataset(session, name, found[0].latest).record.replicas
     return int(read_config(session)["replicas"])
 
 
-def _plan(session: Session, client: StoreClient, name: str, options: PutOptions) -> _Plan:
+def _plan(home: Home, name: str, options: PutOptions) -> _Plan:
     if options.overwrite and options.append:
         raise CallerError("a put either overwrites or appends, not both")
-    replicas = _replicas(session, name, options)
+    replicas = _replicas(home.session, name, options)
     if not 1 <= replicas <= REPLICAS_MAX:
         raise CallerError(f"a dataset has between 1 and {REPLICAS_MAX} replicas, not {replicas}")
-    found = session.find(layout.dataset(name), layout.DatasetRecord)
+    found = home.session.find(layout.dataset(name), stored.DatasetRecord)
     latest, fence = (0, None) if found is None else (found[0].latest, found[1])
     if latest and not (options.overwrite or options.append):
         raise CallerError(f"there is a dataset {name!r} already: overwrite it or append to it (--overwrite, --append)")
-    base = read_manifest(client, Directory(session), find_dataset(session, name, latest)) if latest and options.append else None
+    base = open_dataset(home, name, latest) if latest and options.append else None
     shards, by = options.shards, options.by
     if base is not None:
-        if shards not in (None, len(base.shards)) or by not in (None, base.by):
-            raise CallerError(f"cannot append to {name!r} with other shards: it has {len(base.shards)} by {base.by!r}")
-        shards, by = len(base.shards), base.by
-    return _Plan(name, check_shards(SHARDS if shards is None else shards), by or ROWS, replicas, fence, base)
-
-
-@contextmanager
-def _lease(session: Session, name: str) -> Iterator[str]:
-    """Hold the znode that the commit deletes; it goes with our session, or here if anything fails."""
-    upload = uuid.uuid4().hex
-    session.create(layout.upload(upload), layout.UploadRecord(dataset=name, started_ms=int(time.time() * 1000)), ephemeral=True)
-    try:
-        yield upload
-    finally:
-        session.delete(layout.upload(upload))
+        if shards not in (None, len(base.shards)) or by not in (None, base.full_manifest.by):
+            raise CallerError(
+                f"cannot append to {name!r} with other shards: it has {len(base.shards)} by {base.full_manifest.by!r}"
+            )
+        if options.groups is not None and parse_groups(options.groups, list(base.columns)) != base.groups:
+            raise CallerError(f"cannot append to {name!r} with other column groups: leave --groups out")
+        if base.info.record.registered:
+            raise CallerError(f"{name!r} was registered in place: add the files there and register it again")
+        shards, by = len(base.shards), base.full_manifest.by
+    shards = check_shards(SHARDS if shards is None else shards)
+    before = base.holders if base is not None else []
+    return _Plan(name, shards, by or ROWS, options.groups or "", replicas, fence, base, before)
 
 
 @contextmanager
@@ -175,54 +194,66 @@ def _temporary(parent: Path | None) -> Iterator[Path]:
         yield Path(path)
 
 
-def _read(source: Source, plan: _Plan, spill: Spill, options: PutOptions) -> None:
-    rule = plan.check_source(source)
+def _read(source: Source, plan: _Plan, spill: Spill, options: PutOptions) -> Bounds:
+    """Read all rows into the spill, by shard; return the bounds of the rule, where it has any."""
+    rule = parse_by(plan.by, list(source.columns))
+    bounds = _bounds(source, plan, rule)
+    before = plan.base.rows if plan.base is not None and isinstance(rule, ByRandom) else 0  # new rows draw new numbers
     done = 0
     for batch in source.batches():
         if done + batch.num_rows > source.rows:
             raise CallerError(CHANGED)
-        spill.add(batch, _assign(rule, batch, done, source.rows, plan.shards))
+        spill.add(batch, assign(rule, batch, before + done, source.rows, plan.shards, bounds))
         done += batch.num_rows
         options.tell("reading", done, source.rows)
     if done != source.rows:
         raise CallerError(CHANGED)
     spill.flush()
+    return bounds
 
 
-def _assign(rule: Rule, batch: Any, first: int, rows: int, shards: int) -> Indexes:
-    match rule:
-        case ByHash(column):
-            return assign_shards(batch.column(column), shards)
-        case ByRows():
-            return assign_rows(first, batch.num_rows, rows, shards)
+def _bounds(source: Source, plan: _Plan, rule: Rule) -> Bounds:
+    """Return where the rule cuts: as the version that is appended to was cut, else by a pass over the rows of its own."""
+    if not needs_sample(rule):
+        return ()
+    if plan.base is not None:
+        return tuple(plan.base.full_manifest.bounds)
+    return sample_bounds(rule, source.batches(key_columns(rule)), plan.shards)
+
+
+def _warn_of_skew(plan: _Plan, spill: Spill, options: PutOptions) -> None:
+    """Say which key is to blame, if the shards are very unequal."""
+    skew = measure_skew([spill.rows(shard) for shard in range(plan.shards)])
+    if options.warn is None or not skew.is_large:
+        return
+    columns = key_columns(parse_by(plan.by, spill.schema.names))
+    dominant = find_dominant_key(spill.batches(skew.largest), columns, skew)
+    options.warn(skew.sentence() if dominant is None else dominant.sentence(plan.shards))
 
 
 @dataclass(frozen=True, slots=True)
-class _Stores:
-    """Where shards come from and go to."""
+class _Writing:
+    """How shards are written and where they go."""
 
-    session: Session
-    client: StoreClient
-    uploader: Uploader
-    placement: list[list[str]]
+    groups: Groups
+    uploads: Uploads
     folder: Path
 
 
-def _store(plan: _Plan, spill: Spill, stores: _Stores, options: PutOptions) -> list[ShardEntry]:
+def _store(plan: _Plan, spill: Spill, writing: _Writing, options: PutOptions) -> list[ShardEntry]:
     """Write each shard and upload it while the next ones are written; at most UPLOADS_MAX wait."""
     entries: dict[int, ShardEntry] = {}
     under_way: dict[int, Future[ShardEntry]] = {}
-    directory = Directory(stores.session)
     with ThreadPoolExecutor(UPLOADS_MAX, thread_name_prefix="put") as pool:
         try:
             for shard in range(plan.shards):
-                old = plan.base.shards[shard] if plan.base else None
-                if old is not None and not spill.has_rows(shard):
-                    entries[shard] = old
+                if plan.base is not None and not spill.has_rows(shard):
+                    entries[shard] = _adopt(plan.base, shard, writing.uploads)
                     continue
-                before = () if old is None else stores.client.read_shard(directory.candidates(old.nodes), old.file_digest)
-                file = write_shard(stores.folder / f"shard-{shard}", spill.schema, chain(before, spill.batches(shard)))
-                under_way[shard] = pool.submit(_upload, stores.uploader, shard, file, stores.placement[shard])
+                before = () if plan.base is None else plan.base.read_shard(shard)
+                rows = chain(before, spill.batches(shard))
+                written = write_shard(writing.folder / f"shard-{shard}", spill.schema, rows, [*writing.groups.values()])
+                under_way[shard] = pool.submit(_upload, writing.uploads, shard, written)
                 while len(under_way) >= UPLOADS_MAX:
                     first = next(iter(under_way))
                     entries[first] = under_way.pop(first).result()
@@ -235,17 +266,26 @@ def _store(plan: _Plan, spill: Spill, stores: _Stores, options: PutOptions) -> l
     return [entries[shard] for shard in range(plan.shards)]
 
 
-def _upload(uploader: Uploader, shard: int, file: ShardFile, nodes: list[str]) -> ShardEntry:
+def _adopt(base: Dataset, shard: int, uploads: Uploads) -> ShardEntry:
+    """Take over a shard that does not change."""
+    entry = base.shards[shard]
+    for group, part in enumerate(entry.parts):
+        uploads.adopt((group, shard), part.file_digest, part.bytes, base.nodes(shard, group))
+    return entry
+
+
+def _upload(uploads: Uploads, shard: int, written: ShardFiles) -> ShardEntry:
     try:
-        holders = uploader.upload(shard, file.path, file.file_digest, nodes)
+        for group, part in enumerate(written.parts):
+            uploads.upload((group, shard), part.path, part.file_digest)
     finally:
-        file.path.unlink()
-    return ShardEntry(
-        rows=file.rows, bytes=file.bytes, content_digest=file.content_digest, file_digest=file.file_digest, nodes=holders
-    )
+        for part in written.parts:
+            part.path.unlink()
+    parts = [Part(bytes=part.bytes, file_digest=part.file_digest) for part in written.parts]
+    return ShardEntry(rows=written.rows, content_digest=written.content_digest, parts=parts)
 
 
-def _manifest(plan: _Plan, source: Source, entries: list[ShardEntry]) -> DatasetManifest:
+def _manifest(plan: _Plan, source: Source, groups: Groups, entries: list[ShardEntry], bounds: Bounds) -> DatasetManifest:
     return DatasetManifest(
         name=plan.name,
         version=plan.number,
@@ -253,39 +293,47 @@ def _manifest(plan: _Plan, source: Source, entries: list[ShardEntry]) -> Dataset
         by=plan.by,
         shards=entries,
         digest=dataset_digest(source.columns, plan.by, [entry.content_digest for entry in entries]),
+        groups=list(groups.items()),
+        bounds=list(bounds),
     )
 
 
-def _commit(session: Session, plan: _Plan, upload: str, uploader: Uploader, manifest: DatasetManifest) -> int:
+def _commit(session: Session, plan: _Plan, upload: str, uploads: Uploads, manifest: DatasetManifest) -> int:
+    """Make the version visible, in one step that holds only if nobody else changed the dataset and our lease is still there."""
     data = encode_manifest(manifest)
     blob = hashlib.sha256(data).hexdigest()
-    nodes = uploader.upload(plan.number, data, blob, uploader.preferred(plan.number))
-    record = layout.VersionRecord(
+    nodes = uploads.keep(data, blob)
+    record = stored.VersionRecord(
         manifest=blob,
-        nodes=nodes,
         digest=manifest.digest,
         rows=manifest.rows,
         shards=plan.shards,
         bytes=manifest.bytes,
-        replicas=uploader.replicas,
+        replicas=plan.replicas,
         by=plan.by,
         created_ms=int(time.time() * 1000),
         upload=upload,
+        groups=len(manifest.groups),
     )
     version = layout.version(plan.name, plan.number)
-    latest = layout.DatasetRecord(latest=plan.number)
-    pointer: list[Operation] = (
-        [Create(layout.dataset(plan.name), latest), Create(version, record)]
-        if plan.fence is None
-        else [Set(layout.dataset(plan.name), latest, plan.fence), Create(version, record)]
+    latest = stored.DatasetRecord(latest=plan.number)
+    pointer: Operation = (
+        Create(layout.dataset(plan.name), latest) if plan.fence is None else Set(layout.dataset(plan.name), latest, plan.fence)
     )
+    where: list[Operation] = [
+        Create(layout.manifest_placement(plan.name, plan.number), stored.ManifestPlacement(nodes=nodes)),
+        *(
+            Create(layout.placement(plan.name, plan.number, group), encode_holders(holders))
+            for group, holders in enumerate(uploads.settle())
+        ),
+    ]
 
     def was_done() -> bool:
-        found = session.find(version, layout.VersionRecord)
+        found = session.find(version, stored.VersionRecord)
         return found is not None and found[0].upload == upload
 
     try:
-        session.commit([Delete(layout.upload(upload), 0), *pointer], was_done)
+        session.commit([Delete(layout.upload(upload), 0), pointer, Create(version, record), *where], was_done)
     except Refused as error:
         if was_done():  # the lost reply was on its way when we looked
             return plan.number

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,15 +21,20 @@ from muskox.coordination import Tls, is_loopback
 from muskox.errors import CallerError, Corrupt, PeerError, Unavailable
 from muskox.store.auth import ServerHandshake
 from muskox.store.blobs import CHUNK_BYTES, BlobStore, check_once
+from muskox.store.client import StoreClient
 from muskox.store.messages import (
     ACTION_BYTES_MAX,
     CHUNK_BYTES_MAX,
     CHUNK_SCHEMA,
+    FETCHES_MAX,
+    INVENTORY_ROWS,
+    INVENTORY_SCHEMA,
     LAST,
     PIECE_BYTES,
     BlobTicket,
     Clock,
     Digests,
+    Fetch,
     Health,
     ShardTicket,
     StreamTicket,
@@ -58,10 +64,16 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
-    """What a node adds to its store's service: actions by name, streams by name."""
+    """What a node adds to its store's service: actions by name, streams by name, and where it gets blobs that it has not.
+
+    doubt : told a digest that was asked for, and is not here or not what it was
+    supply : takes a digest, returns the file of that blob, or raises Unavailable: where an object store is behind the nodes
+    """
 
     actions: Mapping[str, Call] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict)
+    supply: Callable[[str], Path] | None = None
+    doubt: Callable[[str], None] = lambda _: None
 
 
 class StoreServer:
@@ -120,6 +132,7 @@ class StoreServer:
             self._service = _Service(
                 self._blobs,
                 self._plugins,
+                StoreClient(self._key, self._tls),
                 f"{scheme}://{self._host}:{self._port}",
                 auth_handler=ServerHandshake(self._key),
                 tls_certificates=certificates,
@@ -165,11 +178,20 @@ def check_free(host: str, port: int) -> None:
 class _Service(flight.FlightServerBase):  # type: ignore[misc]
     """Flight's callbacks, each on a thread of gRPC's."""
 
-    def __init__(self, blobs: BlobStore, plugins: Plugins, location: str, **options: Any) -> None:
+    def __init__(self, blobs: BlobStore, plugins: Plugins, client: StoreClient, location: str, **options: Any) -> None:
         self._blobs = blobs
         self._plugins = plugins
+        self._client = client
+        self._fence = 0
+        self._fetching = threading.BoundedSemaphore(FETCHES_MAX)
+        self._streams = {"inventory": Stream(INVENTORY_SCHEMA, self._inventory), **plugins.streams}
         self.stopping = threading.Event()
-        own: dict[str, Call] = {"delete": self._delete, "verify": self._verify, "clock": self._clock}
+        own: dict[str, Call] = {
+            "delete": self._delete,
+            "verify": self._verify,
+            "clock": self._clock,
+            "fetch": self._fetch,
+        }
         assert not own.keys() & plugins.actions.keys(), "the store's own actions keep their names"
         self._actions = {**plugins.actions, **own}
         super().__init__(location, **options)
@@ -207,9 +229,20 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
                 case StreamTicket():
                     return self._send_stream(asked)
 
+    def _whole(self, digest: str) -> Path:
+        """Return the file of a blob, compared with its name; brought here first, if this node can."""
+        path = self._blobs.path(digest)
+        if self._plugins.supply is not None and not path.exists():
+            return self._plugins.supply(digest)
+        try:
+            check_once(path)
+        except (Corrupt, Unavailable):
+            self._plugins.doubt(digest)
+            raise
+        return path
+
     def _send_blob(self, ticket: BlobTicket) -> Any:
-        path = self._blobs.path(ticket.digest)
-        check_once(path)
+        path = self._whole(ticket.digest)
         size = path.stat().st_size
         end = min(size, ticket.offset + PIECE_BYTES)
 
@@ -225,9 +258,7 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
         return flight.GeneratorStream(CHUNK_SCHEMA, chunks())
 
     def _send_shard(self, ticket: ShardTicket) -> Any:
-        path = self._blobs.path(ticket.digest)
-        check_once(path)
-        reader = open_file(path)
+        reader = open_file(self._whole(ticket.digest))
         names = reader.schema.names if ticket.columns is None else ticket.columns
         unknown = [name for name in names if name not in reader.schema.names]
         if unknown:
@@ -246,7 +277,7 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
         return flight.GeneratorStream(schema, batches())
 
     def _send_stream(self, ticket: StreamTicket) -> Any:
-        stream = self._plugins.streams.get(ticket.name)
+        stream = self._streams.get(ticket.name)
         if stream is None:
             raise CallerError(f"a node has no stream {ticket.name!r}")
         return flight.GeneratorStream(stream.schema, self._until_stopped(stream.open(ticket.argument)))
@@ -259,8 +290,33 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
                 return
             yield batch
 
+    def _obey(self, fence: int) -> None:
+        """Take an order of the coordinator with this fence, unless a later one has given orders already."""
+        if 0 < fence < self._fence:
+            raise CallerError(f"coordinator {self._fence} has taken over: an order of coordinator {fence} is refused")
+        self._fence = max(self._fence, fence)
+
+    def _fetch(self, body: bytes) -> bytes:
+        wanted = msgspec.json.decode(body, type=Fetch)
+        self._obey(wanted.fence)
+        if not self._fetching.acquire(blocking=False):
+            raise Unavailable(f"this node fetches {FETCHES_MAX} blobs already")
+        try:
+            self._client.fetch_blob(wanted.sources, wanted.digest, self._blobs, wanted.bytes_per_s)
+        finally:
+            self._fetching.release()
+        return b""
+
+    def _inventory(self, _: bytes) -> Iterator[Any]:
+        held = self._blobs.sizes()
+        names = sorted(held)
+        for first in range(0, len(names), INVENTORY_ROWS):
+            some = names[first : first + INVENTORY_ROWS]
+            yield pa.record_batch([some, [held[name] for name in some]], schema=INVENTORY_SCHEMA)
+
     def _delete(self, body: bytes) -> bytes:
         wanted = msgspec.json.decode(body, type=Digests)
+        self._obey(wanted.fence)
         gone = [digest for digest in wanted.digests if self._blobs.delete(digest, wanted.unless_newer_than_ns)]
         return msgspec.json.encode(Digests(digests=gone))
 
@@ -273,6 +329,8 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
             state = "corrupt"
         except Unavailable:
             state = "missing"
+        if state != "good":
+            self._plugins.doubt(digest)
         return msgspec.json.encode(Health(state=state))
 
     def _clock(self, _: bytes) -> bytes:

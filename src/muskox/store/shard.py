@@ -1,4 +1,6 @@
-"""A shard as a file: Arrow IPC, batches of BLOCK_ROWS rows, a content digest (what it is) and a file digest (its bytes).
+"""A shard as files: Arrow IPC, batches of BLOCK_ROWS rows, a content digest (what it is) and file digests (the bytes).
+
+There is a file for each column group; the content digest does not depend on the groups.
 
 It owns how rows become such a file and how the file becomes a `program.Shard` again, memory-mapped and checked. The content
 digest is SHA-256 over the canonical JSON of the row count and, per column, name, type and the SHA-256 of its canonical bytes:
@@ -11,8 +13,10 @@ So it does not depend on chunks, dictionaries, offsets, or what lies under a mis
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +31,25 @@ from muskox.store.schema import columns_of
 
 
 @dataclass(frozen=True, slots=True)
-class ShardFile:
-    """A written shard: where it is, how much it holds, what it is."""
+class PartFile:
+    """A written part: the columns of one group, as one file."""
 
     path: Path
-    rows: int
     bytes: int
-    content_digest: str
     file_digest: str
 
 
-def write_shard(path: Path, schema: Any, batches: Iterable[Any]) -> ShardFile:
-    """Write `batches` of `schema` as one shard file in bounded memory.
+@dataclass(frozen=True, slots=True)
+class ShardFiles:
+    """A written shard: how many rows it has, what they are, and its parts, one a column group."""
+
+    rows: int
+    content_digest: str
+    parts: tuple[PartFile, ...]
+
+
+def write_shard(path: Path, schema: Any, batches: Iterable[Any], groups: Sequence[Sequence[str]] = ()) -> ShardFiles:
+    """Write `batches` of `schema` as one shard in bounded memory: a file ``<path>-<position>`` for each of `groups`.
 
     Raises
     ------
@@ -46,24 +57,31 @@ def write_shard(path: Path, schema: Any, batches: Iterable[Any]) -> ShardFile:
         If the disk is full.
     """
     content = ContentDigest(schema)
+    columns = [list(group) for group in groups] or [list(schema.names)]
+    schemas = [pa.schema([schema.field(name) for name in group]) for group in columns]
+    paths = [path.with_name(f"{path.name}-{position}") for position in range(len(columns))]
     try:
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        with ExitStack() as stack:
+            files = [stack.enter_context(pa.OSFile(str(each), "wb")) for each in paths]
+            writers = [stack.enter_context(pa.ipc.new_file(file, each)) for file, each in zip(files, schemas, strict=True)]
             for block in reblock(batches):
                 content.update(block)
-                writer.write_batch(block)
+                for writer, group in zip(writers, columns, strict=True):
+                    writer.write_batch(block.select(group))
     except OSError as error:
         raise refused_write(error, path.parent) from error
-    return ShardFile(path, content.rows, path.stat().st_size, content.hexdigest(), file_digest(path))
+    parts = (PartFile(each, each.stat().st_size, file_digest(each)) for each in paths)
+    return ShardFiles(content.rows, content.hexdigest(), tuple(parts))
 
 
-def reblock(batches: Iterable[Any]) -> Iterator[Any]:
-    """Yield the same rows in record batches of exactly BLOCK_ROWS rows, the last one excepted."""
+def reblock(batches: Iterable[Any], block_rows: int = BLOCK_ROWS) -> Iterator[Any]:
+    """Yield the same rows in record batches of exactly `block_rows` rows, the last one excepted."""
     waiting: list[Any] = []
     rows = 0
     for batch in batches:
         first = 0
-        while rows + batch.num_rows - first >= BLOCK_ROWS:
-            count = BLOCK_ROWS - rows
+        while rows + batch.num_rows - first >= block_rows:
+            count = block_rows - rows
             yield _join([*waiting, batch.slice(first, count)])
             waiting, rows, first = [], 0, first + count
         if first < batch.num_rows:
@@ -166,16 +184,40 @@ def read_blocks(reader: Any, first: int = 0) -> Iterator[Any]:
         yield reader.get_batch(index)
 
 
-def open_shard(path: Path, index: int) -> Shard:
-    """Return the shard in a blob file as a program sees it, its bytes compared with the file's name first.
+def open_shard(paths: Sequence[Path], index: int) -> Shard:
+    """Return the shard in these blob files (one a column group) as a program sees it; their bytes are checked first.
 
     Raises
     ------
     Corrupt
         If they differ.
     Unavailable
-        If the file is not there.
+        If a file is not there.
     """
+    readers = [open_part(path) for path in paths]
+    return Shard(index, rows_of(readers[0]), lambda: (Block(batch) for batch in joined([read_blocks(r) for r in readers])))
+
+
+def open_part(path: Path) -> Any:
+    """Return the reader of a blob file, its bytes compared with its name first; raises as :func:`open_shard` does."""
     check_once(path)
-    reader = open_file(path)
-    return Shard(index, rows_of(reader), lambda: (Block(batch) for batch in read_blocks(reader)))
+    return open_file(path)
+
+
+def joined(parts: Sequence[Iterator[Any]], columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """Yield the blocks of a shard's parts side by side, with these columns in this order: rows are in the same order in each.
+
+    Raises
+    ------
+    Corrupt
+        If the parts have not the same rows.
+    """
+    for blocks in zip_longest(*parts):
+        if len(blocks) == 1:
+            yield blocks[0] if columns is None else blocks[0].select(list(columns))
+            continue
+        if any(block is None or block.num_rows != blocks[0].num_rows for block in blocks):
+            raise Corrupt("the column groups of a shard have not the same rows: verify the dataset")
+        arrays = {field.name: array for block in blocks for field, array in zip(block.schema, block.columns, strict=True)}
+        names = list(arrays) if columns is None else list(columns)
+        yield pa.RecordBatch.from_arrays([arrays[name] for name in names], names=names)

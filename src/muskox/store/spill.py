@@ -26,6 +26,7 @@ class Spill:
         self._path = path
         self.schema = schema
         self._runs: list[list[tuple[int, int]]] = [[] for _ in range(shards)]
+        self._rows = [0] * shards
         self._batches: list[Any] = []
         self._assigned: list[Indexes] = []
         self._bytes = 0
@@ -68,6 +69,7 @@ class Spill:
                 if first < end:
                     run = rows.slice(first, end - first).serialize()
                     runs.append((self._end, run.size))
+                    self._rows[shard] += end - first
                     write_all(self._file, run)
                     self._end += run.size
         except OSError as error:
@@ -84,6 +86,9 @@ class Spill:
 
     def has_rows(self, shard: int) -> bool:
         return bool(self._runs[shard])
+
+    def rows(self, shard: int) -> int:
+        return self._rows[shard]
 
 
 def _is_sorted(order: Indexes) -> bool:

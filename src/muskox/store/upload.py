@@ -1,42 +1,146 @@
-"""Bringing blobs to the nodes that shall hold them, each durable on all of its replicas before it counts.
+"""Bringing the shards of one put to the nodes that shall hold them, each durable on all of its replicas before it counts.
 
-It owns where each blob goes in the end: where placement wants it, or on a stand-in if a node fails on the way. It knows
-nothing of what the blobs hold.
+It owns where each part goes in the end: where placement wants its run, or on a stand-in if a node fails on the way. In the end
+the shards of a run lie on the same nodes: what a stand-in lacks it fetches from whoever took it. It knows nothing of what the
+parts hold.
 """
 
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from muskox.errors import Unavailable
+from muskox.coordination import layout
+from muskox.errors import MuskoxError, Unavailable
 from muskox.store.client import StoreClient
 from muskox.store.directory import Directory
-from muskox.store.placement import place, stand_ins
+from muskox.store.holders import Holders
+from muskox.store.home import preference
+from muskox.store.placement import NodeView, place, run_level, stand_ins
+
+Part = tuple[int, int]  # column group, shard
 
 
-class Uploader:
-    """Uploads for one put, safe to use from several threads.
+class Uploads(Protocol):
+    """The uploads of one put, safe to use from several threads."""
 
-    replicas : how many nodes shall hold each blob; with fewer live nodes at the start, as many as there are
-    """
+    def begin(self, groups: Sequence[str], shards: int, before: Sequence[Holders] = ()) -> None:
+        """Decide where `shards` shards of these column groups go; where they lay `before`, if that is to be appended to."""
+
+    def upload(self, part: Part, path: Path, digest: str) -> None:
+        """Store a file durably on all of its replicas; Unavailable if there are too few that take it."""
+
+    def adopt(self, part: Part, digest: str, size: int, nodes: Sequence[str]) -> None:
+        """Count in a blob that is stored already: a shard that an append does not change."""
+
+    def settle(self) -> list[Holders]:
+        """Return who holds what, by column group, once every run lies whole on the same nodes; none in an object store."""
+
+    def keep(self, data: bytes, digest: str) -> list[str]:
+        """Store a manifest durably, and return who holds it."""
+
+
+def views(members: Mapping[str, layout.MemberRecord]) -> dict[str, NodeView]:
+    """Return what placement wants to know of the nodes."""
+    return {name: NodeView(weight=float(max(member.disk_bytes, 1)), rack=member.rack) for name, member in members.items()}
+
+
+@dataclass(slots=True)
+class _Stored:
+    """A part: its blob, and who has it by now."""
+
+    digest: str
+    size: int
+    nodes: list[str]
+    is_adopted: bool = False
+
+
+class NodeUploads:
+    """Uploads to `replicas` nodes each; with fewer live nodes at the start, to as many as there are."""
 
     def __init__(self, directory: Directory, client: StoreClient, replicas: int) -> None:
         self._client = client
         self._directory = directory
-        self._live = directory.live()
+        self._members = directory.open_to_shards()
         self._failed: dict[str, str] = {}
         self._lock = threading.Lock()
-        self.replicas = min(replicas, max(len(self._live), 1))
+        self._wanted = replicas
+        self._replicas = min(replicas, max(len(self._members), 1))
+        self._shards = 0
+        self._level = 0
+        self._placement: list[list[list[str]]] = []
+        self._stored: dict[Part, _Stored] = {}
 
-    def place(self, shards: int) -> list[list[str]]:
-        """Return the nodes that shall hold each shard; raises as :func:`muskox.store.placement.place` does."""
-        return place(shards, list(self._live), self.replicas)
+    def begin(self, groups: Sequence[str], shards: int, before: Sequence[Holders] = ()) -> None:
+        nodes = views(self._members)
+        if not nodes:
+            raise Unavailable("there is no live node to hold the data: start one")
+        self._shards = shards
+        self._level = before[0].level if before else run_level(shards, len(nodes))
+        if before:
+            self._placement = [[self._as_before(held, shard) for shard in range(shards)] for held in before]
+        else:
+            self._placement = [place(shards, nodes, self._replicas, salt=group) for group in groups]
 
-    def preferred(self, shard: int) -> list[str]:
-        """Return the live nodes that a single blob would go to, were it that shard."""
-        return stand_ins(shard, list(self._live), list(self._failed))[: self.replicas]
+    def _as_before(self, held: Holders, shard: int) -> list[str]:
+        run = shard >> held.level
+        live = [node for node in held.of(shard) if node in self._members]
+        return [*live, *stand_ins(run, list(self._members), live)][: self._replicas]
 
-    def upload(self, shard: int, data: bytes | Path, digest: str, nodes: Sequence[str]) -> list[str]:
+    def upload(self, part: Part, path: Path, digest: str) -> None:
+        group, shard = part
+        holders = self._upload(shard, path, digest, self._placement[group][shard])
+        self._stored[part] = _Stored(digest, path.stat().st_size, holders)
+
+    def adopt(self, part: Part, digest: str, size: int, nodes: Sequence[str]) -> None:
+        self._stored[part] = _Stored(digest, size, list(nodes), is_adopted=True)
+
+    def keep(self, data: bytes, digest: str) -> list[str]:
+        return self._upload(0, data, digest, preference(digest, self._members, ""))
+
+    def settle(self) -> list[Holders]:
+        return [self._settled(group) for group in range(len(self._placement))]
+
+    def _settled(self, group: int) -> Holders:
+        runs = []
+        for first in range(0, self._shards, 1 << self._level):
+            parts = [self._stored[group, shard] for shard in range(first, min(first + (1 << self._level), self._shards))]
+            nodes = self._agreed(parts, self._placement[group][first])
+            for part in parts:
+                for node in nodes:
+                    if node not in part.nodes:
+                        self._bring(node, part)
+            runs.append(tuple(nodes))
+        return Holders(self._level, self._wanted, tuple(runs))
+
+    def _agreed(self, parts: Sequence[_Stored], preferred: Sequence[str]) -> list[str]:
+        """Return the nodes that shall hold all of `parts`: of those that answer the ones that have most of them already."""
+        if all(part.is_adopted and part.nodes == parts[0].nodes for part in parts):
+            return parts[0].nodes  # as it was: who of them is away now is not this put's concern
+        count = Counter(node for part in parts for node in part.nodes)
+        usable = [node for node in self._members if node not in self._failed]
+        rank = {node: position for position, node in enumerate([*preferred, *stand_ins(0, usable, preferred)])}
+        return sorted(usable, key=lambda node: (-count[node], rank[node]))[: self._replicas]
+
+    def _bring(self, node: str, part: _Stored) -> None:
+        """Let `node` fetch a part from those that have it."""
+        sources = [self._members[other].address for other in part.nodes if other in self._members]
+        try:
+            self._client.fetch_to(self._address(node), part.digest, sources, part.size)
+        except MuskoxError as error:
+            raise Unavailable(f"node {node} cannot fetch what was stored before another node failed: {error}") from error
+
+    def _address(self, node: str) -> str:
+        with self._lock:
+            if node not in self._members:
+                self._members = {**self._members, **self._directory.members()}
+            if node not in self._members:
+                raise Unavailable(f"node {node} is away")
+            return self._members[node].address
+
+    def _upload(self, seed: int, data: bytes | Path, digest: str, nodes: Sequence[str]) -> list[str]:
         """Store the blob on each of `nodes`, or on others in their stead; return those that hold it.
 
         Raises
@@ -46,12 +150,12 @@ class Uploader:
         """
         holders: list[str] = []
         queue = list(nodes)
-        while len(holders) < self.replicas:
+        while len(holders) < self._replicas:
             if not queue:
-                queue = stand_ins(shard, list(self._live), [*holders, *self._failed])[:1]
+                queue = stand_ins(seed, list(self._members), [*holders, *self._failed])[:1]
             if not queue:
                 reasons = "; ".join(self._failed.values()) or "there are no others"
-                raise Unavailable(f"{len(holders)} of {self.replicas} replicas could be stored: {reasons}")
+                raise Unavailable(f"{len(holders)} of {self._replicas} replicas could be stored: {reasons}")
             node = queue.pop(0)
             if node not in self._failed and self._store(node, data, digest):
                 holders.append(node)
@@ -59,7 +163,7 @@ class Uploader:
 
     def _store(self, node: str, data: bytes | Path, digest: str) -> bool:
         """Try the node at its address, and once more if it has come back at another one meanwhile."""
-        address = self._live[node]
+        address = self._members[node].address
         try:
             self._client.put_blob(address, data, digest)
             return True
@@ -73,5 +177,5 @@ class Uploader:
 
     def _look_again(self, node: str) -> str | None:
         with self._lock:
-            self._live = {**self._live, **self._directory.live()}
-            return self._live.get(node)
+            self._members = {**self._members, **self._directory.open_to_shards()}
+            return self._members[node].address if node in self._members else None

@@ -9,11 +9,12 @@ import pytest
 from muskox.coordination import Session, layout, register
 from muskox.errors import Unavailable
 from muskox.keeper import Keeper
-from muskox.runtime.replicas import addresses_of, preference, put_replicated
+from muskox.store import NodeHome
+from muskox.store.home import preference
 
 
 class FakeStores:
-    """What a StoreClient does for put_replicated: nodes at addresses, some of which do not answer."""
+    """What a StoreClient does for a home: nodes at addresses, some of which do not answer."""
 
     def __init__(self, *dead: str) -> None:
         self.dead = set(dead)
@@ -49,31 +50,30 @@ def enlist(session: Session, *names: str) -> None:
 def test_the_first_node_named_holds_one_copy(session: Session) -> None:
     enlist(session, "ann", "bob", "cat")
     stores = FakeStores()
-    digest, nodes = put_replicated(session, stores, b"state", 2, first="cat")  # type: ignore[arg-type]
+    digest, nodes = NodeHome(session, stores).put(b"state", 2, first="cat")
     assert digest == hashlib.sha256(b"state").hexdigest()
     assert nodes[0] == "cat" and len(nodes) == len(set(nodes)) == 2
     assert stores.blobs == {f"{name}:1": [b"state"] for name in nodes}
-    assert sorted(addresses_of(session, [*nodes, "gone"])) == sorted(stores.blobs)
 
 
 def test_a_node_that_does_not_answer_is_passed_over(session: Session) -> None:
     enlist(session, "ann", "bob", "cat")
     stores = FakeStores("ann:1")
-    _, nodes = put_replicated(session, stores, b"state", 2, first="ann")  # type: ignore[arg-type]
+    _, nodes = NodeHome(session, stores).put(b"state", 2, first="ann")
     assert sorted(nodes) == ["bob", "cat"]
 
 
 def test_fewer_nodes_than_asked_are_accepted(session: Session) -> None:
     enlist(session, "ann")
-    assert put_replicated(session, FakeStores(), b"state", 3)[1] == ["ann"]  # type: ignore[arg-type]
+    assert NodeHome(session, FakeStores()).put(b"state", 3)[1] == ["ann"]
 
 
 def test_when_no_node_takes_it_each_says_why(session: Session) -> None:
     with pytest.raises(Unavailable, match="no node takes 5 bytes: the cluster has no live node"):
-        put_replicated(session, FakeStores(), b"state", 2)  # type: ignore[arg-type]
+        NodeHome(session, FakeStores()).put(b"state", 2)
     enlist(session, "ann", "bob")
     with pytest.raises(Unavailable, match=r"ann: no answer from ann:1.*|bob: no answer from bob:1.*"):
-        put_replicated(session, FakeStores("ann:1", "bob:1"), b"state", 2)  # type: ignore[arg-type]
+        NodeHome(session, FakeStores("ann:1", "bob:1")).put(b"state", 2)
 
 
 def test_the_order_of_nodes_does_not_count_and_a_death_moves_little() -> None:
