@@ -135,7 +135,7 @@ class Look:
 
 @contextmanager
 def _threads() -> Iterator[Run]:
-    """Give what works on columns in several threads: on a few columns each, for a thread costs more than a column of a block."""
+    """Give what works on columns in several threads, on a few each: to wake a thread costs as much as to convert a column."""
     with ThreadPoolExecutor(THREADS, thread_name_prefix="csv") as pool:
 
         def run(work: Callable[[str], Any], names: Iterable[str]) -> Iterable[Any]:
