@@ -23,7 +23,7 @@ Fetcher = Callable[[str, BlobStore], object]  # brings the blob of that digest i
 
 
 class BlobCache:
-    """At most `bytes_max` bytes of blobs in `store`, plus those held or on their way. Safe to use from several threads."""
+    """At most `bytes_max` bytes of blobs in `store`, plus those held, on their way or used last. Safe to use from several threads."""
 
     def __init__(self, store: BlobStore, bytes_max: int) -> None:
         self.store = store
@@ -100,8 +100,8 @@ class BlobCache:
             self._sizes[digest] = stat.st_size
 
     def _shrink(self) -> None:
-        """Let blobs go, the longest unused first, until they fit; those that are held stay."""
-        for digest in list(self._sizes):
+        """Let blobs go, the longest unused first, until they fit; those that are held stay, and the one that was used last."""
+        for digest in list(self._sizes)[:-1]:
             if self._bytes <= self.bytes_max:
                 return
             if digest not in self._held:

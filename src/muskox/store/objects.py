@@ -181,8 +181,8 @@ class ObjectBlobs:
     def _put_parts(self, path: str, data: bytes | Path, digest: str) -> None:
         """Upload in parts. pyarrow's stream cannot be aborted: closing or dropping it completes the upload with what it has.
 
-        Only a part that failed prevents that. Hence the source is read and compared before, and should it fail now all the same,
-        the torn object is deleted. (Rejected: to hold such a stream until the process ends, which then hangs in S3's finalisation.)
+        Only a part that failed prevents that. Hence the source is read and compared before, and should it fail now all the
+        same, the torn object is deleted. (Rejected: to hold such a stream for good; the process then hangs at its end.)
         """
         stream = self._place.parts.open_output_stream(path)
         try:
