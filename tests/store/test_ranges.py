@@ -149,3 +149,9 @@ def test_bounds_of_another_number_of_shards_are_refused() -> None:
 
 def test_the_bounds_never_change() -> None:
     assert range_bounds([pa.array([f"N{i % 977}" for i in range(300_000)])], 4) == ("N319", "N539", "N759")
+
+
+def test_zero_has_one_spelling_in_bounds() -> None:
+    values = [-1.0, -0.0, 0.0, 1.0]
+    for drawn in (values, values[::-1]):
+        assert json.dumps(range_bounds([pa.array(drawn)], 3)) == "[0.0, 1.0]"

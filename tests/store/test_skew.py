@@ -105,3 +105,12 @@ def test_of_few_keys_the_share_is_exact(keys: list[int], size: int) -> None:
 def test_long_keys_are_cut_off_in_the_sentence() -> None:
     found = find_dominant_key([pa.table({"k": ["x" * 1000] * 2000})], ["k"], Skew(2.0, 0, 1, 2, 2000))
     assert found is not None and len(found.sentence(2)) < 140
+
+
+def test_a_heavy_key_that_comes_late_and_thinly_pushes_out_those_that_came_before() -> None:
+    early = pa.table({"k": [f"early {i % CANDIDATES_MAX}" for i in range(50 * CANDIDATES_MAX)]})
+    late = [pa.table({"k": ["late"] * 10 + [f"single {batch}-{i}" for i in range(40)]}) for batch in range(300)]
+    rows = 50 * CANDIDATES_MAX + 300 * 50
+    found = find_dominant_key([early, *late], ["k"], Skew(2.0, 0, 0, 1000, rows))
+    assert found is not None and found.text == "'late'"
+    assert 3000 / rows - 1 / CANDIDATES_MAX <= found.share <= 3000 / rows
