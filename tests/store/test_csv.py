@@ -334,6 +334,18 @@ def test_the_cache_gives_way_to_a_second_reading_where_it_would_be_too_large(
         assert sum(sum(batch.column("b").to_pylist()) for batch in source.batches(["b"])) == 500_000 * 499_999 // 2
 
 
+def test_a_file_that_changes_is_read_from_the_cache_or_refused(file: Any) -> None:
+    path = file("a\n1\n2\n")
+    with open_source(path) as source:
+        file("a\nx\n")
+        assert [row["a"] for batch in source.batches() for row in batch.to_pylist()] == [1, 2]
+    path = file("a\n" + "1\n" * 600_000 + "0.5\n")
+    with open_source(path) as source:
+        file("a\n1\nx\n")
+        with pytest.raises(CallerError, match=r"data\.csv was changed while it was read"):
+            list(source.batches())
+
+
 def test_the_cache_lies_where_it_is_asked_to_and_goes_at_the_end(file: Any, tmp_path: Path) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()

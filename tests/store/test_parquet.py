@@ -165,3 +165,11 @@ def test_packed_parquet_is_refused_and_the_format_may_be_said(tmp_path: Path) ->
     assert open_source(path, None, Reading(format="parquet")).columns == {"a": "int"}
     with pytest.raises(CallerError, match="is no Arrow file that can be read"):
         open_source(path, None, Reading(format="arrow"))
+
+
+def test_a_file_whose_columns_change_between_the_passes_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "x", pa.table({"a": [1], "b": [2]}))
+    with open_source(path) as source:
+        write(path, pa.table({"b": [1]}))
+        with pytest.raises(CallerError, match=r"x was changed while it was read: column .*a.* is gone"):
+            list(source.batches())

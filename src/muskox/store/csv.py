@@ -130,7 +130,11 @@ class Look:
         with _threads() as run:
             for file, header in zip(self._files.files, self.headers, strict=True):
                 for batch, _ in ahead(read_text(file, header, self._reading, self._block_bytes, list(parsed))):
-                    yield self._files.extend(parse_batch(batch, parsed, run), file).select(list(chosen))
+                    try:
+                        typed = parse_batch(batch, parsed, run)
+                    except pa.ArrowInvalid as error:
+                        raise CallerError(f"{file.path} was changed while it was read") from error
+                    yield self._files.extend(typed, file).select(list(chosen))
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def conform(batch: Any, columns: Mapping[str, str], where: str) -> Any:
     schema = arrow_schema(columns)
     arrays = []
     for field in schema:
-        array = batch.column(batch.schema.get_field_index(field.name))
+        array = batch.column(field.name)
         try:
             arrays.append(_as(array, field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

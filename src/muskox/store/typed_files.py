@@ -60,6 +60,8 @@ def open_typed_files(files: InputFiles, kind: TypedFormat) -> Source:
             try:
                 for batch in kind.read(file.path, list(read)):
                     yield files.extend(conform(batch, read, str(file.path)), file).select(chosen)
+            except KeyError as error:
+                raise CallerError(f"{file.path} was changed while it was read: column {error} is gone") from error
             except (pa.ArrowInvalid, OSError) as error:
                 raise CallerError(f"{file.path} cannot be read to its end: {error}") from error
 
