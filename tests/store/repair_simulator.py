@@ -37,8 +37,8 @@ from muskox.store.repair import (
 )
 
 OPTIONS = RepairOptions(away_s_max=30, patience_s=60, refusal_s=40, copies_max_per_node=2, copies_max=8, bytes_free_min=100)
-LOOK_S = 8.0
-FAULTS_S = 900.0
+LOOK_S = 10.0
+FAULTS_S = 600.0
 FAULTS = ("restart", "away", "disk", "disk", "swap", "join", "drain", "undrain", "slow", "full", "corrupt", "corrupt")
 FAULTS += ("coordinator", "put", "remove")
 REST_S = 120.0  # without an order, after which nothing more can come: longer than any time in OPTIONS
@@ -62,6 +62,7 @@ class Disk:
     slowness: float = 1.0
     ballast: int = 0
     life: int = 0  # grows with each start
+    put_s: dict[str, float] = field(default_factory=dict)  # when an upload brought a blob last
     lost_s: float = -1.0  # when something on it was last lost
 
 
@@ -94,6 +95,7 @@ class Cluster:
         self.picture_s = 0.0  # when the machine's last picture was taken
         self.damage = 0  # destructive faults not repaired yet
         self.bytes_moved = 0
+        self.strays: list[tuple[str, str]] = []  # what was to be dropped when its node was away
         self.last_order_s = 0.0
         self.events_taken = 0
         self._soon: list[tuple[float, int, Callable[[], None]]] = []
@@ -138,6 +140,7 @@ class Cluster:
         holders = tuple(self.draw.sample(up, self.replicas))
         for name in holders:
             self.nodes[name].blobs.update({digest: True for digest, _ in blobs})
+            self.nodes[name].put_s.update({digest: self.now_s for digest, _ in blobs})
         self.units[key] = Unit(key, tuple(blobs), self.replicas, holders, family, index, revision=1)
 
     # -- time --
@@ -212,7 +215,8 @@ class Cluster:
                 self.later(self.draw.uniform(0.05, 1), lambda: self.commit(action, term))
             case Drop():
                 if not (self.is_rough and self.draw.random() < 0.05):
-                    self.later(self.draw.uniform(0.05, 20), lambda: self.delete(action, term))
+                    ordered_s = self.now_s
+                    self.later(self.draw.uniform(0.05, 20), lambda: self.delete(action, term, ordered_s))
 
     def answer(self, event: Event, since_s: float, term: int) -> None:
         """Bring an answer to the machine: perhaps never, twice, or late; but none that is older than the patience."""
@@ -224,6 +228,8 @@ class Cluster:
             delay_s = self.draw.uniform(0, 40) if fate < 0.2 else 0.05
             if self.now_s + delay_s < since_s + OPTIONS.patience_s:
                 self.later(delay_s, lambda: self.hand_in(event, term))
+            elif isinstance(event, Copied):
+                self.strays.append((event.digest, event.target))
 
     def order(self, copy: Copy) -> None:
         disk = self.nodes[copy.target]
@@ -263,8 +269,9 @@ class Cluster:
             disk = self.nodes[name]
             lacking = [digest for digest, _ in unit.blobs if digest not in disk.blobs]
             if name not in unit.holders and (lacking or not disk.is_up):
-                # The shell asks the new holders. The machine may not know of what befell them since its last picture.
-                is_new = disk.lost_s > self.picture_s or not disk.is_up
+                # The shell asks the new holders. The machine may not know what befell them since its last picture, or since
+                # an answer was given that came late.
+                is_new = disk.lost_s > min(self.picture_s, self.now_s - OPTIONS.patience_s) or not disk.is_up
                 self.check(is_new, f"{name} was to be recorded to hold {record.key} and lacks {lacking}")
                 self.answer(NotRecorded(record.key, f"{name} does not hold it"), self.now_s, term)
                 return
@@ -279,11 +286,14 @@ class Cluster:
         answer = Recorded(record.key, record.holders, unit.revision) if is_told else NotRecorded(record.key, "nobody knows")
         self.answer(answer, self.now_s, term)
 
-    def delete(self, drop: Drop, term: int) -> None:
+    def delete(self, drop: Drop, term: int, ordered_s: float) -> None:
         disk = self.nodes[drop.node]
         if term != self.term or not disk.is_up:
+            self.strays += [(digest, drop.node) for digest in drop.digests]  # left to the nodes' own collection
             return
         for digest in drop.digests:
+            if disk.put_s.get(digest, -1.0) > ordered_s:
+                continue  # an upload brought it again since
             for unit in self.units.values():
                 needed = drop.node in unit.holders and any(digest == other for other, _ in unit.blobs)
                 self.check(not needed, f"{drop} takes what {unit.key} is recorded to have there")
@@ -312,7 +322,7 @@ class Cluster:
 
     def fault(self) -> None:
         """Let something happen, now and then."""
-        self.later(self.draw.expovariate(1 / 25), self.fault)
+        self.later(self.draw.expovariate(1 / 16), self.fault)
         up = [name for name, disk in self.nodes.items() if disk.is_up]
         kind = self.draw.choice(FAULTS)
         if not up:
@@ -349,7 +359,8 @@ class Cluster:
         elif kind == "put":
             self.add_unit(self.draw.choice(["", "set-0", "set-9"]), self.draw.randrange(20))
         elif kind == "remove" and len(self.units) > 3:
-            del self.units[self.draw.choice(list(self.units))]
+            unit = self.units.pop(self.draw.choice(list(self.units)))
+            self.strays += [(digest, name) for digest, _ in unit.blobs for name in self.nodes]  # collected, not repaired
 
     def stop(self, name: str, seconds: float) -> None:
         disk = self.nodes[name]
@@ -421,6 +432,7 @@ class Cluster:
         known = {digest for unit in self.units.values() for digest, _ in unit.blobs}
         for name, disk in self.nodes.items():
             left = [digest for digest in disk.blobs if digest in known and (digest, name) not in recorded]
+            left = [digest for digest in left if (digest, name) not in self.strays]
             self.check(not left or not disk.is_up, f"{name} still has {left}")
 
     def rest(self) -> None:
@@ -441,7 +453,7 @@ def play(seed: int, is_rough: bool, trace: Callable[[str], None] | None = None) 
     cluster.fault = lambda: None  # type: ignore[method-assign]
     for disk in cluster.nodes.values():
         disk.slowness, disk.ballast = 1.0, 0
-    cluster.run(cluster.now_s + 400)  # whoever comes back is back
+    cluster.run(cluster.now_s + 320)  # whoever comes back is back
     cluster.is_rough, was_rough = False, cluster.is_rough
     cluster.rest()
     cluster.is_rough = was_rough

@@ -123,7 +123,7 @@ class Repairer:
         self._recording = {
             key: recording for key, recording in self._recording.items() if key in units and now_s < recording.deadline_s
         }
-        before = Before(self._planned.intents, self._recording)
+        before = Before(self._planned.intents, self._recording, self._planned.calm)
         self._planned = plan(self._inventory, self._copies, before, self._options, now_s)
         self._copies.want(self._planned.waiting)
         actions: list[Action] = []

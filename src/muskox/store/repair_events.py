@@ -144,7 +144,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Have `node` delete these blobs of a unit, within `patience_s` or not at all; nothing recorded needs them there."""
+    """Have `node` delete these blobs of a unit, within `patience_s` or not at all; nothing recorded needs them there.
+
+    A blob that an upload has brought to the node since the order stays: what it is for may be recorded any moment.
+    """
 
     key: str
     node: str

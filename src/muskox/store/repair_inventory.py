@@ -18,6 +18,7 @@ class Inventory:
     def __init__(self) -> None:
         self.nodes: Mapping[str, Node] = {}
         self.units: dict[str, Unit] = {}
+        self.changes = 0  # of `units`: a number that tells one state of them from another
         self._keys: dict[str, tuple[str, ...]] = {}
         self._arrived: dict[Pair, None] = {}
         self._gone: dict[str, float] = {}
@@ -146,6 +147,7 @@ class Inventory:
     def _see_units(self, units: Sequence[Unit]) -> None:
         seen = {unit.key for unit in units}
         for key in [key for key in self.units if key not in seen]:
+            self.changes += 1
             self._unindex(self.units.pop(key))
             self._unconfirmed.pop(key, None)
         for unit in units:
@@ -153,6 +155,7 @@ class Inventory:
             if before is None or (before.holders == unit.holders and before.revision <= unit.revision):
                 self._unconfirmed.pop(unit.key, None)
             if before is None:
+                self.changes += 1
                 self.units[unit.key] = unit
                 self._index(unit)
             elif before.revision <= unit.revision and before != unit:
@@ -164,6 +167,7 @@ class Inventory:
             del self._former[key, name]
 
     def _replace(self, before: Unit, unit: Unit) -> None:
+        self.changes += 1
         self.units[unit.key] = unit
         for name in before.holders:
             if name not in unit.holders:

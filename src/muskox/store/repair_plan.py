@@ -16,6 +16,7 @@ from muskox.store.settling import NodeView, Run, settle
 
 TARGETS_REFUSED_MAX = 4  # nodes that failed to take a unit lately, before it rests: rather its sources may be at fault
 
+Calm = tuple[object, ...]  # a picture in which all was well: as long as it stays, nothing need be decided again
 Urgency = tuple[int, int, str]  # 0: replicas are missing, 1: a holder drains, 2: balance and racks; live whole replicas; key
 
 
@@ -34,6 +35,7 @@ class Planned:
     below : units with fewer live whole replicas than they should have, and how many they have
     lost : units of which a blob lies on no live node
     is_awaiting : a node has been away for a moment only, and may come back
+    calm : the picture, if there is nothing to do
     """
 
     intents: dict[str, Intent] = field(default_factory=dict)
@@ -41,23 +43,30 @@ class Planned:
     below: dict[str, int] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     is_awaiting: bool = False
+    calm: Calm | None = None
 
 
 def plan(inventory: Inventory, copies: Copies, before: "Before", options: RepairOptions, now_s: float) -> Planned:
     """Return what should be done next. Balance waits until nothing can be repaired and nobody is away for a moment only."""
     planner = _Planner(inventory, copies, before, options, now_s)
+    calm = planner.find_calm()
+    if calm is not None and calm == before.calm:
+        return Planned(calm=calm)
     planned = planner.plan(is_balancing=False)
     if planned.waiting or copies.under_way or planned.is_awaiting:
         return planned
-    return planner.plan(is_balancing=True)
+    planned = planner.plan(is_balancing=True)
+    planned.calm = None if planned.intents else calm
+    return planned
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What was planned before; the units in `recording` keep their intents."""
+    """What was planned before; the units in `recording` keep their intents. `calm` is when there was nothing to do last."""
 
     intents: Mapping[str, Intent]
     recording: Collection[str]
+    calm: Calm | None
 
 
 class _Planner:
@@ -92,6 +101,13 @@ class _Planner:
                 if last is None or not last.is_draining:
                     self._views[name] = NodeView(mean) if last is None else _view_of(last)
                     self._room[name] = 0
+
+    def find_calm(self) -> Calm | None:
+        """Return what the decision stands on if nothing is amiss with any unit, else None. Room counts by powers of two."""
+        if not all(self._is_well(unit) for unit in self._inventory.units.values()):
+            return None
+        nodes = ((name, view.weight, view.rack, int(self._room[name]).bit_length()) for name, view in self._views.items())
+        return (self._inventory.changes, *nodes)
 
     def plan(self, is_balancing: bool) -> Planned:
         units = list(self._inventory.units.values())
