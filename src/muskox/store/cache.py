@@ -23,7 +23,7 @@ Fetcher = Callable[[str, BlobStore], object]  # brings the blob of that digest i
 
 
 class BlobCache:
-    """At most `bytes_max` bytes of blobs in `store`, plus those held, on their way or used last. Safe to use from several threads."""
+    """At most `bytes_max` bytes of blobs in `store`, plus those held, on their way or used last. Safe to use from threads."""
 
     def __init__(self, store: BlobStore, bytes_max: int) -> None:
         self.store = store

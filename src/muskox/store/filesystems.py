@@ -193,6 +193,11 @@ def find_refusal(error: BaseException | None) -> str | None:
     return next((sentence for code, sentence in REFUSALS.items() if code in str(error)), None)
 
 
+def is_of_store(error: BaseException) -> bool:
+    """Return whether it was the store that failed; an error in what the bytes mean has neither an S3 code nor an errno."""
+    return "AWS Error" in str(error) or (isinstance(error, OSError) and error.errno is not None)
+
+
 def _first_line(error: BaseException) -> str:
     """Return what an error says, without where in which source and in which request it says so."""
     line = (str(error) or type(error).__name__).split("\n", maxsplit=1)[0].split(" (Request ID", maxsplit=1)[0]

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as arrow_parquet
 
 from muskox.errors import CallerError, Corrupt, MuskoxError
-from muskox.store.filesystems import NO_ANSWER, Place, identity, open_place, told
+from muskox.store.filesystems import Place, identity, is_of_store, open_place, told
 from muskox.store.schema import ARROW_TYPES, Columns, arrow_schema, conform
 from muskox.store.shard import ShardFiles, write_shard
 from muskox.store.text import parse
@@ -137,10 +137,12 @@ def write_local(record: InPlace, shard: int, columns: Sequence[str] | None, path
 
 
 def _select(record: InPlace, columns: Sequence[str] | None) -> Columns:
-    types = record.types
+    types, where = record.types, record.url.partition("?")[0]
+    if columns is not None and not columns:
+        raise CallerError(f"no column of {where} is asked for: it has {', '.join(types)}")
     for name in columns or ():
         if name not in types:
-            raise CallerError(f"no column {name!r}: {record.url} has {', '.join(types)}")
+            raise CallerError(f"no column {name!r}: {where} has {', '.join(types)}")
     return types if columns is None else {name: types[name] for name in columns}
 
 
@@ -179,7 +181,7 @@ def _undecodable(place: Place, file: InPlaceFile, error: Exception) -> Exception
     """Return what a failure while reading means: another file by now, a store that is away, or damage."""
     try:
         with open_registered(place, file), told(place, place.shown(file.path)):
-            if NO_ANSWER in str(error):
+            if is_of_store(error):
                 raise error
     except MuskoxError as meaning:
         return meaning

@@ -20,7 +20,7 @@ import pyarrow.parquet as arrow_parquet
 
 from muskox.errors import CallerError
 from muskox.records import canonical_json
-from muskox.store.filesystems import NO_ANSWER, Place, identity, open_place, told
+from muskox.store.filesystems import Place, identity, is_of_store, open_place, told
 from muskox.store.in_place import InPlace, InPlaceFile, InPlaceShard, Piece, constant, read_shard
 from muskox.store.schema import (
     Columns,
@@ -139,7 +139,7 @@ def _find_files(place: Place) -> list[str]:
     from pyarrow.fs import FileSelector, FileType
 
     where = place.shown("")
-    with told(place, where):
+    with told(place, "the list of files"):
         root = place.filesystem.get_file_info(place.path(""))
         if root.type == FileType.File:
             return [""]
@@ -159,7 +159,7 @@ def _read_footer(place: Place, path: str) -> Footer:
             metadata = arrow_parquet.read_metadata(file)
             schema = metadata.schema.to_arrow_schema()
         except (pa.ArrowInvalid, OSError) as error:
-            if NO_ANSWER in str(error):
+            if is_of_store(error):
                 raise
             raise CallerError(
                 f"{where} is no Parquet file that can be read: {error}; if it does not belong here, begin its name with '_'"
