@@ -11,12 +11,26 @@ from muskox.front_door import lazy
 if TYPE_CHECKING:
     from muskox.store.blobs import BlobStore
     from muskox.store.cache import BlobCache
-    from muskox.store.catalog import DatasetInfo, find_dataset, list_datasets, parse_reference, remove_dataset
+    from muskox.store.catalog import (
+        DatasetInfo,
+        find_dataset,
+        list_datasets,
+        parse_reference,
+        read_holders,
+        remove_dataset,
+        remove_version,
+    )
+    from muskox.store.check import CheckOptions, CheckReport, Rows, check_rows
     from muskox.store.client import StoreClient
     from muskox.store.dataset import Dataset, ReplicaHealth, open_dataset
+    from muskox.store.difference import Difference, difference
     from muskox.store.directory import Directory, this_host
+    from muskox.store.drains import count_units, drain, undrain
+    from muskox.store.holders import Holders
+    from muskox.store.holds import needed_by
     from muskox.store.home import Home, NodeHome, open_home, supplier
     from muskox.store.manifest import DatasetManifest, ShardEntry, dataset_digest
+    from muskox.store.objects import ObjectBlobs
     from muskox.store.partition import assign_rows, assign_shards, cut, hash_partition
     from muskox.store.placement import place, run_level
     from muskox.store.put import PutOptions, PutProgress, put_dataset
@@ -25,18 +39,33 @@ if TYPE_CHECKING:
     from muskox.store.scrub import Scrubber
     from muskox.store.server import Plugins, StoreServer, Stream
     from muskox.store.shard import content_digest, open_shard
+    from muskox.store.skew import Skew, measure_skew
     from muskox.store.source import Source, open_source
     from muskox.store.steward import Steward
 
 _HOMES = {
     "blobs": ("BlobStore",),
     "cache": ("BlobCache",),
-    "catalog": ("DatasetInfo", "find_dataset", "list_datasets", "parse_reference", "remove_dataset"),
+    "catalog": (
+        "DatasetInfo",
+        "find_dataset",
+        "list_datasets",
+        "parse_reference",
+        "read_holders",
+        "remove_dataset",
+        "remove_version",
+    ),
+    "check": ("CheckOptions", "CheckReport", "Rows", "check_rows"),
     "client": ("StoreClient",),
     "dataset": ("Dataset", "ReplicaHealth", "open_dataset"),
+    "difference": ("Difference", "difference"),
     "directory": ("Directory", "this_host"),
+    "drains": ("count_units", "drain", "undrain"),
+    "holders": ("Holders",),
+    "holds": ("needed_by",),
     "home": ("Home", "NodeHome", "open_home", "supplier"),
     "manifest": ("DatasetManifest", "ShardEntry", "dataset_digest"),
+    "objects": ("ObjectBlobs",),
     "partition": ("assign_rows", "assign_shards", "cut", "hash_partition"),
     "placement": ("place", "run_level"),
     "put": ("PutOptions", "PutProgress", "put_dataset"),
@@ -45,6 +74,7 @@ _HOMES = {
     "scrub": ("Scrubber",),
     "server": ("Plugins", "StoreServer", "Stream"),
     "shard": ("content_digest", "open_shard"),
+    "skew": ("Skew", "measure_skew"),
     "source": ("Source", "open_source"),
     "steward": ("Steward",),
 }
@@ -52,19 +82,26 @@ _HOMES = {
 __all__ = [
     "BlobCache",
     "BlobStore",
+    "CheckOptions",
+    "CheckReport",
     "Dataset",
     "DatasetInfo",
     "DatasetManifest",
+    "Difference",
     "Directory",
+    "Holders",
     "Home",
     "NodeHome",
+    "ObjectBlobs",
     "Plugins",
     "PutOptions",
     "PutProgress",
     "Reading",
     "ReplicaHealth",
+    "Rows",
     "Scrubber",
     "ShardEntry",
+    "Skew",
     "Source",
     "Steward",
     "StoreClient",
@@ -73,14 +110,20 @@ __all__ = [
     "arrow_schema",
     "assign_rows",
     "assign_shards",
+    "check_rows",
     "columns_of",
     "conform_table",
     "content_digest",
+    "count_units",
     "cut",
     "dataset_digest",
+    "difference",
+    "drain",
     "find_dataset",
     "hash_partition",
     "list_datasets",
+    "measure_skew",
+    "needed_by",
     "open_dataset",
     "open_home",
     "open_shard",
@@ -88,10 +131,13 @@ __all__ = [
     "parse_reference",
     "place",
     "put_dataset",
+    "read_holders",
     "remove_dataset",
+    "remove_version",
     "run_level",
     "supplier",
     "this_host",
+    "undrain",
 ]
 
 __getattr__ = lazy(__name__, _HOMES)

@@ -75,6 +75,11 @@ def holders(session: Session) -> dict[Version, list[str]]:
     return found
 
 
+def needed_by(session: Session, name: str) -> dict[int, list[str]]:
+    """Return, by version of dataset `name`, everybody who needs it."""
+    return {number: who for (dataset, number), who in sorted(holders(session).items()) if dataset == name}
+
+
 def _version(reference: str) -> Version:
     name, _, number = reference.partition("@")
     return name, int(number) if number.isdigit() else 0
