@@ -135,6 +135,7 @@ class Session:
 
     def __init__(self, url: str, secret: bytes, *, timeout_s: float = SESSION_TIMEOUT_S, tls: Tls | None = None) -> None:
         self.address = parse_url(url)
+        self.secret, self.tls = secret, tls  # for whoever opens the same cluster from a process of its own
         key = derive(secret, Plane.COORDINATION).hex()
         self._acl = [make_digest_acl("muskox", key, all=True)]
         retry = {"max_tries": -1, "delay": 0.05, "max_delay": RECONNECT_DELAY_S_MAX}

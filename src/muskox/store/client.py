@@ -151,11 +151,25 @@ class StoreClient:
 
         return blobs.path(digest) if blobs.has_whole(digest) else first_that_can(addresses, f"blob {digest}", fetch)
 
-    def _chunks(self, address: str, digest: str) -> Iterator[memoryview]:
-        offset = 0
+    def read_range(self, addresses: Iterable[str], digest: str, offset: int, count: int) -> bytes:
+        """Return `count` bytes of a blob from byte `offset` on; raises as :meth:`get_blob` does.
+
+        A range cannot be compared with the digest: the node that sends it has compared the whole blob.
+        """
+
+        def read(address: str) -> bytes:
+            data = b"".join(self._chunks(address, digest, offset, offset + count))
+            if len(data) != count:
+                raise Corrupt(f"{len(data)} bytes of blob {digest} came from {address} instead of {count}")
+            return data
+
+        return first_that_can(addresses, f"blob {digest}", read)
+
+    def _chunks(self, address: str, digest: str, offset: int = 0, end: int | None = None) -> Iterator[memoryview]:
         while True:
             is_last = True
-            for batch, mark in self._piece(address, BlobTicket(digest=digest, offset=offset)):
+            count = None if end is None else end - offset
+            for batch, mark in self._piece(address, BlobTicket(digest=digest, offset=offset, count=count)):
                 data = memoryview(batch.column(0)[0].as_buffer())
                 offset += len(data)
                 is_last = mark == LAST

@@ -29,10 +29,11 @@ INVENTORY_SCHEMA = pa.schema([pa.field("digest", pa.string()), pa.field("bytes",
 
 
 class BlobTicket(msgspec.Struct, frozen=True, kw_only=True, tag="blob"):
-    """Ask for a piece of a blob from byte `offset` on: chunks of bytes."""
+    """Ask for a piece of a blob from byte `offset` on, `count` bytes at most (None: to its end): chunks of bytes."""
 
     digest: str
     offset: int = 0
+    count: int | None = None
 
 
 class ShardTicket(msgspec.Struct, frozen=True, kw_only=True, tag="shard"):

@@ -244,7 +244,10 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
     def _send_blob(self, ticket: BlobTicket) -> Any:
         path = self._whole(ticket.digest)
         size = path.stat().st_size
-        end = min(size, ticket.offset + PIECE_BYTES)
+        wanted_end = size if ticket.count is None else min(size, ticket.offset + ticket.count)
+        end = min(wanted_end, ticket.offset + PIECE_BYTES)
+        if ticket.offset < 0:
+            raise PeerError(f"a blob begins at byte 0, not {ticket.offset}")
 
         def chunks() -> Iterator[tuple[Any, bytes]]:
             with path.open("rb") as file:
@@ -253,7 +256,7 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
                 while at < end:
                     data = file.read(min(CHUNK_BYTES, end - at))
                     at += len(data)
-                    yield pa.record_batch([pa.array([data], pa.large_binary())], schema=CHUNK_SCHEMA), _mark(at == size)
+                    yield pa.record_batch([pa.array([data], pa.large_binary())], schema=CHUNK_SCHEMA), _mark(at == wanted_end)
 
         return flight.GeneratorStream(CHUNK_SCHEMA, chunks())
 
