@@ -461,6 +461,37 @@ def play(seed: int, is_rough: bool, trace: Callable[[str], None] | None = None) 
     return cluster
 
 
+def play_calm(seed: int) -> tuple[int, float]:
+    """Let nodes join and leave for good, one after the other, each time until repair has ended.
+
+    Return the bytes that were moved, and the least that had to be: what those that left held, and the fair share of those that
+    came.
+    """
+    cluster = Cluster(seed, is_rough=False)
+    for index in range(40, 140):
+        cluster.add_unit("set-0", index)
+    cluster.start()
+    cluster.rest()
+    cluster.bytes_moved, least = 0, 0.0
+    for _ in range(4):
+        live = [name for name, disk in cluster.nodes.items() if disk.is_up]
+        if len(live) < 6 or cluster.draw.random() < 0.5:
+            name = cluster.join(cluster.draw.choice([disk.rack for disk in cluster.nodes.values()]))
+            weights = {name: disk.weight for name, disk in cluster.nodes.items() if disk.is_up}
+            held = sum(size * len(unit.holders) for unit in cluster.units.values() for _, size in unit.blobs)
+            least += held * weights[name] / sum(weights.values())
+        else:
+            name = cluster.draw.choice(live)
+            least += sum(size for unit in cluster.units.values() if name in unit.holders for _, size in unit.blobs)
+            cluster.nodes[name].blobs.clear()
+            cluster.nodes[name].capacity = -1
+            cluster.stop(name, 1)
+        cluster.last_order_s = cluster.now_s
+        cluster.rest()
+        cluster.check_end()
+    return cluster.bytes_moved, least
+
+
 def play_all(seeds: Iterator[int] | range) -> tuple[int, str]:
     """Play these histories, every other one a rough one; return the events taken in, and one digest of all."""
     events, digest = 0, hashlib.sha256()

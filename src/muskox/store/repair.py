@@ -10,9 +10,9 @@ answers only set further copies free. Three rules keep data safe:
 - A dropped copy is not ordered again on that node for `patience_s`, so that a slow deletion never meets a new copy.
 
 What the shell owes it: before it commits holders it asks the new ones whether they hold the unit still (a disk may have been
-swapped since); a deletion that a former coordinator ordered is not carried out any more; an answer to an order that is older
-than `patience_s` is thrown away; pictures go on coming every few seconds, for time passes only with events. Whoever is elected
-anew starts with an empty machine: it orders some copies again, and nodes that have them say so at once.
+swapped since); a deletion that a former coordinator ordered is not carried out any more; answers and pictures older than
+`patience_s` are thrown away; pictures go on coming every few seconds, for time passes only with events. Whoever is elected anew
+starts with an empty machine: it orders some copies again, and nodes that have them say so at once.
 """
 
 from dataclasses import dataclass
@@ -76,6 +76,7 @@ class Repairer:
         self._copies = Copies(options)
         self._planned = Planned()
         self._recording: dict[str, _Recording] = {}
+        self._disputed: dict[Pair, float] = {}  # (key, node) of records that failed, or so it seems
 
     def handle(self, event: Event, now_s: float) -> list[Action]:
         """Take in what happened and return what is to be done. `now_s` is monotonic."""
@@ -90,7 +91,7 @@ class Repairer:
                 self._recorded(key, holders, revision)
                 return []
             case NotRecorded(key):
-                self._not_recorded(key)
+                self._not_recorded(key, now_s)
                 return []
             case _:
                 assert_never(event)
@@ -119,10 +120,10 @@ class Repairer:
     def _see(self, seen: Seen, now_s: float) -> list[Action]:
         self._inventory.see(seen, now_s)
         self._copies.expire(now_s, seen.nodes)
-        units = self._inventory.units
-        self._recording = {
-            key: recording for key, recording in self._recording.items() if key in units and now_s < recording.deadline_s
-        }
+        self._disputed = {pair: until_s for pair, until_s in self._disputed.items() if now_s < until_s}
+        for key, recording in list(self._recording.items()):
+            if key not in self._inventory.units or now_s >= recording.deadline_s:
+                self._not_recorded(key, now_s)
         before = Before(self._planned.intents, self._recording, self._planned.calm)
         self._planned = plan(self._inventory, self._copies, before, self._options, now_s)
         self._copies.want(self._planned.waiting)
@@ -161,21 +162,27 @@ class Repairer:
         if intent is not None and set(intent.holders) == set(holders):
             del self._planned.intents[key]
 
-    def _not_recorded(self, key: str) -> None:
-        """Believe in the copies that were to be recorded no more: one may be gone. Those that are there are found at once."""
+    def _not_recorded(self, key: str, now_s: float) -> None:
+        """Take in that a record failed, as far as anybody knows.
+
+        It may have been committed, and pictures taken before that may still come: for a while nothing is dropped from the nodes
+        that it named. Or one of them lost its copy: they are believed in no more, and found again at once if they are there.
+        """
         recording, unit = self._recording.pop(key, None), self._inventory.units.get(key)
-        if recording is not None and unit is not None:
-            for name in recording.holders:
-                if name not in unit.holders:
-                    self._inventory.doubt(unit, name)
+        if recording is None or unit is None:
+            return
+        for name in recording.holders:
+            self._disputed[key, name] = now_s + self._options.patience_s
+            if name not in unit.holders:
+                self._inventory.doubt(unit, name)
 
     # -- orders --
 
     def _is_wanted(self, digest: str, name: str) -> bool:
-        """Return whether the node is a holder of the blob, or is meant to be one."""
+        """Return whether the node is a holder of the blob, is meant to be one, or may have become one."""
         for key in self._inventory.keys(digest):
             intent, recording = self._planned.intents.get(key), self._recording.get(key)
-            if name in self._inventory.units[key].holders:
+            if name in self._inventory.units[key].holders or (key, name) in self._disputed:
                 return True
             if (intent is not None and name in intent.holders) or (recording is not None and name in recording.holders):
                 return True
@@ -211,7 +218,10 @@ class Repairer:
             return []
         if self._inventory.whole(unit) < len(unit.holders):
             return []
-        digests = tuple(dict.fromkeys(digest for digest, _ in unit.blobs if not self._is_wanted(digest, name)))
+        everything = list(dict.fromkeys(digest for digest, _ in unit.blobs))
+        digests = tuple(digest for digest in everything if not self._is_wanted(digest, name))
+        if any(digest not in digests and not self._inventory.is_recorded(name, digest) for digest in everything):
+            return []  # it may become a holder again, or may not
         self._inventory.drop(key, name, digests)
         for digest in digests:
             self._copies.refuse((digest, name), now_s + self._options.patience_s)
