@@ -182,13 +182,12 @@ class Dataset:
     def read_shard(self, shard: int, columns: Sequence[str] | None = None, first_row: int = 0) -> Iterator[Any]:
         """Yield the record batches of one shard from row `first_row` of it on; raises as :meth:`scan` does."""
         self._check_shard(shard)
-        schema = self._schema(columns)
+        names = list(self._schema(columns).names)
         skipped, begin = divmod(first_row, BLOCK_ROWS)
-        parts = [
-            self._read_part(shard, group, [name for name in listed if name in schema.names], skipped)
-            for group, listed in self._touched(columns)
-        ]
-        for batch in joined(parts, list(schema.names)):
+        owned = [(group, [name for name in listed if name in names]) for group, listed in self._touched(columns)]
+        parts = [self._read_part(shard, group, own, skipped) for group, own in owned]
+        is_as_stored = bool(names) and [own for _, own in owned] == [names]
+        for batch in joined(parts, None if is_as_stored else names):
             yield batch.slice(begin) if begin else batch
             begin = 0
 
@@ -196,7 +195,9 @@ class Dataset:
         part = self.shards[shard].parts[group]
         path = self.local_path(shard, group)
         if path is not None:
-            return (batch.select(columns) for batch in read_blocks(open_part(path), first))
+            listed = self.full_manifest.groups[group][1]
+            fields = [] if columns == listed else [listed.index(name) for name in columns]
+            return read_blocks(open_part(path, fields), first)
         return self._home.client.read_shard(self.addresses(shard, group), part.file_digest, columns, first)
 
     def local_path(self, shard: int, group: int = 0) -> Path | None:

@@ -154,8 +154,10 @@ def _text_bytes(column: Any) -> Iterator[Any]:
         yield memoryview(data)[int(offsets[0]) : int(offsets[-1])]
 
 
-def open_file(path: Path) -> Any:
+def open_file(path: Path, fields: Sequence[int] = ()) -> Any:
     """Return the pyarrow.ipc.RecordBatchFileReader over the memory-mapped shard file.
+
+    fields : positions of the columns that its batches have, ascending; none means all
 
     Raises
     ------
@@ -165,7 +167,7 @@ def open_file(path: Path) -> Any:
         If it is no Arrow file.
     """
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path)))
+        return pa.ipc.open_file(pa.memory_map(str(path)), options=pa.ipc.IpcReadOptions(included_fields=list(fields)))
     except FileNotFoundError as error:
         raise Unavailable(f"shard file {path} is not there") from error
     except (pa.ArrowInvalid, OSError) as error:
@@ -198,10 +200,10 @@ def open_shard(paths: Sequence[Path], index: int) -> Shard:
     return Shard(index, rows_of(readers[0]), lambda: (Block(batch) for batch in joined([read_blocks(r) for r in readers])))
 
 
-def open_part(path: Path) -> Any:
-    """Return the reader of a blob file, its bytes compared with its name first; raises as :func:`open_shard` does."""
+def open_part(path: Path, fields: Sequence[int] = ()) -> Any:
+    """Return the reader of a blob file, its bytes compared with its name first; see :func:`open_file`, :func:`open_shard`."""
     check_once(path)
-    return open_file(path)
+    return open_file(path, fields)
 
 
 def joined(parts: Sequence[Iterator[Any]], columns: Sequence[str] | None = None) -> Iterator[Any]:
