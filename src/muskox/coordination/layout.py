@@ -22,7 +22,7 @@ FENCE = "/fence"  # FenceRecord; its version is the coordinator's fence
 CANDIDATES = "/candidates"  # children: ephemeral, sequential
 MEMBERS = "/members"  # children: MemberRecord, ephemeral, by node name
 ASSIGNMENTS = "/assignments"  # children: AssignmentRecord by node name; each node watches its own only
-DATASETS = "/datasets"  # children: DatasetRecord by name; their children: VersionRecord by number
+DATASETS = "/datasets"  # children: DatasetRecord by name; their children: VersionRecord by number, and AclRecord as "acl"
 UPLOADS = "/uploads"  # children: UploadRecord by upload id: the lease that a commit checks
 TRASH = "/trash"  # children: TrashRecord as NAME@NUMBER: removed versions whose bytes are still there
 COLLECTING = "/collecting"  # ephemeral: an object store is being cleaned up, and no upload begins
@@ -256,6 +256,10 @@ def dataset(name: str) -> str:
 
 def version(name: str, number: int) -> str:
     return f"{DATASETS}/{name}/{number}"
+
+
+def acl(name: str) -> str:
+    return f"{DATASETS}/{name}/acl"
 
 
 def placement(name: str, number: int, group: int) -> str:

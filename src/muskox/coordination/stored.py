@@ -9,6 +9,12 @@ class DatasetRecord(msgspec.Struct, frozen=True, kw_only=True):
     latest: int
 
 
+class AclRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may read a dataset without the cluster's secret: digest users, as ``user:base64(sha1(user:password))``."""
+
+    readers: list[str] = []
+
+
 class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A committed, immutable version of a dataset. `manifest` is the digest of a blob; where it and the shards lie is in the
     version's PlacementRecords. `groups` counts the column groups; `registered` is the URL of what was registered in place.

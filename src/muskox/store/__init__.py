@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from muskox.front_door import lazy
 
 if TYPE_CHECKING:
+    from muskox.store.access import acl, grant, revoke
+    from muskox.store.auth import flight_token
     from muskox.store.blobs import BlobStore
     from muskox.store.cache import BlobCache
     from muskox.store.catalog import (
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from muskox.store.difference import Difference, difference
     from muskox.store.directory import Directory, this_host
     from muskox.store.drains import count_units, drain, undrain
+    from muskox.store.flights import DatasetFlights
     from muskox.store.holders import Holders
     from muskox.store.holds import needed_by
     from muskox.store.home import Home, NodeHome, open_home, supplier
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
     from muskox.store.steward import Steward
 
 _HOMES = {
+    "access": ("acl", "grant", "revoke"),
+    "auth": ("flight_token",),
     "blobs": ("BlobStore",),
     "cache": ("BlobCache",),
     "catalog": (
@@ -61,6 +66,7 @@ _HOMES = {
     "difference": ("Difference", "difference"),
     "directory": ("Directory", "this_host"),
     "drains": ("count_units", "drain", "undrain"),
+    "flights": ("DatasetFlights",),
     "holders": ("Holders",),
     "holds": ("needed_by",),
     "home": ("Home", "NodeHome", "open_home", "supplier"),
@@ -85,6 +91,7 @@ __all__ = [
     "CheckOptions",
     "CheckReport",
     "Dataset",
+    "DatasetFlights",
     "DatasetInfo",
     "DatasetManifest",
     "Difference",
@@ -107,6 +114,7 @@ __all__ = [
     "StoreClient",
     "StoreServer",
     "Stream",
+    "acl",
     "arrow_schema",
     "assign_rows",
     "assign_shards",
@@ -120,6 +128,8 @@ __all__ = [
     "difference",
     "drain",
     "find_dataset",
+    "flight_token",
+    "grant",
     "hash_partition",
     "list_datasets",
     "measure_skew",
@@ -134,6 +144,7 @@ __all__ = [
     "read_holders",
     "remove_dataset",
     "remove_version",
+    "revoke",
     "run_level",
     "supplier",
     "this_host",

@@ -106,7 +106,14 @@ def remove_dataset(session: Session, name: str, *, is_forced: bool = False) -> N
         found = session.find(layout.dataset(name), stored.DatasetRecord)
         assert found is not None, "a dataset's znode is never deleted"
         numbers = versions_of(session, name)
-        fence: list[Operation] = [Set(layout.dataset(name), stored.DatasetRecord(latest=0), found[1])]
+        session.create(layout.acl(name), stored.AclRecord())  # so that no grant can come between: it goes in the same step
+        shared = session.version(layout.acl(name))
+        if shared is None:
+            continue  # somebody else removes it too
+        fence: list[Operation] = [
+            Set(layout.dataset(name), stored.DatasetRecord(latest=0), found[1]),
+            Delete(layout.acl(name), shared),
+        ]
         try:
             _trash(session, name, numbers[:VERSIONS_PER_COMMIT], fence)
         except Refused:

@@ -51,7 +51,20 @@ class StreamTicket(msgspec.Struct, frozen=True, kw_only=True, tag="stream"):
     argument: bytes = b""
 
 
-Ticket = BlobTicket | ShardTicket | StreamTicket
+class RowsTicket(msgspec.Struct, frozen=True, kw_only=True, tag="rows", forbid_unknown_fields=True):
+    """Ask for rows of a dataset ("flights@2") as one stream, from whichever node: what any Flight client may ask.
+
+    shard : only this one; None means all, in order
+    rows : [first, end) counted over what is asked; None means all
+    """
+
+    dataset: str
+    columns: list[str] | None = None
+    shard: int | None = None
+    rows: tuple[int, int] | None = None
+
+
+Ticket = BlobTicket | ShardTicket | StreamTicket | RowsTicket
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
 """A node's store on the network: an Arrow Flight service over its blobs.
 
 It owns upload (acknowledged after fsync), download, reading shards, and the store's own actions; what else a node has to tell
-or to do is plugged in as streams and actions. It must never know datasets: it serves blobs by digest. It runs on Flight's own
-threads; garbage on the port concerns its sender alone.
+or to do is plugged in: streams, actions, and what strangers may read. It must never know datasets: it serves blobs by digest.
+Who calls is told by store/callers.py. It runs on Flight's own threads; garbage on the port concerns its sender alone.
 """
 
 import socket
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import pyarrow as pa
@@ -21,6 +21,7 @@ from muskox.coordination import Tls, is_loopback
 from muskox.errors import CallerError, Corrupt, PeerError, Unavailable
 from muskox.store.auth import ServerHandshake
 from muskox.store.blobs import CHUNK_BYTES, BlobStore, check_once
+from muskox.store.callers import Caller, CallerGate, Role
 from muskox.store.client import StoreClient
 from muskox.store.messages import (
     ACTION_BYTES_MAX,
@@ -36,6 +37,7 @@ from muskox.store.messages import (
     Digests,
     Fetch,
     Health,
+    RowsTicket,
     ShardTicket,
     StreamTicket,
     Ticket,
@@ -44,6 +46,7 @@ from muskox.store.messages import (
 )
 from muskox.store.shard import open_file, read_blocks
 
+GATE = "caller"  # the name of the middleware that knows who calls
 STOP_TIMEOUT_S = 5.0  # what calls under way get to end
 
 Call = Callable[[bytes], bytes]
@@ -62,10 +65,27 @@ class Stream:
     open: Callable[[bytes], Iterator[Any]]
 
 
+class Flights(Protocol):
+    """What any Arrow Flight client finds on a node, each caller what it may. All raise CallerError for what there is not."""
+
+    def listing(self, caller: Caller, criteria: bytes) -> Iterator[Any]:
+        """Yield a pyarrow.flight.FlightInfo for each flight."""
+
+    def info(self, caller: Caller, descriptor: Any) -> Any:
+        """Return the FlightInfo of one, with its endpoints."""
+
+    def schema(self, caller: Caller, descriptor: Any) -> Any:
+        """Return its pyarrow.Schema."""
+
+    def read(self, caller: Caller, ticket: RowsTicket) -> tuple[Any, Iterator[Any]]:
+        """Return a schema and the record batches of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plugins:
     """What a node adds to its store's service: actions by name, streams by name, and where it gets blobs that it has not.
 
+    flights : what clients that are not muskox find here; None for nothing
     doubt : told a digest that was asked for, and is not here or not what it was
     supply : takes a digest, returns the file of that blob, or raises Unavailable: where an object store is behind the nodes
     """
@@ -74,6 +94,7 @@ class Plugins:
     streams: Mapping[str, Stream] = field(default_factory=dict)
     supply: Callable[[str], Path] | None = None
     doubt: Callable[[str], None] = lambda _: None
+    flights: Flights | None = None
 
 
 class StoreServer:
@@ -128,13 +149,15 @@ class StoreServer:
             check_free(self._host, self._port)
         certificates = [] if self._tls is None else [(self._tls.certificate.read_bytes(), self._tls.key.read_bytes())]
         scheme = "grpc" if self._tls is None else "grpc+tls"
+        handshake = ServerHandshake(self._key)
         try:
             self._service = _Service(
                 self._blobs,
                 self._plugins,
                 StoreClient(self._key, self._tls),
                 f"{scheme}://{self._host}:{self._port}",
-                auth_handler=ServerHandshake(self._key),
+                auth_handler=handshake,
+                middleware={GATE: CallerGate(self._key, handshake)},
                 tls_certificates=certificates,
                 **self._client_check(),
             )
@@ -218,10 +241,35 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
                         blob.write(memoryview(data))
                 blob.commit(upload.digest)
 
-    def do_get(self, _context: Any, ticket: Any) -> Any:
+    def list_flights(self, context: Any, criteria: bytes) -> Iterator[Any]:
+        with faults_told():
+            return _telling(self._flights().listing(_caller(context), bytes(criteria)))
+
+    def get_flight_info(self, context: Any, descriptor: Any) -> Any:
+        with faults_told():
+            return self._flights().info(_caller(context), descriptor)
+
+    def get_schema(self, context: Any, descriptor: Any) -> Any:
+        with faults_told():
+            return flight.SchemaResult(self._flights().schema(_caller(context), descriptor))
+
+    def _flights(self) -> Flights:
+        if self._plugins.flights is None:
+            raise CallerError("this node shows no flights")
+        return self._plugins.flights
+
+    def do_get(self, context: Any, ticket: Any) -> Any:
         with faults_told():
             asked = msgspec.json.decode(ticket.ticket, type=Ticket)
+            caller = _caller(context)
+            if caller.role is not Role.MEMBER and not isinstance(asked, RowsTicket):
+                raise flight.FlightUnauthorizedError(
+                    "who does not know the cluster's secret may ask for rows, and not for blobs"
+                )
             match asked:
+                case RowsTicket():
+                    schema, batches = self._flights().read(caller, asked)
+                    return flight.GeneratorStream(schema, self._until_stopped(batches))
                 case BlobTicket():
                     return self._send_blob(asked)
                 case ShardTicket():
@@ -338,6 +386,17 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
 
     def _clock(self, _: bytes) -> bytes:
         return msgspec.json.encode(Clock(now_ns=time.time_ns()))
+
+
+def _caller(context: Any) -> Caller:
+    caller: Caller = context.get_middleware(GATE).caller
+    return caller
+
+
+def _telling(items: Iterator[Any]) -> Iterator[Any]:
+    """Yield the same; an error on the way leaves as a fault."""
+    with faults_told():
+        yield from items
 
 
 def _mark(is_last: bool) -> bytes:
