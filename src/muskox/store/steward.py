@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 from muskox.coordination import Check, Config, Create, Operation, Refused, Session, Set, layout, read_config, stored
@@ -53,11 +53,12 @@ Fence = Callable[[], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What a node held when it was asked; `mark` changes when it should be asked again."""
+    """What a node held when it was asked, and lacked; it is asked again when `mark` changes, or it should hold what is new."""
 
     digests: frozenset[str]
     mark: tuple[str, int]
     seen_s: float
+    lacked: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -175,7 +176,7 @@ class Steward(threading.Thread):
         for name, member in members.items():
             found = self._session.find(layout.disk(name), stored.DiskRecord, self.look)
             disk = stored.DiskRecord(bytes_free=member.disk_bytes) if found is None else found[0]
-            inventory = self._inventory(known, name, member, disk)
+            inventory = self._inventory(known, name, (member, disk), should.get(name, set()))
             if inventory is None:
                 continue  # it does not answer: as if away
             nodes[name] = Node(
@@ -187,19 +188,25 @@ class Steward(threading.Thread):
             )
         return Seen(nodes, [kept.unit for kept in known.kept.values()])
 
-    def _inventory(self, known: Known, name: str, member: layout.MemberRecord, disk: stored.DiskRecord) -> Inventory | None:
-        """Return what the node holds: as last seen, unless it restarted, found something amiss, or that is long ago."""
+    def _inventory(
+        self, known: Known, name: str, who: tuple[layout.MemberRecord, stored.DiskRecord], should: set[str]
+    ) -> Inventory | None:
+        """Return what the node holds: as last seen, unless it restarted, found something amiss, should hold what was not looked
+        for then, or that is long ago.
+        """
+        member, disk = who
         mark = (member.incarnation, disk.bad)
         before = known.inventories.get(name)
         now_s = time.monotonic()
-        if before is not None and before.mark == mark and now_s - before.seen_s < INVENTORY_S:
+        is_fresh = before is not None and before.mark == mark and now_s - before.seen_s < INVENTORY_S
+        if before is not None and is_fresh and should <= before.digests | before.lacked:
             return before
         try:
             digests = frozenset(self._home.client.inventory(member.address))
         except MuskoxError as error:
             log.warning("node %s does not tell what it holds: %s", name, error)
             return None
-        known.inventories[name] = Inventory(digests, mark, now_s)
+        known.inventories[name] = Inventory(digests, mark, now_s, frozenset(should - digests))
         return known.inventories[name]
 
     # -- doing --
@@ -231,7 +238,7 @@ class Steward(threading.Thread):
             inventory = known.inventories.get(copy.target)
             if inventory is not None:
                 digests = inventory.digests | {copy.digest}
-                known.inventories[copy.target] = Inventory(digests, inventory.mark, inventory.seen_s)
+                known.inventories[copy.target] = replace(inventory, digests=digests)
             event = Copied(copy.digest, copy.target)
         except MuskoxError as error:
             log.warning("repair: %s was not copied to %s: %s", copy.digest[:12], copy.target, error)
@@ -264,7 +271,7 @@ class Steward(threading.Thread):
             inventory = known.inventories.get(drop.node)
             if inventory is not None:
                 digests = inventory.digests.difference(drop.digests)
-                known.inventories[drop.node] = Inventory(digests, inventory.mark, inventory.seen_s)
+                known.inventories[drop.node] = replace(inventory, digests=digests)
         except MuskoxError as error:
             log.warning("repair: what node %s need not hold any more is left there: %s", drop.node, error)
 
