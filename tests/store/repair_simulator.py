@@ -93,6 +93,7 @@ class Cluster:
         self.machine = Repairer(OPTIONS)
         self.term = 1
         self.picture_s = 0.0  # when the machine's last picture was taken
+        self.has_faults = True
         self.damage = 0  # destructive faults not repaired yet
         self.bytes_moved = 0
         self.strays: list[tuple[str, str]] = []  # what was to be dropped when its node was away
@@ -322,6 +323,8 @@ class Cluster:
 
     def fault(self) -> None:
         """Let something happen, now and then."""
+        if not self.has_faults:
+            return
         self.later(self.draw.expovariate(1 / 16), self.fault)
         up = [name for name, disk in self.nodes.items() if disk.is_up]
         kind = self.draw.choice(FAULTS)
@@ -450,7 +453,7 @@ def play(seed: int, is_rough: bool, trace: Callable[[str], None] | None = None) 
     cluster.later(10, cluster.fault)
     cluster.run(FAULTS_S)
     cluster.tell("no more faults")
-    cluster.fault = lambda: None  # type: ignore[method-assign]
+    cluster.has_faults = False
     for disk in cluster.nodes.values():
         disk.slowness, disk.ballast = 1.0, 0
     cluster.run(cluster.now_s + 320)  # whoever comes back is back
