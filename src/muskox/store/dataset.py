@@ -187,9 +187,10 @@ class Dataset:
         owned = [(group, [name for name in listed if name in names]) for group, listed in self._touched(columns)]
         parts = [self._read_part(shard, group, own, skipped) for group, own in owned]
         is_as_stored = bool(names) and [own for _, own in owned] == [names]
-        for batch in joined(parts, None if is_as_stored else names):
-            yield batch.slice(begin) if begin else batch
-            begin = 0
+        batches = joined(parts, None if is_as_stored else names)
+        if begin and (block := next(batches, None)) is not None:
+            yield block.slice(begin)
+        yield from batches
 
     def _read_part(self, shard: int, group: int, columns: Sequence[str], first: int) -> Iterator[Any]:
         part = self.shards[shard].parts[group]

@@ -214,10 +214,10 @@ def joined(parts: Sequence[Iterator[Any]], columns: Sequence[str] | None = None)
     Corrupt
         If the parts have not the same rows.
     """
+    if len(parts) == 1:  # the most common case, and nothing between the reader and its file
+        yield from parts[0] if columns is None else (block.select(list(columns)) for block in parts[0])
+        return
     for blocks in zip_longest(*parts):
-        if len(blocks) == 1:
-            yield blocks[0] if columns is None else blocks[0].select(list(columns))
-            continue
         if any(block is None or block.num_rows != blocks[0].num_rows for block in blocks):
             raise Corrupt("the column groups of a shard have not the same rows: verify the dataset")
         arrays = {field.name: array for block in blocks for field, array in zip(block.schema, block.columns, strict=True)}
