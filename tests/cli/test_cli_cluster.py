@@ -20,7 +20,7 @@ SLOW = ["--set", "solver=gd", "--set", "max_rounds=100000", "--set", "tol=0", "-
 
 def test_status_gives_what_one_needs_to_kill_things_by_hand(muskox: Muskox) -> None:
     view = muskox.json("status")
-    assert set(view) == {"zk", "keeper", "nodes", "jobs"} and view["jobs"] == []
+    assert set(view) == {"zk", "keeper", "nodes", "jobs", "storage"} and view["jobs"] == []
     assert sum(node["coordinator"] for node in view["nodes"]) == 1
     for pid in [view["keeper"]["pid"], *(node["pid"] for node in view["nodes"])]:
         os.kill(pid, 0)
@@ -45,7 +45,7 @@ def test_a_new_version_needs_to_be_asked_for(muskox: Muskox, tmp_path: Path) -> 
     assert "--overwrite, --append" in muskox.refused("put", "more", str(file))
     assert muskox.json("put", "more", str(file), "--append")["rows"] == 4
     assert muskox.json("put", "more", str(file), "--overwrite", "--type", "a=string")["columns"]["a"] == "string"
-    assert "removed more" in muskox.run("rm", "more")[0]
+    assert "removed more" in muskox.run("rm", "more", "--yes")[0]
     assert [dataset["name"] for dataset in muskox.json("datasets")] == ["rides"]
 
 

@@ -36,9 +36,9 @@ def run(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str,
 
 
 def test_the_commands_are_the_promised_ones() -> None:
-    running = ["up", "down", "status", "logs", "node", "config get", "config set", "demo"]
+    running = ["up", "down", "status", "logs", "node run", "node list", "node drain", "config get", "config set", "demo"]
     keeping = ["keeper serve", "keeper check", "keeper dump", "keeper repair", "keeper handover", "keeper shell", "zk"]
-    data = ["put", "datasets", "rm"]
+    data = ["put", "datasets", "diff", "rm"]
     learning = ["train logistic", "jobs", "cancel", "models", "evaluate", "predict", "serve"]
     assert {" ".join(words) for words in COMMANDS} == {*running, *keeping, *data, *learning}
 
@@ -49,7 +49,20 @@ def test_every_command_has_help_and_an_example(words: tuple[str, ...], capsys: p
     assert code == 0 and "Examples:" in out and f"muskox {' '.join(words)}" in out
 
 
-LISTINGS = ("status", "datasets", "jobs", "models", "config get", "evaluate", "predict", "train logistic", "put", "up")
+LISTINGS = (
+    "status",
+    "datasets",
+    "jobs",
+    "models",
+    "config get",
+    "evaluate",
+    "predict",
+    "train logistic",
+    "put",
+    "up",
+    "diff",
+    "node list",
+)
 
 
 @pytest.mark.parametrize("words", LISTINGS)
@@ -69,6 +82,13 @@ def test_what_lists_or_makes_something_can_say_it_in_json(words: str, capsys: py
         ["train", "logistic", "flights", "--name", "late", "--target", "late", "--set", "C"],
         ["train", "logistic", "flights", "--name", "late", "--target", "late", "--set", "features=a"],
         ["datasets", "flights", "planes"],
+        ["datasets", "verify"],
+        ["datasets", "--check"],
+        ["datasets", "verify", "flights", "--check"],
+        ["datasets", "flights", "--target", "late"],
+        ["diff", "flights"],
+        ["node", "drain"],
+        ["node", "drain", "node-1", "--wait", "--undo"],
         ["jobs", "--follow"],
         ["predict", "late", "flights"],
         ["serve", "late", "--port", "65536"],
@@ -85,7 +105,19 @@ def test_wrong_use_exits_2(words: list[str], capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    "words", [["status"], ["logs"], ["down"], ["rm", "x"], ["jobs", "x"], ["models"], ["config", "get"]], ids=" ".join
+    "words",
+    [
+        ["status"],
+        ["logs"],
+        ["down"],
+        ["rm", "x"],
+        ["diff", "x", "y"],
+        ["node", "list"],
+        ["jobs", "x"],
+        ["models"],
+        ["config", "get"],
+    ],
+    ids=" ".join,
 )
 def test_no_cluster_is_one_sentence_and_exit_1(
     words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Any, monkeypatch: pytest.MonkeyPatch

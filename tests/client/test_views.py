@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from muskox.client import views
-from muskox.coordination import Session, layout, register, stored
+from muskox.coordination import Session, found_cluster, layout, register, stored
 from muskox.errors import CallerError
 from muskox.keeper import Keeper
 from muskox.store import DatasetInfo
@@ -73,6 +73,7 @@ def test_the_status_names_what_can_be_killed(session: Session) -> None:
             name=name, folder_id=name, incarnation=f"i-{name}", address=f"h:{number}", pid=number, cores=2, fingerprint=""
         )
         register(session, record)
+    found_cluster(session)
     session.set(layout.FENCE, layout.FenceRecord(coordinator="bob", incarnation="i-bob"))
     begin(session, "job-1", layout.JobPhase.RUNNING)
     begin(session, "job-2", layout.JobPhase.DONE)

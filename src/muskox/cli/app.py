@@ -8,8 +8,9 @@ from typing import Any
 
 import typer
 
-from muskox.cli import clusters, datasets, jobs, keeper, models, node, training
+from muskox.cli import clusters, datasets, jobs, keeper, models, node, nodes, putting, training
 from muskox.cli.demo import demo
+from muskox.cli.options import NodeGroup
 from muskox.cli.zk_shell import EXAMPLES as ZK_EXAMPLES
 from muskox.cli.zk_shell import zk
 from muskox.keeper import EXAMPLES
@@ -53,13 +54,35 @@ add(
     "muskox up",
     "muskox up --nodes 5 --dir /data/muskox",
     "muskox up --zk zk://zk1:2181/muskox",
+    "muskox up --store s3://bucket/prefix",
 )
 add(app, "down", clusters.down, CLUSTER, "muskox down")
 add(app, "status", clusters.status, CLUSTER, "muskox status", "muskox status --json")
 add(app, "logs", clusters.logs, CLUSTER, "muskox logs", "muskox logs node-2 -n 20", "muskox logs rounds-1da5e4e3")
-add(
-    app, "node", node.node, CLUSTER, "muskox node --zk zk://zk1:2181/muskox --secret-file secret --host 10.0.0.7 --tls-cert ..."
+
+node_commands = typer.Typer(
+    help="Run a node, list the nodes, or empty one. Without a command's name, `run` is meant.",
+    cls=NodeGroup,
+    epilog="\n\n".join(["Examples:", "muskox node --zk zk://zk1:2181/muskox --secret-file secret", "muskox node run --help"]),
+    **{**STYLE, "no_args_is_help": False},
 )
+add(
+    node_commands,
+    "run",
+    node.run,
+    "Commands",
+    "muskox node run --zk zk://zk1:2181/muskox --secret-file secret --host 10.0.0.7 --rack a --tls-cert ...",
+)
+add(node_commands, "list", nodes.list_nodes, "Commands", "muskox node list", "muskox node list --json")
+add(
+    node_commands,
+    "drain",
+    nodes.drain,
+    "Commands",
+    "muskox node drain node-2 --wait",
+    "muskox node drain node-2 --undo",
+)
+app.add_typer(node_commands, name="node", rich_help_panel=CLUSTER)
 
 servers = typer.Typer(
     help="Serve as ZooKeeper does, or look at its files. Without a command's name, `serve` is meant.",
@@ -92,14 +115,26 @@ app.add_typer(config, name="config", rich_help_panel=CLUSTER)
 add(
     app,
     "put",
-    datasets.put,
+    putting.put,
     DATA,
     "muskox put flights flights.csv",
     "muskox put flights 2012.csv 2013.csv --shards 24 --by hash:tailnum --replicas 3",
+    "muskox put flights flights.csv --groups 'plane:tailnum,carrier; rest:*'",
     "muskox put flights 2014.csv --append",
+    "zcat old.csv.gz | muskox put old - --delimiter ';' --no-header --missing - --type x0=string",
 )
-add(app, "datasets", datasets.datasets, DATA, "muskox datasets", "muskox datasets flights@2", "muskox datasets verify flights")
-add(app, "rm", datasets.rm, DATA, "muskox rm flights")
+add(
+    app,
+    "datasets",
+    datasets.datasets,
+    DATA,
+    "muskox datasets",
+    "muskox datasets flights@2 --shards",
+    "muskox datasets verify flights",
+    "muskox datasets flights --check --target late --key tailnum,time_hour --against flights-test",
+)
+add(app, "diff", datasets.diff, DATA, "muskox diff flights@1 flights@2", "muskox diff flights@1 flights --json")
+add(app, "rm", datasets.rm, DATA, "muskox rm flights", "muskox rm flights@1 --yes")
 
 train = typer.Typer(help="Train a model on a dataset.", **STYLE)
 add(

@@ -7,29 +7,34 @@ from typing import Annotated, Any
 import typer
 
 from muskox.cli import screen
+from muskox.cli.nodes import disk_cells
 from muskox.cli.options import Dir, Json, SecretFile, Zk, connected, folder_of
 from muskox.errors import CallerError
 
 Nodes = Annotated[int, typer.Option(metavar="N", min=1, help="node processes; more than run now are added")]
 UpZk = Annotated[str | None, typer.Option("--zk", metavar="URL", help="an Apache ZooKeeper in place of the embedded keeper")]
+Store = Annotated[
+    str | None, typer.Option(metavar="URL", help="s3://BUCKET/PREFIX, hdfs://, ...: keep everything there, not on the nodes")
+]
 UpDir = Annotated[Path | None, typer.Option("--dir", metavar="DIR", help="folder, or MUSKOX_DIR, or ~/.muskox")]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=0, metavar="N", help="the last N lines; 0 for all")]
 STAMP = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]?\d*")
 
 
-def up(nodes: Nodes = 3, dir_: UpDir = None, zk: UpZk = None, json_: Json = False) -> None:
+def up(nodes: Nodes = 3, dir_: UpDir = None, zk: UpZk = None, store: Store = None, json_: Json = False) -> None:
     """Start a local cluster in the background, or what is missing of it."""
     from muskox.client import up as start
 
     folder = folder_of(dir_)
     with screen.progress().status("starting") as status:
-        cluster = start(folder, nodes, zk, on_step=lambda step: status.update(f"starting {step}"))
+        cluster = start(folder, nodes, zk, store=store, on_step=lambda step: status.update(f"starting {step}"))
     with cluster:
         view = cluster.status()
     if json_:
         screen.print_json(view)
         return
-    screen.say(f"{len(view['nodes'])} nodes run at {view['zk']}; their data lies in {folder}")
+    where = view["storage"]["store"] or folder
+    screen.say(f"{len(view['nodes'])} nodes run at {view['zk']}; their data lies in {where}")
     where = "" if dir_ is None else f" --dir {folder}"
     screen.say(f"next: muskox put NAME FILE.csv{where}   look: muskox status{where}   end: muskox down{where}")
 
@@ -56,12 +61,25 @@ def status(json_: Json = False, dir_: Dir = None, zk: Zk = None, secret_file: Se
         return
     keeper = view["keeper"]["pid"]
     screen.say(f"{view['zk']}" + (f"   keeper pid {keeper}" if keeper else ""))
-    nodes = [
-        (node["name"], node["pid"], node["address"], "coordinator" if node["coordinator"] else "") for node in view["nodes"]
-    ]
-    screen.print_table(("node", "pid", "address", ""), nodes, numbers=("pid",), empty="no node is live")
+    print_nodes(view["nodes"])
+    screen.say(view["storage"]["sentence"])
     if view["jobs"]:
         print_jobs(view["jobs"])
+
+
+def print_nodes(nodes: list[dict[str, Any]]) -> None:
+    """Print the live nodes; racks only where there are any."""
+    has_racks = any(node["rack"] for node in nodes)
+    columns = ["node", "pid", "address", *(["rack"] if has_racks else []), "held", "free", "scrubbed", "damaged", ""]
+    rows = []
+    for node in nodes:
+        role = ["coordinator"] * node["coordinator"] + ["draining"] * node["draining"]
+        rack = [node["rack"]] if has_racks else []
+        rows.append([node["name"], node["pid"], node["address"], *rack, *disk_cells(node["disk"]), ", ".join(role)])
+    if not any(row[-2] for row in rows):
+        columns.pop(-2)
+        rows = [[*row[:-2], row[-1]] for row in rows]
+    screen.print_table(columns, rows, numbers=("pid", "held", "free", "damaged"), empty="no node is live")
 
 
 def print_jobs(jobs: list[dict[str, Any]]) -> None:

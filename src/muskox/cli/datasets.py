@@ -1,171 +1,217 @@
-"""``muskox put``, ``datasets`` and ``rm``: tables into the cluster, what is there, and out again."""
+"""``muskox datasets``, ``diff`` and ``rm``: what is there, how it fares, what differs, and out again."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from muskox.cli import screen
-from muskox.cli.options import Dir, Json, SecretFile, Zk, connected
-from muskox.errors import Corrupt
+from muskox.cli.bars import bars
+from muskox.cli.checking import check, print_report
+from muskox.cli.options import Dir, Json, SecretFile, Zk, connected, names
+from muskox.errors import CallerError, Corrupt
 
 if TYPE_CHECKING:
     from muskox.client import Cluster
-    from muskox.store import PutProgress
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="name of the dataset")]
-Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="CSV (also .gz) or Parquet files with the same columns")]
-Shards = Annotated[int | None, typer.Option(metavar="N", min=1, help="pieces to cut it into (default 12)")]
-By = Annotated[str | None, typer.Option(metavar="RULE", help="rows, or hash:COLUMN to keep equal keys together")]
-Replicas = Annotated[int | None, typer.Option(metavar="N", min=1, help="copies of each shard (default: the cluster's setting)")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="make a new version of an existing dataset")]
-Append = Annotated[bool, typer.Option("--append", help="add these rows to the latest version, as a new version")]
-Types = Annotated[list[str] | None, typer.Option("--type", metavar="COLUMN=TYPE", help="a type that is not to be inferred")]
+VERIFY = "verify"
+SHARDS_LISTED_MAX = 16  # more are summed up, unless asked for
+CHECK = "With --check"
+
+Which = Annotated[str | None, typer.Argument(metavar="NAME[@VERSION]|verify", help="one dataset; or verify, and its name")]
 Verify = Annotated[str | None, typer.Argument(metavar="NAME", hidden=True)]
-Which = Annotated[str | None, typer.Argument(metavar="NAME|verify", help="one dataset; or have its replicas read again")]
+ShardList = Annotated[bool, typer.Option("--shards", help="list every shard, however many there are")]
+Check = Annotated[bool, typer.Option("--check", help="read it and say what may be wrong with it")]
+Target = Annotated[str | None, typer.Option(metavar="COL", help="labels: contradictory ones are found", rich_help_panel=CHECK)]
+Key = Annotated[str | None, typer.Option(metavar="COL,COL", help="what names a row: repeated keys", rich_help_panel=CHECK)]
+Against = Annotated[str | None, typer.Option(metavar="NAME", help="what it has in common with that", rich_help_panel=CHECK)]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 
 
-def put(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
-    name: Name,
-    files: Files,
-    shards: Shards = None,
-    by: By = None,
-    replicas: Replicas = None,
-    overwrite: Overwrite = False,
-    append: Append = False,
-    types: Types = None,
-    json_: Json = False,
-    dir_: Dir = None,
-    zk: Zk = None,
-    secret_file: SecretFile = None,
-) -> None:
-    """Store files as a new version of a dataset: sharded, replicated, immutable; whole or not at all."""
-    if overwrite and append:
-        raise typer.BadParameter("--overwrite and --append exclude each other")
-    given = pairs(types or [], "--type")
-    with connected(dir_, zk, secret_file) as cluster, put_progress() as progress:
-        paths: Any = files[0] if len(files) == 1 else files
-        options = {"shards": shards, "by": by, "replicas": replicas, "overwrite": overwrite, "append": append}
-        dataset = cluster.put(name, paths, **options, types=given or None, progress=progress)
-        view = cluster.describe_dataset(f"{dataset.name}@{dataset.version}")
-    if json_:
-        screen.print_json(view)
-    else:
-        shape = f"{view['rows']:,} rows, {len(view['columns'])} columns, {view['shards']} shards, {view['replicas']} replicas"
-        screen.say(f"{view['name']}@{view['version']}: {shape}, {screen.size(view['bytes'])}, digest {view['digest'][:12]}")
-
-
-def pairs(words: list[str], option: str) -> dict[str, str]:
-    """Return what "key=value" words say; wrong use if one does not."""
-    split = [word.partition("=") for word in words]
-    for (key, equals, _), word in zip(split, words, strict=True):
-        if not key or not equals:
-            raise typer.BadParameter(f"{option} takes KEY=VALUE, not {word!r}")
-    return {key: value for key, _, value in split}
-
-
-@contextmanager
-def put_progress() -> Iterator[Any]:
-    """Show a bar for the rows read and one for the shards stored; yields what `put` calls."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"))
-    units = {"reading": "rows", "storing": "shards"}
-    bars = Progress(*columns, TimeElapsedColumn(), console=screen.progress())
-    tasks: dict[str, Any] = {}
-
-    def show(at: "PutProgress") -> None:
-        bars.start()
-        if at.phase not in tasks:
-            tasks[at.phase] = bars.add_task(at.phase, total=None, unit=units.get(at.phase, ""))
-        bars.update(tasks[at.phase], completed=at.done, total=at.total or None)
-
-    try:
-        yield show
-    finally:
-        if tasks:  # a put that is refused at once leaves no empty line
-            bars.stop()
-
-
-def datasets(  # typer: an option is a parameter
+def datasets(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     which: Which = None,
     verified: Verify = None,
+    shards: ShardList = False,
+    check_: Check = False,
+    target: Target = None,
+    key: Key = None,
+    against: Against = None,
     json_: Json = False,
     dir_: Dir = None,
     zk: Zk = None,
     secret_file: SecretFile = None,
 ) -> None:
-    """List the datasets, describe one, or have every replica of one read and checked again."""
-    if verified is not None and which != "verify":
+    """List the datasets, describe or check one, or have every replica of one read and digested again."""
+    if verified is not None and which != VERIFY:
         raise typer.BadParameter(f"write `muskox datasets {which}` or `muskox datasets verify {verified}`")
+    if which == VERIFY and verified is None:
+        raise typer.BadParameter("verify what? `muskox datasets verify NAME`")
+    if (target or key or against) and not check_:
+        raise typer.BadParameter("--target, --key and --against go with --check")
+    if check_ and (which is None or verified is not None):
+        raise typer.BadParameter("--check reads one dataset: `muskox datasets NAME --check`")
     with connected(dir_, zk, secret_file) as cluster:
         if verified is not None:
             verify(cluster, verified, json_)
-        elif which is not None:
-            describe(cluster.describe_dataset(which), json_)
-        else:
+        elif which is None:
             list_datasets(cluster.datasets(), json_)
+        elif check_:
+            print_report(check(cluster, which, target, names(key) or [], against), json_)
+        else:
+            describe(cluster.describe_dataset(which), json_, list_shards=shards)
 
 
 def list_datasets(found: list[dict[str, Any]], json_: bool) -> None:
     if json_:
         screen.print_json(found)
         return
-    columns = ("dataset", "rows", "shards", "replicas", "by", "size", "created")
+    from muskox.client import health_words
+
+    has_groups = any(d["groups"] > 1 for d in found)
+    columns = ["dataset", "rows", "size", "shards", "replicas", "by", *(["groups"] if has_groups else []), "health", "created"]
     rows = [
-        (
+        [
             f"{d['name']}@{d['version']}",
             f"{d['rows']:,}",
-            d["shards"],
+            screen.size(d["bytes"]),
+            f"{d['shards']:,}",
             d["replicas"],
             d["by"],
-            screen.size(d["bytes"]),
-            d["created"],
-        )
+            *([d["groups"]] if has_groups else []),
+            screen.health(health_words(d["health"])),
+            screen.ago(d["created"]),
+        ]
         for d in found
     ]
-    screen.print_table(
-        columns, rows, ("rows", "shards", "replicas", "size"), empty="no dataset yet: muskox put NAME FILE.csv makes one"
-    )
+    numbers = ("rows", "shards", "replicas", "size", "groups")
+    screen.print_table(columns, rows, numbers, empty="no dataset yet: muskox put NAME FILE.csv makes one")
 
 
-def describe(view: dict[str, Any], json_: bool) -> None:
+def describe(view: dict[str, Any], json_: bool, *, list_shards: bool) -> None:
     if json_:
         screen.print_json(view)
         return
-    facts = [
+    from muskox.client import health_words
+
+    versions = view["versions"]
+    facts: list[tuple[str, Any]] = [
         ("dataset", f"{view['name']}@{view['version']}"),
         ("digest", view["digest"]),
-        ("rows", f"{view['rows']:,}"),
+        ("rows", f"{view['rows']:,} in {view['shards']:,} {'shard' if view['shards'] == 1 else 'shards'}"),
         ("size", screen.size(view["bytes"])),
         ("by", view["by"]),
+        ("skew", view["skew"]),
+        ("replicas", view["replicas"]),
+        ("health", screen.health(health_words(view["health"]))),
+        ("in place", view["registered"]),
+        ("versions", f"{screen.shortened(versions)} ({len(versions)})" if len(versions) > 1 else ""),
         ("created", view["created"]),
-        ("columns", ", ".join(f"{name} {kind}" for name, kind in view["columns"].items())),
+        ("needed by", screen.shortened(view["needed_by"])),
     ]
-    screen.print_facts(facts)
-    rows = [(p["shard"], f"{p['rows']:,}", screen.size(p["bytes"]), " ".join(p["nodes"])) for p in view["placement"]]
-    screen.print_table(("shard", "rows", "size", "nodes"), rows, ("shard", "rows", "size"))
+    screen.print_facts([(name, value) for name, value in facts if value not in ("", 0)])
+    print_columns(view)
+    print_nodes(view)
+    print_shards(view["placement"], is_whole=list_shards)
+
+
+def print_columns(view: dict[str, Any]) -> None:
+    """Print the columns with their types, by column group where there are any."""
+    groups = view["column_groups"]
+    listed = [(name, ", ".join(f"{column} {view['columns'][column]}" for column in own)) for name, own in groups.items()]
+    if list(groups) == [""]:
+        screen.print_facts([("columns", listed[0][1])])
+    else:
+        screen.print_table(("group", "columns"), listed)
+
+
+def print_nodes(view: dict[str, Any]) -> None:
+    if view["lies_on"]:
+        rows = [
+            (name, "live" if held["live"] else screen.bad("away"), f"{held['files']:,}", screen.size(held["bytes"]))
+            for name, held in view["lies_on"].items()
+        ]
+        screen.print_table(("node", "", "files", "size"), rows, ("files", "size"))
+
+
+def print_shards(placement: list[dict[str, Any]], *, is_whole: bool) -> None:
+    """Print the shards: all of them if they are few or asked for, else the least, the middle and the largest."""
+    columns, numbers = ["shard", "rows", "size", "nodes"], ("shard", "rows", "size")
+    if is_whole or len(placement) <= SHARDS_LISTED_MAX:
+        rows = [[p["shard"], f"{p['rows']:,}", screen.size(p["bytes"]), " ".join(p["nodes"])] for p in placement]
+        screen.print_table(columns, rows, numbers)
+        return
+    ranked = sorted(placement, key=lambda p: (p["rows"], p["shard"]))
+    chosen = {"least": ranked[0], "median": ranked[len(ranked) // 2], "largest": ranked[-1]}
+    rows = [[word, p["shard"], f"{p['rows']:,}", screen.size(p["bytes"]), " ".join(p["nodes"])] for word, p in chosen.items()]
+    screen.print_table(["", *columns], rows, numbers)
+    screen.say(f"{len(placement):,} shards; --shards lists them all")
 
 
 def verify(cluster: "Cluster", name: str, json_: bool) -> None:
     """Have every replica read again; failing, exit 1, if one is not good."""
     dataset = cluster.dataset(name)
-    with screen.progress().status(f"every node reads its replicas of {dataset.name}@{dataset.version} again"):
-        found = dataset.verify()
+    reference = f"{dataset.name}@{dataset.version}"
+    with bars() as shown:
+        found = cluster.verify(name, progress=lambda done, total: shown.show("verifying", done, total, "replicas"))
     bad = [replica for replica in found if replica.state != "good"]
     if json_:
-        screen.print_json([{"shard": r.shard, "node": r.node, "digest": r.digest, "state": r.state} for r in found])
+        fields = ("shard", "group", "node", "digest", "state")
+        screen.print_json([{field: getattr(replica, field) for field in fields} for replica in found])
+    elif not found:
+        screen.say(f"{reference}: no node holds replicas of it; what it lies in looks after itself, and every read is checked")
     elif not bad:
-        screen.say(f"{dataset.name}@{dataset.version}: all {len(found)} replicas of {len(dataset.shards)} shards are good")
+        screen.say(f"{reference}: all {len(found):,} replicas of {len(dataset.shards):,} shards are good")
     if bad:
         listed = ", ".join(f"shard {r.shard} on {r.node} is {r.state}" for r in bad[:5])
-        raise Corrupt(f"{len(bad)} of {len(found)} replicas of {dataset.name}@{dataset.version} are not good: {listed}")
+        more = f", and {len(bad) - 5:,} more" if len(bad) > 5 else ""
+        raise Corrupt(
+            f"{len(bad):,} of {len(found):,} replicas of {reference} are not good: {listed}{more}; the coordinator makes them "
+            "anew from good ones, and `muskox status` says how far that is"
+        )
 
 
-def rm(name: Name, dir_: Dir = None, zk: Zk = None, secret_file: SecretFile = None) -> None:
-    """Remove a dataset with all its versions."""
+def diff(
+    left: Annotated[str, typer.Argument(metavar="NAME@1", help="a dataset version")],
+    right: Annotated[str, typer.Argument(metavar="NAME@2", help="another one")],
+    json_: Json = False,
+    dir_: Dir = None,
+    zk: Zk = None,
+    secret_file: SecretFile = None,
+) -> None:
+    """Say what is other in a dataset version than in another: columns, rows, shards; no row is read for it."""
+    import msgspec
+
     with connected(dir_, zk, secret_file) as cluster:
+        found = cluster.diff(left, right)
+    if json_:
+        screen.print_json(msgspec.to_builtins(found))
+        return
+    screen.say(f"{found.right} beside {found.left}: {'the same dataset' if found.is_same else 'different'}")
+    for sentence in found.sentences():
+        screen.say(f"  {sentence}")
+
+
+def rm(
+    name: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="a dataset, or one version of it")],
+    yes: Yes = False,
+    dir_: Dir = None,
+    zk: Zk = None,
+    secret_file: SecretFile = None,
+) -> None:
+    """Remove a dataset with all its versions, or one version. Asks first on a terminal; elsewhere it needs --yes."""
+    with connected(dir_, zk, secret_file) as cluster:
+        view = cluster.describe_removal(name)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise CallerError(f"nothing was removed: there is no terminal to ask on, so give --yes to remove {name}")
+            for who in view["needed_by"]:
+                screen.tell(f"{who['dataset']} is needed by {screen.shortened(who['who'])}")
+            count = len(view["versions"])
+            versions = f"{count} versions" if count > 1 else "1 version"
+            if not screen.ask(f"Remove {name}, {versions}, {view['rows']:,} rows, {screen.size(view['bytes'])}, for ever?"):
+                screen.tell("nothing was removed")
+                raise typer.Exit(1)
         cluster.remove_dataset(name)
+    for who in view["needed_by"]:
+        screen.tell(f"{who['dataset']} was needed by {screen.shortened(who['who'])}")
     screen.say(f"removed {name}")

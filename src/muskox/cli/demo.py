@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from muskox.cli import screen
-from muskox.cli.datasets import put_progress
+from muskox.cli.bars import bars
 from muskox.cli.flights import CATEGORICAL, FEATURES, KEY, TARGET, Flights, load_flights, package_file
 from muskox.cli.follow import JobScreen, follow
 from muskox.cli.jobs import require_done
 from muskox.cli.killing import Kill, Killer, Order, Supervisor, Victim
 from muskox.cli.models import confusion
+from muskox.cli.putting import put_progress
 from muskox.errors import Corrupt, Unavailable
 
 if TYPE_CHECKING:
@@ -140,7 +141,8 @@ class Story:
                 f"   {flights.rows_read:,} flights, {arrived:,} arrived; the aircraft of {flights.rows_missing:,} is unknown"
             )
             for name, table in (("flights", flights.train), ("flights-test", flights.test)):
-                with put_progress() as progress:
+                with bars() as shown:
+                    progress = put_progress(shown)
                     options = {"shards": SHARDS, "by": f"hash:{KEY}", "replicas": REPLICAS, "progress": progress}
                     dataset = self._cluster.put(name, table, **options)
                 screen.tell(f"   {dataset.name}: {dataset.rows:,} rows, digest {dataset.digest[:12]}")

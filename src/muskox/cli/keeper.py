@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from muskox.cli import screen
-from muskox.cli.options import Json
+from muskox.cli.options import DefaultGroup, Json
 from muskox.errors import CallerError, Unavailable
 from muskox.keeper import FLAGS, python
 
@@ -35,13 +34,10 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the data folder: wh
 LogDir = Annotated[Path | None, typer.Option("--log-dir", metavar="DIR", help="where the log lies, if elsewhere (dataLogDir)")]
 
 
-class KeeperGroup(TyperGroup):
+class KeeperGroup(DefaultGroup):
     """Commands on a keeper's files; whatever is none of them is for `serve`."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
-            args = [SERVE, *args]
-        return super().parse_args(ctx, args)
+    default = SERVE
 
     def invoke(self, ctx: Any) -> Any:
         try:

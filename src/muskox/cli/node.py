@@ -1,4 +1,4 @@
-"""``muskox node``: one node of a cluster, in the foreground.
+"""``muskox node run``: one node of a cluster, in the foreground. ``muskox node --zk ...`` is the same.
 
 It runs until SIGTERM or Ctrl-C, and says what happens to it on stderr, one line an event.
 """
@@ -19,7 +19,7 @@ from muskox.errors import CallerError, Unavailable
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def node(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
+def run(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     zk: Annotated[str, typer.Option(help="the cluster: zk://HOST:PORT,HOST:PORT/CHROOT", envvar="MUSKOX_ZK")],
     secret_file: Annotated[Path, typer.Option(help="file with the cluster's secret, mode 0600", envvar="MUSKOX_SECRET_FILE")],
     name: Annotated[str, typer.Option(help="name of this node; by default the one kept in DIR, or the host's")] = "",
@@ -28,6 +28,8 @@ def node(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     port: Annotated[int, typer.Option(help="port of the store; 0 takes a free one", min=0, max=65535)] = 0,
     advertise: Annotated[str, typer.Option(help="host:port by which other machines reach the store")] = "",
     cores: Annotated[int, typer.Option(help="cores to offer; 0 offers all", min=0)] = 0,
+    rack: Annotated[str, typer.Option(help="what fails with it, such as a rack or zone: replicas go to different ones")] = "",
+    store: Annotated[str, typer.Option(help="s3://BUCKET/PREFIX, ...: where a new cluster keeps everything")] = "",
     session_timeout: Annotated[float, typer.Option(help="ZooKeeper session timeout in seconds", min=0.1)] = 4.0,
     keeper_file: Annotated[str, typer.Option(hidden=True)] = "",
     tls_cert: Annotated[Path | None, typer.Option(help="this node's certificate (PEM)", envvar="MUSKOX_TLS_CERT")] = None,
@@ -54,6 +56,8 @@ def node(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
         port=port,
         advertise=advertise,
         cores=cores or usable_cores(),
+        rack=rack,
+        store=store,
         session_timeout_s=session_timeout,
         keeper_file=keeper_file,
         tls=make_tls(tls_cert, tls_key, tls_ca),

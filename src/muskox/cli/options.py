@@ -1,11 +1,12 @@
-"""The options that many commands share, and the way from them to a cluster."""
+"""What many commands share: options, the way from them to a cluster, and groups of commands one of which needs no name."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from muskox.client import Cluster
@@ -52,3 +53,20 @@ def folder_of(dir_: Path | None) -> Path:
 def names(text: str | None) -> list[str] | None:
     """Return the names in "A,B,C"; None for none given."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+class DefaultGroup(TyperGroup):
+    """A group of commands; what begins with no command's name is for its `default`."""
+
+    default = ""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+
+class NodeGroup(DefaultGroup):
+    """A node is run, as long as nothing else is asked for."""
+
+    default = "run"

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -12,6 +13,7 @@ from rich.text import Text
 
 PIPE_WIDTH = 200  # into a file or pipe nothing is cut off at a terminal's edge
 KIB = 1024
+AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def output() -> Console:
@@ -85,6 +87,24 @@ def size(count: int) -> str:
     return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
 
 
+def ago(when: str | int) -> str:
+    """Return how long ago a time was, as ISO 8601 or in ms since 1970, by its largest unit; "never" for none."""
+    if not when:
+        return "never"
+    seconds = when / 1000 if isinstance(when, int) else datetime.fromisoformat(when).timestamp()
+    past_s = max(datetime.now(UTC).timestamp() - seconds, 0.0)
+    for unit_s, unit in AGES:
+        if past_s >= unit_s:
+            return f"{past_s / unit_s:.0f} {unit} ago"
+    return "now"
+
+
+def ask(question: str) -> bool:
+    """Return whether whoever sits at the terminal says yes; nothing but yes is yes."""
+    progress().print(f"{question} [y/N] ", end="", markup=False)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
 def number(value: Any) -> str:
     """Return a number with what a person can take in: thousands set apart, six digits of a fraction."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -94,6 +114,31 @@ def number(value: Any) -> str:
 
 def metrics(values: dict[str, float]) -> str:
     return "  ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in values.items())
+
+
+def shortened(items: Sequence[Any], shown: int = 5) -> str:
+    """Return the first few of a list, and how many more there are.
+
+    >>> shortened([1, 2, 3], 2), shortened([])
+    ('1, 2 and 1 more', '')
+    """
+    more = f" and {len(items) - shown:,} more" if len(items) > shown else ""
+    return ", ".join(map(str, items[:shown])) + more
+
+
+def bad(text: str) -> Text:
+    return Text(text, style="bold red")
+
+
+def warning(text: str) -> Text:
+    return Text(text, style="yellow")
+
+
+def health(words: str) -> Text:
+    """Return a dataset's health in its colour."""
+    if words.endswith("away"):
+        return bad(words)
+    return warning(words) if words.endswith("below") else Text(words, style="green")
 
 
 def state(word: str) -> Text:

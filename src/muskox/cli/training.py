@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from muskox.cli import screen
-from muskox.cli.datasets import pairs
 from muskox.cli.jobs import require_done, watch
 from muskox.cli.models import show_model
 from muskox.cli.options import Dir, Json, SecretFile, Workers, Zk, connected, names
+from muskox.cli.putting import pairs
 
 PARAMETERS = "C, solver (lbfgs or gd), max_rounds, tol, learning_rate, standardise, categorical, categories_max"
 

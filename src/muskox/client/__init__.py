@@ -2,7 +2,8 @@
 
 from muskox.client.cluster import Cluster, connect
 from muskox.client.folder import LocalFolder, default_folder
+from muskox.client.health import health_words
 from muskox.client.launcher import Ended, down, local, up
 from muskox.client.user_program import rounds
 
-__all__ = ["Cluster", "Ended", "LocalFolder", "connect", "default_folder", "down", "local", "rounds", "up"]
+__all__ = ["Cluster", "Ended", "LocalFolder", "connect", "default_folder", "down", "health_words", "local", "rounds", "up"]

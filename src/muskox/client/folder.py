@@ -19,12 +19,13 @@ DEFAULT = "~/.muskox"
 
 
 class LocalCluster(msgspec.Struct, frozen=True, kw_only=True):
-    """What `up` founded here. `session_timeout_s` is what its nodes ask of ZooKeeper."""
+    """What `up` founded here. `session_timeout_s` is what its nodes ask of ZooKeeper; without a `store` the nodes keep all."""
 
     url: str
     nodes: list[str]
     has_keeper: bool
     session_timeout_s: float
+    store: str = ""
 
 
 class LocalFolder:

@@ -24,6 +24,7 @@ from muskox.client.folder import LocalCluster, LocalFolder
 from muskox.coordination import CHROOT, Session, layout, live_members, make_secret, parse_url, tls_from_environment
 from muskox.errors import CallerError, Unavailable
 from muskox.runtime import LIFELINE, KeeperCommand, ensure_keeper, is_being_started, start_detached
+from muskox.store import ObjectBlobs
 
 if TYPE_CHECKING:
     import subprocess
@@ -52,6 +53,7 @@ def up(
     nodes: int = 3,
     zk: str | None = None,
     *,
+    store: str | None = None,
     on_step: OnStep | None = None,
     lifeline: int | None = None,
     session_timeout_s: float | None = None,
@@ -61,21 +63,22 @@ def up(
     Parameters
     ----------
     zk : ``zk://host:port[,...]/chroot`` of an Apache ZooKeeper; None starts our own keeper
+    store : where a new cluster keeps everything, such as ``s3://bucket/prefix``; None means on its nodes, or as it does
     on_step : told each thing that is started
     lifeline : a descriptor at whose end of file the processes end
 
     Raises
     ------
     CallerError
-        If the folder holds a cluster on another ZooKeeper.
+        If the folder holds a cluster on another ZooKeeper or store, or the store refuses.
     Unavailable
-        If a process does not come up; its log says why.
+        If the store does not answer: nothing is started then. If a process does not come up; its log says why.
     """
     if not 1 <= nodes <= NODES_MAX:
         raise CallerError(f"a local cluster has 1 to {NODES_MAX} nodes, not {nodes}")
     home = LocalFolder(folder)
     with home.locked():
-        cluster = _found(home, nodes, zk, session_timeout_s)
+        cluster = _found(home, nodes, zk, store, session_timeout_s)
         processes = _start_missing(home, cluster, on_step or (lambda _: None), lifeline)
         connected = Cluster(cluster.url, make_secret(home.secret_file), folder=home, tls=tls_from_environment())
         try:
@@ -110,6 +113,7 @@ def local(
     *,
     dir: str | Path | None = None,  # noqa: A002
     zk: str | None = None,
+    store: str | None = None,
     session_timeout_s: float | None = None,
 ) -> Iterator[Cluster]:
     """A cluster that ends with this block, or with this Python process however that ends.
@@ -119,6 +123,7 @@ def local(
     nodes : how many node processes
     dir : where its data lies; None takes a temporary folder that goes with it
     zk : an Apache ZooKeeper to use in place of our own keeper
+    store : an object store to keep everything in, such as ``s3://bucket/prefix``, in place of the nodes' disks
 
     Examples
     --------
@@ -135,7 +140,7 @@ def local(
         stack.callback(os.close, theirs)
         stack.callback(os.close, ours)
         stack.callback(down, folder)  # in order, nodes before keeper; the lifeline is for when we cannot
-        cluster = up(folder, nodes, zk, lifeline=theirs, session_timeout_s=session_timeout_s)
+        cluster = up(folder, nodes, zk, store=store, lifeline=theirs, session_timeout_s=session_timeout_s)
         stack.callback(cluster.close)
         yield cluster
 
@@ -194,22 +199,33 @@ def _environment(lifeline: int | None) -> Iterator[None]:
             os.environ[LIFELINE] = before
 
 
-def _found(home: LocalFolder, nodes: int, zk: str | None, session_timeout_s: float | None) -> LocalCluster:
+def _found(home: LocalFolder, nodes: int, zk: str | None, store: str | None, session_timeout_s: float | None) -> LocalCluster:
     """Return the folder's cluster, founded if new; nodes beyond those there are added."""
+    before = home.find()
+    if before is not None and zk is not None and str(parse_url(zk)) != before.url:
+        raise CallerError(f"the cluster in {home.path} is at {before.url}, not {zk}: choose another --dir")
+    if before is not None and store is not None and store != before.store:
+        have = before.store or "on its nodes"
+        raise CallerError(f"the cluster in {home.path} keeps its data {have}, not in {store}: choose another --dir")
+    kept_in = (store or "") if before is None else before.store
+    if kept_in:
+        ObjectBlobs(kept_in).check()
     home.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     make_secret(home.secret_file)
-    before = home.find()
     if before is not None:
-        if zk is not None and str(parse_url(zk)) != before.url:
-            raise CallerError(f"the cluster in {home.path} is at {before.url}, not {zk}: choose another --dir")
         url, has_keeper, timeout_s = before.url, before.has_keeper, before.session_timeout_s
         nodes = max(nodes, len(before.nodes))
     else:
         has_keeper = zk is None
         url = str(parse_url(zk)) if zk else _write_keeper_file(home)
         timeout_s = KEEPER_SESSION_TIMEOUT_S if has_keeper else APACHE_SESSION_TIMEOUT_S
-    names = [f"node-{number}" for number in range(1, nodes + 1)]
-    cluster = LocalCluster(url=url, nodes=names, has_keeper=has_keeper, session_timeout_s=session_timeout_s or timeout_s)
+    cluster = LocalCluster(
+        url=url,
+        nodes=[f"node-{number}" for number in range(1, nodes + 1)],
+        has_keeper=has_keeper,
+        session_timeout_s=session_timeout_s or timeout_s,
+        store=kept_in,
+    )
     home.keep(cluster)
     return cluster
 
@@ -242,8 +258,10 @@ def _start_keeper(home: LocalFolder) -> None:
 
 
 def _start_node(home: LocalFolder, cluster: LocalCluster, name: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "muskox", "node", "--zk", cluster.url, "--secret-file", str(home.secret_file)]
+    command = [sys.executable, "-m", "muskox", "node", "run", "--zk", cluster.url, "--secret-file", str(home.secret_file)]
     command += ["--name", name, "--dir", str(home.node(name)), "--session-timeout", str(cluster.session_timeout_s)]
+    if cluster.store:
+        command += ["--store", cluster.store]
     if cluster.has_keeper:
         command += ["--keeper-file", str(home.keeper_file)]
     return start_detached(command, home.log_file(name))

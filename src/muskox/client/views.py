@@ -1,11 +1,13 @@
 """What scripts and people are shown: plain dictionaries made of ZooKeeper's records, the same for Python and `--json`."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
+from muskox.client import health
 from muskox.coordination import Session, layout, live_members
 from muskox.runtime import job_state
-from muskox.store import DatasetInfo
+from muskox.store import Dataset, DatasetInfo, measure_skew
 
 
 def when(milliseconds: int) -> str:
@@ -25,7 +27,48 @@ def dataset(info: DatasetInfo) -> dict[str, Any]:
         "bytes": record.bytes,
         "digest": record.digest,
         "created": when(record.created_ms),
+        "groups": record.groups,
+        "registered": record.registered,
+        "versions": list(info.versions),
     }
+
+
+def described(opened: Dataset, live: Collection[str]) -> dict[str, Any]:
+    """Return what there is to know of a version: `placement` says of each shard who holds it, `lies_on` of each node how much.
+
+    Where there are column groups a shard's nodes are those of the first one; `lies_on` counts the files of all of them.
+    """
+    lies_on: dict[str, dict[str, Any]] = {}
+    placement = []
+    for index, shard in enumerate(opened.shards):
+        placement.append({"shard": index, "rows": shard.rows, "bytes": shard.bytes, "nodes": list(opened.nodes(index))})
+        for group, part in enumerate(shard.parts):
+            for node in opened.nodes(index, group):
+                held = lies_on.setdefault(node, {"live": node in live, "files": 0, "bytes": 0})
+                held["files"] += 1
+                held["bytes"] += part.bytes
+    rows = [shard.rows for shard in opened.shards]
+    is_registered = bool(opened.info.record.registered)
+    return {
+        **dataset(opened.info),
+        "health": {"place": "registered", "units": 0, "below": 0, "gone": 0}
+        if is_registered
+        else health.holders_health(opened.holders, live),
+        "columns": dict(opened.columns),
+        "column_groups": opened.groups,
+        "skew": measure_skew(rows).sentence() if sum(rows) else "",
+        "lies_on": dict(sorted(lies_on.items())),
+        "placement": placement,
+    }
+
+
+def short_of_nodes(opened: Dataset) -> list[str]:
+    """Return a sentence if a version has fewer replicas than it should for want of nodes; no sentence if not."""
+    short = min((len(run) for holders in opened.holders for run in holders.runs), default=opened.info.record.replicas)
+    wanted = opened.info.record.replicas
+    if short >= wanted:
+        return []
+    return [f"{opened.reference} lies on {short} of the {wanted} nodes it should: the rest follows when more nodes join"]
 
 
 def model(name: str, record: layout.ModelRecord) -> dict[str, Any]:
@@ -69,6 +112,7 @@ def job(session: Session, job_id: str) -> dict[str, Any]:
 
 def status(session: Session, keeper_pid: int | None) -> dict[str, Any]:
     """Return the cluster as `muskox status --json` prints it."""
+    drained = session.children(layout.DRAINS)
     fence = session.find(layout.FENCE, layout.FenceRecord)
     coordinator = None if fence is None else fence[0].incarnation
     nodes = [
@@ -78,10 +122,14 @@ def status(session: Session, keeper_pid: int | None) -> dict[str, Any]:
             "address": member.address,
             "coordinator": member.incarnation == coordinator,
             "cores": member.cores,
+            "rack": member.rack,
+            "draining": name in drained,
+            "disk": health.disk(session, name),
         }
         for name, member in live_members(session).items()
     ]
     keys = ("id", "state", "round", "generation", "workers", "reason", "model")
     jobs = [job(session, job_id) for job_id in session.children(layout.JOBS)]
     running = [{key: view[key] for key in keys} for view in jobs if view["state"] in ("waiting", "running")]
-    return {"zk": str(session.address), "keeper": {"pid": keeper_pid}, "nodes": nodes, "jobs": running}
+    view = {"zk": str(session.address), "keeper": {"pid": keeper_pid}, "nodes": nodes, "jobs": running}
+    return {**view, "storage": health.storage(session)}
