@@ -295,7 +295,7 @@ def test_a_server_that_is_killed_in_the_middle_is_unavailable_and_leaves_nothing
             work = pool.submit(blobs.fetch, name(huge), cache) if what == "fetch" else pool.submit(blobs.get, name(huge))
         wait_for_request(server, "partNumber=" if what == "put" else f"GET /{bucket}/{key(huge)}")
         server.kill()
-        with pytest.raises(Unavailable, match=f"blob {name(huge)}: s3://{bucket}/ox does not answer .*: check its endpoint"):
+        with pytest.raises(Unavailable, match=f"blob {name(huge)}: s3://{bucket}/ox (does not answer|says .)"):
             work.result(WAIT_SECONDS_MAX)
         server.start()
         blobs = ObjectBlobs(server.url(f"{server.make_bucket()}/ox"), SHORT)

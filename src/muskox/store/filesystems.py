@@ -201,9 +201,10 @@ def is_of_store(error: BaseException) -> bool:
 def _first_line(error: BaseException) -> str:
     """Return what an error says, without where in which source and in which request it says so."""
     line = (str(error) or type(error).__name__).split("\n", maxsplit=1)[0].split(" (Request ID", maxsplit=1)[0]
-    line = re.sub(r"^.* operation: ", "", line)
+    line = re.sub(r"^.* operation: (?=.)", "", line)
+    line = re.sub(r"^.*AWS Error (.*?) operation: $", r"\1, and nothing more", line)
     line = re.sub(r"^curlCode: \d+, ", "", line)
-    return line.split("; Details:", maxsplit=1)[0].split(" Detail:", maxsplit=1)[0].strip(". ")
+    return line.split("; Details:", maxsplit=1)[0].split(" Detail:", maxsplit=1)[0].strip(". ") or type(error).__name__
 
 
 def identity(place: Place, path: str, file: Any) -> str:
