@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from muskox.cli import clusters, datasets, jobs, keeper, models, node, nodes, putting, training
+from muskox.cli import clusters, datasets, jobs, keeper, models, node, nodes, putting, sharing, training
 from muskox.cli.demo import demo
 from muskox.cli.options import NodeGroup
 from muskox.cli.zk_shell import EXAMPLES as ZK_EXAMPLES
@@ -135,6 +135,10 @@ add(
 )
 add(app, "diff", datasets.diff, DATA, "muskox diff flights@1 flights@2", "muskox diff flights@1 flights --json")
 add(app, "rm", datasets.rm, DATA, "muskox rm flights", "muskox rm flights@1 --yes")
+
+add(app, "token", sharing.token, DATA, "muskox token", "muskox token --json")
+add(app, "grant", sharing.grant, DATA, "muskox grant flights ann", "muskox grant flights ann --password-file ann.txt")
+add(app, "revoke", sharing.revoke, DATA, "muskox revoke flights ann")
 
 train = typer.Typer(help="Train a model on a dataset.", **STYLE)
 add(

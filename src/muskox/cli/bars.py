@@ -22,19 +22,24 @@ class Bars:
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description:9}"), BarColumn(BAR_WIDTH), _Amount(), _Rate())
-        self._progress = Progress(*columns, TimeRemainingColumn(compact=True), console=screen.progress())
+        time = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
+        self._progress = Progress(*columns, time, console=screen.progress())
         self._tasks: dict[str, Any] = {}
+        self._since = self._progress.get_time()
 
     def show(self, phase: str, done: int, total: int, unit: str) -> None:
         """Say that `done` of `total` units of a phase are done; a total of 0 is one that nobody knows."""
         if phase not in self._tasks:
             self._progress.start()
             self._tasks[phase] = self._progress.add_task(phase, total=None, unit=unit)
+            self._progress.tasks[-1].start_time = self._since  # what is told first is done already: it began before
         self._progress.update(self._tasks[phase], completed=done, total=total or None)
+        self._since = self._progress.get_time()
 
     def tell(self, sentence: str) -> None:
         """Print a sentence above the bars."""
-        self._progress.console.print(sentence, markup=False, soft_wrap=True)
+        console = self._progress.console
+        console.print(sentence, markup=False, soft_wrap=not console.is_terminal)
 
     def end(self) -> None:
         if self._tasks:  # what is refused at once leaves no empty line
@@ -58,8 +63,8 @@ class _Amount(ProgressColumn):
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed if task.finished else task.speed
-        return Text("" if speed is None else rate(speed, task.fields["unit"]), style="cyan")
+        elapsed_s = task.finished_time if task.finished else task.elapsed
+        return Text(rate(task.completed / elapsed_s, task.fields["unit"]) if elapsed_s else "", style="cyan")
 
 
 def amount(done: int, total: int | None, unit: str) -> str:

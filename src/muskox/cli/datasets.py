@@ -1,6 +1,7 @@
 """``muskox datasets``, ``diff`` and ``rm``: what is there, how it fares, what differs, and out again."""
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -68,7 +69,7 @@ def list_datasets(found: list[dict[str, Any]], json_: bool) -> None:
     from muskox.client import health_words
 
     has_groups = any(d["groups"] > 1 for d in found)
-    columns = ["dataset", "rows", "size", "shards", "replicas", "by", *(["groups"] if has_groups else []), "health", "created"]
+    columns = ["dataset", "rows", "size", "shards", "replicas", *(["groups"] if has_groups else []), "by", "health", "created"]
     rows = [
         [
             f"{d['name']}@{d['version']}",
@@ -76,8 +77,8 @@ def list_datasets(found: list[dict[str, Any]], json_: bool) -> None:
             screen.size(d["bytes"]),
             f"{d['shards']:,}",
             d["replicas"],
-            d["by"],
             *([d["groups"]] if has_groups else []),
+            d["by"],
             screen.health(health_words(d["health"])),
             screen.ago(d["created"]),
         ]
@@ -106,22 +107,26 @@ def describe(view: dict[str, Any], json_: bool, *, list_shards: bool) -> None:
         ("in place", view["registered"]),
         ("versions", f"{screen.shortened(versions)} ({len(versions)})" if len(versions) > 1 else ""),
         ("created", view["created"]),
+        ("shared with", screen.shortened(view["shared_with"])),
         ("needed by", screen.shortened(view["needed_by"])),
     ]
+    if list(view["column_groups"]) == [""]:
+        facts.append(("columns", typed(view, view["columns"])))
     screen.print_facts([(name, value) for name, value in facts if value not in ("", 0)])
-    print_columns(view)
+    print_groups(view)
     print_nodes(view)
     print_shards(view["placement"], is_whole=list_shards)
 
 
-def print_columns(view: dict[str, Any]) -> None:
-    """Print the columns with their types, by column group where there are any."""
+def typed(view: dict[str, Any], columns: Iterable[str]) -> str:
+    return ", ".join(f"{name} {view['columns'][name]}" for name in columns)
+
+
+def print_groups(view: dict[str, Any]) -> None:
+    """Print the column groups with their columns and types, where there are any."""
     groups = view["column_groups"]
-    listed = [(name, ", ".join(f"{column} {view['columns'][column]}" for column in own)) for name, own in groups.items()]
-    if list(groups) == [""]:
-        screen.print_facts([("columns", listed[0][1])])
-    else:
-        screen.print_table(("group", "columns"), listed)
+    if list(groups) != [""]:
+        screen.print_table(("group", "columns"), [(name, typed(view, own)) for name, own in groups.items()])
 
 
 def print_nodes(view: dict[str, Any]) -> None:

@@ -25,13 +25,15 @@ def progress() -> Console:
 
 
 def say(text: str) -> None:
-    """Print one sentence of a result."""
-    output().print(text, markup=False, soft_wrap=True)
+    """Print one sentence of a result, broken between words on a terminal and nowhere else."""
+    console = output()
+    console.print(text, markup=False, soft_wrap=not console.is_terminal)
 
 
 def tell(text: str) -> None:
     """Print one sentence about what is going on."""
-    progress().print(text, markup=False, soft_wrap=True)
+    console = progress()
+    console.print(text, markup=False, soft_wrap=not console.is_terminal)
 
 
 def print_json(value: Any) -> None:
@@ -46,9 +48,10 @@ def print_json_line(value: Any) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> Table:
     """Return a table of text; the columns in `numbers` are set to the right."""
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        is_number = column in numbers
+        made.add_column(column, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return made

@@ -1,16 +1,18 @@
 """Cluster: what a Python program holds of a running cluster. Put data, train, evaluate, predict, look, coordinate.
 
-It owns one ZooKeeper session and one Flight client. Nothing here decides anything: what is submitted goes on without it.
+It owns one ZooKeeper session and one Flight client; what concerns datasets and the nodes that hold them is in data.py.
+Nothing here decides anything: what is submitted goes on without it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from muskox import runtime
-from muskox.client import health, views
+from muskox.client import views
+from muskox.client.data import ClusterData
 from muskox.client.folder import LocalFolder, default_folder
 from muskox.coordination import (
     Lock,
@@ -21,7 +23,6 @@ from muskox.coordination import (
     barrier,
     derive,
     layout,
-    live_members,
     queue,
     read_cluster,
     read_config,
@@ -33,30 +34,7 @@ from muskox.engines import ClusterDataset, Nodes
 from muskox.errors import CallerError
 from muskox.program import RoundReport, RunOptions
 from muskox.records import Record
-from muskox.store import (
-    CheckOptions,
-    CheckReport,
-    Difference,
-    Home,
-    PutOptions,
-    ReplicaHealth,
-    Rows,
-    StoreClient,
-    check_rows,
-    count_units,
-    difference,
-    drain,
-    find_dataset,
-    list_datasets,
-    needed_by,
-    open_dataset,
-    open_home,
-    parse_reference,
-    put_dataset,
-    remove_dataset,
-    remove_version,
-    undrain,
-)
+from muskox.store import Home, StoreClient, open_home
 
 if TYPE_CHECKING:
     from kazoo.recipe.barrier import Barrier, DoubleBarrier
@@ -103,7 +81,7 @@ def connect(
     return cluster
 
 
-class Cluster:
+class Cluster(ClusterData):
     """A connection to a cluster; make one with :func:`muskox.connect` or :func:`muskox.local`."""
 
     def __init__(self, url: str, secret: bytes, *, folder: LocalFolder | None = None, tls: Tls | None = None) -> None:
@@ -135,136 +113,6 @@ class Cluster:
         """End the connection; jobs go on."""
         self.client.close()
         self.session.close()
-
-    # -- datasets --
-
-    def put(self, name: str, data: Any, **options: Any) -> ClusterDataset:
-        """Store files, a table or a frame as a new version of dataset `name`.
-
-        Parameters
-        ----------
-        data : a path, a folder or several (CSV, JSON lines, Parquet, Arrow), a pyarrow Table, a pandas or polars frame, an
-            iterator of batches: see :func:`muskox.store.open_source`
-        options : shards, by, groups, replicas, overwrite, append, types, reading, progress, warn, ...: see
-            :class:`muskox.store.PutOptions`
-
-        Raises
-        ------
-        CallerError
-            If the data breaks a rule (the message names file and line), or the name is taken.
-        """
-        given = PutOptions(**options)
-        version = put_dataset(self.home, name, data, given)
-        opened = open_dataset(self.home, name, version)
-        if given.warn is not None:
-            for sentence in views.short_of_nodes(opened):
-                given.warn(sentence)
-        return ClusterDataset(opened, self._engine)
-
-    def dataset(self, name: str) -> ClusterDataset:
-        """Return the latest version of a dataset, or with "name@2" that one."""
-        return ClusterDataset(open_dataset(self.home, name), self._engine)
-
-    def datasets(self) -> list[dict[str, Any]]:
-        """Return the latest version of every dataset, each with its health."""
-        live = live_members(self.session)
-        infos = list_datasets(self.session)
-        return [{**views.dataset(info), "health": health.dataset_health(self.session, info, live)} for info in infos]
-
-    def describe_dataset(self, name: str) -> dict[str, Any]:
-        """Return what :meth:`datasets` tells of it; its columns, groups and skew; where each shard lies; who needs it."""
-        opened = open_dataset(self.home, name)
-        view = views.described(opened, live_members(self.session))
-        return {**view, "needed_by": needed_by(self.session, opened.name).get(opened.version, [])}
-
-    def describe_removal(self, name: str) -> dict[str, Any]:
-        """Return what goes with "name", or "name@2" alone: versions, rows and bytes of the latest one, and who needs which."""
-        name, number = parse_reference(name)
-        info = find_dataset(self.session, name, number)
-        versions = list(info.versions) if number is None else [number]
-        need = needed_by(self.session, name)
-        needed = [{"dataset": f"{name}@{each}", "who": need[each]} for each in versions if each in need]
-        return {"versions": versions, "rows": info.record.rows, "bytes": info.record.bytes, "needed_by": needed}
-
-    def verify(self, name: str, *, progress: Callable[[int, int], None] | None = None) -> list[ReplicaHealth]:
-        """Let every node read and digest its replicas of a dataset again; what is bad is repaired by the coordinator.
-
-        progress : called with the replicas that were looked at, and how many there are
-        """
-        return open_dataset(self.home, name).verify(progress)
-
-    def remove_dataset(self, name: str, version: int | None = None) -> None:
-        """Remove a dataset with all its versions, or only one version ("name@2" names it, too).
-
-        Raises
-        ------
-        CallerError
-            If there is none, a job that is not over computes on it, or the version is the latest of several.
-        """
-        name, number = parse_reference(name)
-        number = number if version is None else version
-        if number is None:
-            remove_dataset(self.session, name)
-            return
-        info = find_dataset(self.session, name, number)
-        if info.versions == (number,):
-            remove_dataset(self.session, name)
-            return
-        busy = [who for who in needed_by(self.session, name).get(number, []) if who.startswith("job ")]
-        if busy:
-            raise CallerError(f"{name}@{number} is in use by {', '.join(busy[:5])}: wait for that, or cancel it first")
-        if not remove_version(self.session, name, number):
-            raise CallerError(
-                f"{name}@{number} is the latest version of {name!r}, to which others append: put another one first, or remove "
-                f"all of them with `muskox rm {name}`"
-            )
-
-    def diff(self, left: str, right: str) -> Difference:
-        """Return what is other in the dataset version `right` ("flights@2") than in `left`, by their manifests alone."""
-        opened = [open_dataset(self.home, name).full_manifest for name in (left, right)]
-        return difference(opened[0], opened[1])
-
-    def check(
-        self,
-        name: str,
-        *,
-        target: str | None = None,
-        key: Sequence[str] = (),
-        against: str | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> CheckReport:
-        """Read a dataset and return what may be wrong with it: see :func:`muskox.store.check_rows`.
-
-        Parameters
-        ----------
-        target : the column of labels, for a look at contradictions
-        key : the columns that name a row
-        against : another dataset, which should have no rows (or keys) in common with this one
-        progress : called with the rows read, and those to be read in all
-        """
-        rows = [
-            Rows(opened.reference, opened.columns, opened.rows, opened.scan)
-            for opened in (open_dataset(self.home, each) for each in (name, against) if each is not None)
-        ]
-        return check_rows(rows[0], CheckOptions(target, tuple(key), progress=progress), *rows[1:])
-
-    # -- nodes --
-
-    def nodes(self) -> list[dict[str, Any]]:
-        """Return every node, live or away: its rack, its disk, whether it drains, and how many units lie on it."""
-        return health.nodes(self.session)
-
-    def drain(self, node: str) -> str:
-        """Ask that a node be emptied; return a sentence if some of it must stay for want of other nodes, else ""."""
-        return drain(self.session, node)
-
-    def units_on(self, node: str) -> int:
-        """Return how many units of data lie on a node, by what is written down."""
-        return count_units(self.session)[node]
-
-    def undrain(self, node: str) -> bool:
-        """Let a drained node take data again; return whether it was being drained."""
-        return undrain(self.session, node)
 
     # -- jobs --
 

@@ -34,13 +34,13 @@ def health_words(health: dict[str, Any]) -> str:
     """Return a dataset's health in a few words.
 
     >>> health_words({"place": "nodes", "units": 12, "below": 4, "gone": 0})
-    '4 of 12 units below'
+    '4 of 12 below'
     """
     if health["place"] != "nodes":
         return str(health["place"])
     if health["gone"]:
-        return f"{health['gone']:,} of {health['units']:,} units away"
-    return f"{health['below']:,} of {health['units']:,} units below" if health["below"] else "good"
+        return f"{health['gone']:,} of {health['units']:,} away"
+    return f"{health['below']:,} of {health['units']:,} below" if health["below"] else "good"
 
 
 def storage(session: Session) -> dict[str, Any]:
