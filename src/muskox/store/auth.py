@@ -69,10 +69,12 @@ class ServerHandshake(flight.ServerAuthHandler):  # type: ignore[misc]
 
     def is_valid(self, token: bytes) -> bytes:
         """Return who shows this token; b"" for who shows none, whom the gate of store/callers.py lets pass or not."""
-        if not token:
-            return b""
+        return self.check_token(token) if token else b""
+
+    def check_token(self, token: bytes) -> bytes:
+        """Return that a member shows this token; raise FlightUnauthenticatedError for any that we did not hand out."""
         nonce, signature = bytes(token[:NONCE_BYTES]), bytes(token[NONCE_BYTES:])
-        if not hmac.compare_digest(signature, self._sign(nonce)):
+        if len(nonce) != NONCE_BYTES or not hmac.compare_digest(signature, self._sign(nonce)):
             raise flight.FlightUnauthenticatedError("prove that you know the cluster's secret first")
         return b"member"
 

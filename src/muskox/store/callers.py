@@ -71,8 +71,8 @@ class CallerGate(flight.ServerMiddlewareFactory):  # type: ignore[misc]
 
     def start_call(self, info: Any, headers: Mapping[str, Sequence[str | bytes]]) -> "KnownCaller | None":
         shown = {name.lower(): values for name, values in headers.items()}
-        if shown.get(MEMBER_TOKEN):
-            self._handshake.is_valid(_only(shown[MEMBER_TOKEN]))
+        if MEMBER_TOKEN in shown:
+            self._handshake.check_token(_only(shown[MEMBER_TOKEN]))
             return KnownCaller(Caller(Role.MEMBER))
         if AUTHORIZATION not in shown:
             if info.method == flight.FlightMethod.HANDSHAKE:
