@@ -272,3 +272,22 @@ def test_two_replicas_in_one_rack_are_parted() -> None:
     machine = Repairer(OPTIONS)
     (copy,) = machine.handle(Seen(racks, [unit()]), 0)
     assert isinstance(copy, Copy) and copy.target == "c"
+
+
+def test_a_copy_on_a_node_that_went_away_is_ordered_again_when_it_is_back() -> None:
+    """It may have come back with another disk."""
+    machine = Repairer(OPTIONS)
+    there = unit(blobs=2)
+    assert machine.handle(seen([there], "bde"), 0) == []
+    first, second = copies(machine.handle(seen([there], "bde"), 31))
+    machine.handle(Copied(first.digest, "c", first.number), 32)
+    assert machine.handle(seen([there], "bcde"), 33) == []
+    again = copies(machine.handle(seen([there], "bde"), 34))
+    assert {copy.digest for copy in again} == {first.digest, second.digest}
+
+
+def test_of_too_many_holders_those_that_are_live_and_whole_stay() -> None:
+    for away in "abc":
+        machine = Repairer(OPTIONS)
+        (record,) = records(machine.handle(seen([unit("u", "abc", 2)], away), 0))
+        assert away not in record.holders
