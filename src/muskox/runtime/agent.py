@@ -45,6 +45,7 @@ from muskox.store import (
     BlobCache,
     BlobStore,
     Dataset,
+    DatasetFlights,
     Plugins,
     Scrubber,
     Steward,
@@ -186,6 +187,7 @@ class Node:
                 streams={"progress": Stream(stream_schema(), progress.stream)},
                 doubt=self._scrubber.doubt,
                 supply=supplier(home, cache),
+                flights=DatasetFlights(home, supply=supplier(home, cache), is_tls=options.tls is not None),
             ),
         )
         self._server.start()
@@ -207,8 +209,8 @@ class Node:
             starts=itertools.count(1),
         )
         candidacy = Candidacy(self._session, self._identity.name, incarnation)
-        self._coordinator = Coordinator(self._session, candidacy, self._replicas)
         self._steward = Steward(self._context.home, lambda: self._coordinator.fence)
+        self._coordinator = Coordinator(self._session, candidacy, self._replicas, self._steward.look)
         self._session.on_state(self._on_state)
 
     def run(self) -> None:

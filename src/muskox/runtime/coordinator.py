@@ -25,13 +25,16 @@ Replicas = Callable[[str], Sequence[Sequence[str]]]
 
 
 class Coordinator(threading.Thread):
-    """See the head of this file. `replicas` tells which nodes hold each shard of a dataset "name@version"."""
+    """See the head of this file. `replicas`: which nodes hold each shard of "name@version"; `on_lead` is told of a new fence."""
 
-    def __init__(self, session: Session, candidacy: Candidacy, replicas: Replicas) -> None:
+    def __init__(
+        self, session: Session, candidacy: Candidacy, replicas: Replicas, on_lead: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(name="coordinator", daemon=True)
         self._session = session
         self._candidacy = candidacy
         self._replicas = replicas
+        self._on_lead = on_lead
         self._changed = threading.Event()
         self._final: set[str] = set()
         self._known_replicas: dict[str, tuple[float, Sequence[Sequence[str]]]] = {}
@@ -59,7 +62,10 @@ class Coordinator(threading.Thread):
 
     def _act(self) -> float:
         """See, plan, order; return how long to wait if nothing changes."""
-        self.fence = fence = self._candidacy.look(self.look)
+        before, fence = self.fence, self._candidacy.look(self.look)
+        self.fence = fence
+        if fence != before:
+            self._on_lead()
         if fence is None:
             self._final.clear()
             return RESYNC_S

@@ -119,6 +119,7 @@ class BlobStore:
     def writer(self) -> "BlobWriter":
         """Return a writer for one blob whose digest is known at its end. Use as a context manager."""
         try:
+            self._arriving.mkdir(parents=True, exist_ok=True)  # somebody may have emptied the folder of a living node
             return BlobWriter(self, self._arriving / uuid.uuid4().hex)
         except OSError as error:
             raise refused_write(error, self.folder) from error
