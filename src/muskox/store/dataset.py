@@ -77,6 +77,11 @@ class Dataset:
         return self.full_manifest.version
 
     @property
+    def home(self) -> Home:
+        """Where its blobs are, and how to get at them."""
+        return self._home
+
+    @property
     def reference(self) -> str:
         """The dataset as name@version."""
         return f"{self.name}@{self.version}"
@@ -90,6 +95,14 @@ class Dataset:
     def columns(self) -> Columns:
         """The type of each column by name, in order."""
         return self.full_manifest.types
+
+    def schema(self, columns: Sequence[str] | None = None) -> Any:
+        """Return the pyarrow.Schema of `columns`, in that order; CallerError if there is no such column."""
+        names = list(self.columns) if columns is None else list(columns)
+        for name in names:
+            if name not in self.columns:
+                raise CallerError(f"no column {name!r}: {self.reference} has {', '.join(self.columns)}")
+        return arrow_schema({name: self.columns[name] for name in names})
 
     @property
     def groups(self) -> dict[str, list[str]]:
@@ -160,7 +173,7 @@ class Dataset:
         Unavailable
             If no replica of a shard can be read.
         """
-        schema = self._schema(columns)
+        schema = self.schema(columns)
         chosen = range(len(self.shards)) if shards is None else list(shards)
         for shard in chosen:
             self._check_shard(shard)
@@ -182,7 +195,7 @@ class Dataset:
     def read_shard(self, shard: int, columns: Sequence[str] | None = None, first_row: int = 0) -> Iterator[Any]:
         """Yield the record batches of one shard from row `first_row` of it on; raises as :meth:`scan` does."""
         self._check_shard(shard)
-        names = list(self._schema(columns).names)
+        names = list(self.schema(columns).names)
         skipped, begin = divmod(first_row, BLOCK_ROWS)
         owned = [(group, [name for name in listed if name in names]) for group, listed in self._touched(columns)]
         parts = [self._read_part(shard, group, own, skipped) for group, own in owned]
@@ -245,7 +258,7 @@ class Dataset:
 
         progress : called with the rows read and the rows in all
         """
-        schema = self._schema(columns)
+        schema = self.schema(columns)
         self._home.directory.live()
         parts: list[list[Any]] = []
         done = 0
@@ -296,10 +309,3 @@ class Dataset:
     def _check_shard(self, shard: int) -> None:
         if not 0 <= shard < len(self.shards):
             raise CallerError(f"{self.reference} has the shards 0 to {len(self.shards) - 1}, and no shard {shard}")
-
-    def _schema(self, columns: Sequence[str] | None) -> Any:
-        names = list(self.columns) if columns is None else list(columns)
-        for name in names:
-            if name not in self.columns:
-                raise CallerError(f"no column {name!r}: {self.reference} has {', '.join(self.columns)}")
-        return arrow_schema({name: self.columns[name] for name in names})

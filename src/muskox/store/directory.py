@@ -63,5 +63,7 @@ class Directory:
 
     def local_folders(self, nodes: Sequence[str]) -> list[Path]:
         """Return the folders of those of `nodes` that run on this very machine."""
+        if not self._members:
+            self.members()
         own = [self._members[node] for node in nodes if node in self._members]
         return [Path(member.folder) for member in own if member.folder and self._host and member.host == self._host]

@@ -3,6 +3,7 @@
 A reader's hold is an ephemeral znode: it goes with its session. Jobs and models hold by naming the version in their records.
 """
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,16 +22,31 @@ def reading(session: Session, name: str, version: int) -> Iterator[None]:
     CallerError
         If it was removed meanwhile.
     """
+    path = _take(session, name, version)
+    try:
+        yield
+    finally:
+        session.delete(path)
+
+
+def hold_while_alive(owner: object, session: Session, name: str, version: int) -> None:
+    """Hold a version until `owner` is garbage, or the session ends; raises as :func:`reading` does.
+
+    Nobody waits when `owner` goes, which may be anywhere: the znode is deleted soon after, at the latest with its session.
+    """
+    path = _take(session, name, version)
+    weakref.finalize(owner, session.kazoo.delete_async, path).atexit = False
+
+
+def _take(session: Session, name: str, version: int) -> str:
     path = session.create(
         layout.hold(f"{name}@{version}-"), stored.HoldRecord(dataset=name, version=version), ephemeral=True, sequence=True
     )
     assert path is not None, "a sequential name is new"
-    try:
-        if session.version(layout.version(name, version)) is None:
-            raise CallerError(f"{name}@{version} was removed")
-        yield
-    finally:
+    if session.version(layout.version(name, version)) is None:
         session.delete(path)
+        raise CallerError(f"{name}@{version} was removed")
+    return path
 
 
 def readers(session: Session) -> dict[Version, list[str]]:
