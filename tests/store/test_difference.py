@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muskox.store.difference import Difference, difference
+from muskox.store.difference import Difference, compare_versions
 from muskox.store.manifest import DatasetManifest, Part, ShardEntry, dataset_digest
 
 
@@ -33,13 +33,13 @@ def manifest(
 
 
 def test_a_version_and_itself_are_the_same() -> None:
-    found = difference(manifest(1, ["a", "b"]), manifest(2, ["a", "b"]))
+    found = compare_versions(manifest(1, ["a", "b"]), manifest(2, ["a", "b"]))
     assert found.is_same and (found.left, found.right) == ("flights@1", "flights@2")
     assert found.sentences() == ["20 rows in both", "200 bytes in both", "2 shards: all the same"]
 
 
 def test_appended_rows_change_the_shards_that_they_lie_in() -> None:
-    found = difference(manifest(1, ["a", "b", "c"]), manifest(2, ["a", "b2", "c", "d"]))
+    found = compare_versions(manifest(1, ["a", "b", "c"]), manifest(2, ["a", "b2", "c", "d"]))
     assert (found.shards_same, found.shards_moved, found.shards_changed) == (2, 0, [1, 3])
     assert found.sentences() == ["40 rows, +10", "400 bytes, +100", "4 shards, +1: 2 the same, 2 changed or new"]
 
@@ -47,7 +47,7 @@ def test_appended_rows_change_the_shards_that_they_lie_in() -> None:
 def test_columns_added_removed_retyped_and_reordered_are_told() -> None:
     left = manifest(1, ["a"], [("id", "int"), ("x", "float"), ("old", "bool"), ("z", "int")])
     right = manifest(2, ["b"], [("x", "float"), ("id", "string"), ("new", "timestamp"), ("z", "int")])
-    found = difference(left, right)
+    found = compare_versions(left, right)
     assert found.columns_added == [("new", "timestamp")]
     assert found.columns_removed == [("old", "bool")]
     assert found.columns_retyped == [("id", "int", "string")]
@@ -57,25 +57,25 @@ def test_columns_added_removed_retyped_and_reordered_are_told() -> None:
         "column 'id' was int and is string",
         "the columns stand in another order",
     ]
-    assert not difference(manifest(1, ["a"], left.columns[:2]), manifest(2, ["a"], left.columns)).is_reordered
+    assert not compare_versions(manifest(1, ["a"], left.columns[:2]), manifest(2, ["a"], left.columns)).is_reordered
 
 
 def test_another_rule_and_other_groups_are_told() -> None:
     split = [("ids", ["id"]), ("rest", ["x"])]
-    found = difference(manifest(1, ["a", "b"]), manifest(2, ["b", "a"], by="hash:id", groups=split))
+    found = compare_versions(manifest(1, ["a", "b"]), manifest(2, ["b", "a"], by="hash:id", groups=split))
     assert found.sentences()[2:] == [
         "cut by 'hash:id', before by 'rows'",
         "column groups are ids: id; rest: x; they were id, x",
         "2 shards: 0 the same, 2 at another index, 0 changed or new",
     ]
-    same = difference(manifest(1, ["a"]), manifest(2, ["a"], groups=split))
+    same = compare_versions(manifest(1, ["a"]), manifest(2, ["a"], groups=split))
     assert same.is_same and same.groups[0] != same.groups[1]
 
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9), st.lists(st.sampled_from("abcd"), min_size=1, max_size=9))
 def test_every_shard_is_counted_once_and_the_record_is_json(left: list[str], right: list[str]) -> None:
-    found = difference(manifest(1, left), manifest(2, right))
+    found = compare_versions(manifest(1, left), manifest(2, right))
     assert found.shards_same == sum(a == b for a, b in zip(left, right, strict=False))
     assert found.shards_same + found.shards_moved + len(found.shards_changed) == len(right)
     assert found.shards_same + found.shards_moved == sum(min(left.count(each), right.count(each)) for each in "abcd")

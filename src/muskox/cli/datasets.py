@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from muskox.client import Cluster
 
 VERIFY = "verify"
+WIDE = 100  # columns of a terminal from which on a list says when
 SHARDS_LISTED_MAX = 16  # more are summed up, unless asked for
 CHECK = "With --check"
 
@@ -69,7 +70,8 @@ def list_datasets(found: list[dict[str, Any]], json_: bool) -> None:
     from muskox.client import health_words
 
     has_groups = any(d["groups"] > 1 for d in found)
-    columns = ["dataset", "rows", "size", "shards", "replicas", *(["groups"] if has_groups else []), "by", "health", "created"]
+    is_wide = screen.output().width >= WIDE
+    columns = ["dataset", "rows", "size", "shards", "replicas", *(["groups"] if has_groups else []), "by", "health"]
     rows = [
         [
             f"{d['name']}@{d['version']}",
@@ -80,10 +82,11 @@ def list_datasets(found: list[dict[str, Any]], json_: bool) -> None:
             *([d["groups"]] if has_groups else []),
             d["by"],
             screen.health(health_words(d["health"])),
-            screen.ago(d["created"]),
+            *([screen.ago(d["created"])] if is_wide else []),
         ]
         for d in found
     ]
+    columns += ["created"] if is_wide else []
     numbers = ("rows", "shards", "replicas", "size", "groups")
     screen.print_table(columns, rows, numbers, empty="no dataset yet: muskox put NAME FILE.csv makes one")
 

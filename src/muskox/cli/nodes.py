@@ -8,11 +8,13 @@ import typer
 from muskox.cli import screen
 from muskox.cli.bars import bars
 from muskox.cli.options import Dir, Json, SecretFile, Zk, connected
+from muskox.errors import Unavailable
 
 if TYPE_CHECKING:
     from muskox.client import Cluster
 
 LOOK_S = 1.0  # between looks at what still lies on a node
+STUCK_S = 30.0  # without a copy under way anywhere: the coordinator looks every 10 s
 
 
 def list_nodes(json_: Json = False, dir_: Dir = None, zk: Zk = None, secret_file: SecretFile = None) -> None:
@@ -77,13 +79,23 @@ def drain(
 
 
 def await_empty(cluster: "Cluster", name: str) -> None:
-    """Wait until nothing lies on the node; Ctrl-C ends the waiting, and the draining goes on."""
-    most = 0
+    """Wait until nothing lies on the node; Ctrl-C ends the waiting, and the draining goes on.
+
+    Raises
+    ------
+    Unavailable
+        If something stays there and nothing has moved for STUCK_S.
+    """
+    most, before, moved_s = 0, -1, time.monotonic()
     with bars() as shown:
         try:
             while left := cluster.units_on(name):
+                if left != before or cluster.is_repairing():
+                    before, moved_s = left, time.monotonic()
                 most = max(most, left)
                 shown.show("moving", most - left, most, "units")
+                if time.monotonic() - moved_s > STUCK_S:
+                    raise Unavailable(f"{left:,} units stay on {name}: no other node can take them; more nodes, or --undo")
                 time.sleep(LOOK_S)
             if most:
                 shown.show("moving", most, most, "units")

@@ -20,8 +20,8 @@ from muskox.store import (
     Rows,
     acl,
     check_rows,
+    compare_versions,
     count_units,
-    difference,
     drain,
     find_dataset,
     flight_token,
@@ -138,7 +138,7 @@ class ClusterData:
     def diff(self, left: str, right: str) -> Difference:
         """Return what is other in the dataset version `right` ("flights@2") than in `left`, by their manifests alone."""
         opened = [open_dataset(self.home, name).full_manifest for name in (left, right)]
-        return difference(opened[0], opened[1])
+        return compare_versions(opened[0], opened[1])
 
     def check(
         self,
@@ -191,6 +191,11 @@ class ClusterData:
     def units_on(self, node: str) -> int:
         """Return how many units of data lie on a node, by what is written down."""
         return count_units(self.session)[node]
+
+    def is_repairing(self) -> bool:
+        """Return whether copies are under way or wait, as the coordinator last wrote it down."""
+        found = health.storage(self.session)
+        return bool(found.get("copies") or found.get("moving"))
 
     def undrain(self, node: str) -> bool:
         """Let a drained node take data again; return whether it was being drained."""

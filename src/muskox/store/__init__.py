@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from muskox.store.check import CheckOptions, CheckReport, Rows, check_rows
     from muskox.store.client import StoreClient
     from muskox.store.dataset import Dataset, ReplicaHealth, open_dataset
-    from muskox.store.difference import Difference, difference
+    from muskox.store.difference import Difference, compare_versions
     from muskox.store.directory import Directory, this_host
     from muskox.store.drains import count_units, drain, undrain
     from muskox.store.flights import DatasetFlights
@@ -63,7 +63,7 @@ _HOMES = {
     "check": ("CheckOptions", "CheckReport", "Rows", "check_rows"),
     "client": ("StoreClient",),
     "dataset": ("Dataset", "ReplicaHealth", "open_dataset"),
-    "difference": ("Difference", "difference"),
+    "difference": ("Difference", "compare_versions"),
     "directory": ("Directory", "this_host"),
     "drains": ("count_units", "drain", "undrain"),
     "flights": ("DatasetFlights",),
@@ -120,12 +120,12 @@ __all__ = [
     "assign_shards",
     "check_rows",
     "columns_of",
+    "compare_versions",
     "conform_table",
     "content_digest",
     "count_units",
     "cut",
     "dataset_digest",
-    "difference",
     "drain",
     "find_dataset",
     "flight_token",

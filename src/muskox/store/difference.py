@@ -74,7 +74,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         return f"{count}: {self.shards_same:,} the same{moved}, {len(self.shards_changed):,} changed or new"
 
 
-def difference(left: DatasetManifest, right: DatasetManifest) -> Difference:
+def compare_versions(left: DatasetManifest, right: DatasetManifest) -> Difference:
     """Return what is other in the version `right` than in the version `left`."""
     before, after = left.types, right.types
     digests = [[entry.content_digest for entry in manifest.shards] for manifest in (left, right)]
