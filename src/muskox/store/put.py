@@ -6,9 +6,7 @@ or killed put leaves are blobs that nothing points at. Version numbers only grow
 stays, and its own version is the fence.
 """
 
-import hashlib
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,15 +15,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from muskox.coordination import Create, Delete, Operation, Refused, Session, Set, layout, read_config, stored
-from muskox.errors import CallerError, Unavailable
+from muskox.coordination import Session, layout, read_config, stored
+from muskox.errors import CallerError
 from muskox.store.catalog import find_dataset
+from muskox.store.commit import Commit, Fence, commit, find_fence
 from muskox.store.dataset import Dataset, open_dataset
 from muskox.store.groups import Groups, parse_groups
-from muskox.store.holders import Holders, encode_holders
+from muskox.store.holders import Holders
 from muskox.store.home import Home
 from muskox.store.leases import writing
-from muskox.store.manifest import DatasetManifest, Part, ShardEntry, dataset_digest, encode_manifest
+from muskox.store.manifest import DatasetManifest, Part, ShardEntry, dataset_digest
 from muskox.store.partition import Bounds, assign, check_shards, sample_bounds
 from muskox.store.reading import USUAL, Reading
 from muskox.store.rules import ROWS, ByRandom, Rule, key_columns, needs_sample, parse_by
@@ -111,26 +110,22 @@ def put_dataset(home: Home, name: str, data: Any, options: PutOptions = PutOptio
                 bounds = _read(source, plan, spill, options)
                 _warn_of_skew(plan, spill, options)
                 entries = _store(plan, spill, _Writing(groups, uploads, folder), options)
-            return _commit(home.session, plan, upload, uploads, _manifest(plan, source, groups, entries, bounds))
+            manifest = _manifest(plan, source, groups, entries, bounds)
+            return commit(home.session, manifest, Commit(plan.fence.version, upload, uploads, plan.replicas))
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What will be written. `fence` is the version of the dataset's znode, None if there is none; `base` is appended to."""
+    """What will be written; `base` is appended to."""
 
     name: str
     shards: int
     by: str
     groups: str
     replicas: int
-    fence: int | None
+    fence: Fence
     base: Dataset | None
     before: list[Holders]
-
-    @property
-    def number(self) -> int:
-        """The new version: one more than the commits that the dataset's znode has seen."""
-        return 1 if self.fence is None else self.fence + 2
 
     def check_source(self, source: Source) -> Groups:
         """Return the column groups, once the rows are known to fit the plan."""
@@ -163,8 +158,8 @@ def _plan(home: Home, name: str, options: PutOptions) -> _Plan:
     replicas = _replicas(home.session, name, options)
     if not 1 <= replicas <= REPLICAS_MAX:
         raise CallerError(f"a dataset has between 1 and {REPLICAS_MAX} replicas, not {replicas}")
-    found = home.session.find(layout.dataset(name), stored.DatasetRecord)
-    latest, fence = (0, None) if found is None else (found[0].latest, found[1])
+    fence = find_fence(home.session, name)
+    latest = fence.latest
     if latest and not (options.overwrite or options.append):
         raise CallerError(f"there is a dataset {name!r} already: overwrite it or append to it (--overwrite, --append)")
     base = open_dataset(home, name, latest) if latest and options.append else None
@@ -288,7 +283,7 @@ def _upload(uploads: Uploads, shard: int, written: ShardFiles) -> ShardEntry:
 def _manifest(plan: _Plan, source: Source, groups: Groups, entries: list[ShardEntry], bounds: Bounds) -> DatasetManifest:
     return DatasetManifest(
         name=plan.name,
-        version=plan.number,
+        version=plan.fence.number,
         columns=list(source.columns.items()),
         by=plan.by,
         shards=entries,
@@ -296,48 +291,3 @@ def _manifest(plan: _Plan, source: Source, groups: Groups, entries: list[ShardEn
         groups=list(groups.items()),
         bounds=list(bounds),
     )
-
-
-def _commit(session: Session, plan: _Plan, upload: str, uploads: Uploads, manifest: DatasetManifest) -> int:
-    """Make the version visible, in one step that holds only if nobody else changed the dataset and our lease is still there."""
-    data = encode_manifest(manifest)
-    blob = hashlib.sha256(data).hexdigest()
-    nodes = uploads.keep(data, blob)
-    record = stored.VersionRecord(
-        manifest=blob,
-        digest=manifest.digest,
-        rows=manifest.rows,
-        shards=plan.shards,
-        bytes=manifest.bytes,
-        replicas=plan.replicas,
-        by=plan.by,
-        created_ms=int(time.time() * 1000),
-        upload=upload,
-        groups=len(manifest.groups),
-    )
-    version = layout.version(plan.name, plan.number)
-    latest = stored.DatasetRecord(latest=plan.number)
-    pointer: Operation = (
-        Create(layout.dataset(plan.name), latest) if plan.fence is None else Set(layout.dataset(plan.name), latest, plan.fence)
-    )
-    where: list[Operation] = [
-        Create(layout.manifest_placement(plan.name, plan.number), stored.ManifestPlacement(nodes=nodes)),
-        *(
-            Create(layout.placement(plan.name, plan.number, group), encode_holders(holders))
-            for group, holders in enumerate(uploads.settle())
-        ),
-    ]
-
-    def was_done() -> bool:
-        found = session.find(version, stored.VersionRecord)
-        return found is not None and found[0].upload == upload
-
-    try:
-        session.commit([Delete(layout.upload(upload), 0), pointer, Create(version, record), *where], was_done)
-    except Refused as error:
-        if was_done():  # the lost reply was on its way when we looked
-            return plan.number
-        lost = session.version(layout.upload(upload)) is None
-        why = "the session to ZooKeeper was lost" if lost else f"somebody else changed dataset {plan.name!r}"
-        raise Unavailable(f"{why} while this put ran, so nothing was written: put again") from error
-    return plan.number
