@@ -81,7 +81,7 @@ def test_the_digest_does_not_depend_on_nodes_replicas_or_temporary_files(
     cluster.put("one", TABLE, by="hash:key", replicas=1)
     one = cluster.open("one")
     cluster.delist("ann")
-    monkeypatch.setattr("muskox.store.spill.SPILL_BYTES", 3000)
+    monkeypatch.setattr("muskox.store.cutting.FILES_MAX", 0)
     cluster.put("two", TABLE, by="hash:key", replicas=2)
     two = cluster.open("two")
     assert one.digest == two.digest
@@ -262,11 +262,15 @@ def test_a_full_disk_of_every_node_fails_the_put_whole(cluster: StoreCluster, mo
     assert all(list((cluster.folder / name / "blobs" / "arriving").iterdir()) == [] for name in cluster.servers)
 
 
-def test_a_full_disk_of_the_client_fails_the_put_whole(cluster: StoreCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("module", "files_max"), [("shard", 128), ("spill", 0)])
+def test_a_full_disk_of_the_client_fails_the_put_whole(
+    cluster: StoreCluster, monkeypatch: pytest.MonkeyPatch, module: str, files_max: int
+) -> None:
     def full(file: Any, data: Any) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("muskox.store.spill.write_all", full)
+    monkeypatch.setattr(f"muskox.store.{module}.write_all", full)
+    monkeypatch.setattr("muskox.store.cutting.FILES_MAX", files_max)
     (cluster.folder / "temporary").mkdir()
     with pytest.raises(Unavailable, match=r"temporary.* is full"):
         cluster.put("d", TABLE, folder=cluster.folder / "temporary")

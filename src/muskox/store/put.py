@@ -7,18 +7,19 @@ stays, and its own version is the fence.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from muskox.coordination import Session, layout, read_config, stored
 from muskox.errors import CallerError
+from muskox.store.ahead import ahead
 from muskox.store.catalog import find_dataset
 from muskox.store.commit import Commit, Fence, commit, find_fence
+from muskox.store.cutting import Cutting
 from muskox.store.dataset import Dataset, open_dataset
 from muskox.store.groups import Groups, parse_groups
 from muskox.store.holders import Holders
@@ -29,16 +30,16 @@ from muskox.store.partition import Bounds, assign, check_shards, sample_bounds
 from muskox.store.reading import USUAL, Reading
 from muskox.store.rules import ROWS, ByRandom, Rule, key_columns, needs_sample, parse_by
 from muskox.store.schema import arrow_schema
-from muskox.store.shard import ShardFiles, write_shard
+from muskox.store.shard import ShardFiles
 from muskox.store.skew import find_dominant_key, measure_skew
 from muskox.store.source import Source, open_source
-from muskox.store.spill import Spill
 from muskox.store.upload import Uploads
 
 SHARDS = 12  # where the caller does not say
-UPLOADS_MAX = 4  # shards on their way at a time; also bounds the shard files on the client's disk
+UPLOADS_MAX = 4  # shards on their way at a time
 CHANGED = "the input was changed while it was read: put it again once it is at rest"
 REPLICAS_MAX = 10
+MEMORY_MB_MIN = 128  # what readers hold of the input, whatever its size
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class PutOptions:
     types : types by column that are not to be inferred, such as {"zip": "string"}
     reading : what the input does not say itself: its format, the dialect of CSV
     folder : where the client may write temporary files of the size of the data; None means the system's place
+    memory_mb : how much memory the put may take, beside the program itself; at least MEMORY_MB_MIN
     progress : called now and then from the calling thread
     warn : called with a sentence on what is worth knowing: a key that no rule can balance, too few nodes
     """
@@ -76,6 +78,7 @@ class PutOptions:
     types: Mapping[str, str] | None = None
     reading: Reading = USUAL
     folder: Path | None = None
+    memory_mb: int = 512
     progress: Callable[[PutProgress], None] | None = None
     warn: Callable[[str], None] | None = None
 
@@ -106,10 +109,10 @@ def put_dataset(home: Home, name: str, data: Any, options: PutOptions = PutOptio
         with writing(home.session, name) as upload:
             uploads = home.uploads(plan.replicas)
             uploads.begin(list(groups), plan.shards, plan.before)
-            with Spill(folder / "spill", arrow_schema(source.columns), plan.shards) as spill:
-                bounds = _read(source, plan, spill, options)
-                _warn_of_skew(plan, spill, options)
-                entries = _store(plan, spill, _Writing(groups, uploads, folder), options)
+            with plan.cutting(folder, arrow_schema(source.columns), groups, options) as cutting:
+                bounds = _read(source, plan, cutting, options)
+                _warn_of_skew(plan, cutting, options)
+                entries = _store(plan, cutting, uploads, options)
             manifest = _manifest(plan, source, groups, entries, bounds)
             return commit(home.session, manifest, Commit(plan.fence.version, upload, uploads, plan.replicas))
 
@@ -137,6 +140,12 @@ class _Plan:
         parse_by(self.by, list(source.columns))
         return self.base.groups if self.base is not None else parse_groups(self.groups, list(source.columns))
 
+    def cutting(self, folder: Path, schema: Any, groups: Groups, options: PutOptions) -> Cutting:
+        """Return what cuts the rows, which come after those of `base`."""
+        columns, memory_bytes = [*groups.values()], options.memory_mb << 20
+        before = None if self.base is None else self.base.read_shard
+        return Cutting(folder, schema, self.shards, columns, memory_bytes=memory_bytes, before=before)
+
 
 def _typed(columns: Mapping[str, str]) -> str:
     return ", ".join(f"{name} ({kind})" for name, kind in columns.items())
@@ -155,6 +164,8 @@ def _replicas(session: Session, name: str, options: PutOptions) -> int:
 def _plan(home: Home, name: str, options: PutOptions) -> _Plan:
     if options.overwrite and options.append:
         raise CallerError("a put either overwrites or appends, not both")
+    if options.memory_mb < MEMORY_MB_MIN:
+        raise CallerError(f"a put takes at least {MEMORY_MB_MIN} MB of memory, not {options.memory_mb}")
     replicas = _replicas(home.session, name, options)
     if not 1 <= replicas <= REPLICAS_MAX:
         raise CallerError(f"a dataset has between 1 and {REPLICAS_MAX} replicas, not {replicas}")
@@ -189,22 +200,26 @@ def _temporary(parent: Path | None) -> Iterator[Path]:
         yield Path(path)
 
 
-def _read(source: Source, plan: _Plan, spill: Spill, options: PutOptions) -> Bounds:
-    """Read all rows into the spill, by shard; return the bounds of the rule, where it has any."""
+def _read(source: Source, plan: _Plan, cutting: Cutting, options: PutOptions) -> Bounds:
+    """Read all rows and cut them into shards; return the bounds of the rule, where it has any."""
     rule = parse_by(plan.by, list(source.columns))
     bounds = _bounds(source, plan, rule)
     before = plan.base.rows if plan.base is not None and isinstance(rule, ByRandom) else 0  # new rows draw new numbers
     done = 0
-    for batch in source.batches():
+    for batch in ahead(_each(source.batches())):
         if done + batch.num_rows > source.rows:
             raise CallerError(CHANGED)
-        spill.add(batch, assign(rule, batch, before + done, source.rows, plan.shards, bounds))
+        cutting.add(batch, assign(rule, batch, before + done, source.rows, plan.shards, bounds))
         done += batch.num_rows
         options.tell("reading", done, source.rows)
     if done != source.rows:
         raise CallerError(CHANGED)
-    spill.flush()
+    cutting.flush()
     return bounds
+
+
+def _each(batches: Iterator[Any]) -> Generator[Any, None, None]:
+    yield from batches
 
 
 def _bounds(source: Source, plan: _Plan, rule: Rule) -> Bounds:
@@ -216,39 +231,27 @@ def _bounds(source: Source, plan: _Plan, rule: Rule) -> Bounds:
     return sample_bounds(rule, source.batches(key_columns(rule)), plan.shards)
 
 
-def _warn_of_skew(plan: _Plan, spill: Spill, options: PutOptions) -> None:
+def _warn_of_skew(plan: _Plan, cutting: Cutting, options: PutOptions) -> None:
     """Say which key is to blame, if the shards are very unequal."""
-    skew = measure_skew([spill.rows(shard) for shard in range(plan.shards)])
+    skew = measure_skew([cutting.rows(shard) for shard in range(plan.shards)])
     if options.warn is None or not skew.is_large:
         return
-    columns = key_columns(parse_by(plan.by, spill.schema.names))
-    dominant = find_dominant_key(spill.batches(skew.largest), columns, skew)
+    columns = key_columns(parse_by(plan.by, cutting.schema.names))
+    dominant = find_dominant_key(cutting.batches(skew.largest, columns), columns, skew) if columns else None
     options.warn(skew.sentence() if dominant is None else dominant.sentence(plan.shards))
 
 
-@dataclass(frozen=True, slots=True)
-class _Writing:
-    """How shards are written and where they go."""
-
-    groups: Groups
-    uploads: Uploads
-    folder: Path
-
-
-def _store(plan: _Plan, spill: Spill, writing: _Writing, options: PutOptions) -> list[ShardEntry]:
-    """Write each shard and upload it while the next ones are written; at most UPLOADS_MAX wait."""
+def _store(plan: _Plan, cutting: Cutting, uploads: Uploads, options: PutOptions) -> list[ShardEntry]:
+    """Complete each shard and upload it while the next ones are completed; at most UPLOADS_MAX wait."""
     entries: dict[int, ShardEntry] = {}
     under_way: dict[int, Future[ShardEntry]] = {}
     with ThreadPoolExecutor(UPLOADS_MAX, thread_name_prefix="put") as pool:
         try:
             for shard in range(plan.shards):
-                if plan.base is not None and not spill.has_rows(shard):
-                    entries[shard] = _adopt(plan.base, shard, writing.uploads)
+                if plan.base is not None and not cutting.rows(shard):
+                    entries[shard] = _adopt(plan.base, shard, uploads)
                     continue
-                before = () if plan.base is None else plan.base.read_shard(shard)
-                rows = chain(before, spill.batches(shard))
-                written = write_shard(writing.folder / f"shard-{shard}", spill.schema, rows, [*writing.groups.values()])
-                under_way[shard] = pool.submit(_upload, writing.uploads, shard, written)
+                under_way[shard] = pool.submit(_upload, uploads, shard, cutting.finish(shard))
                 while len(under_way) >= UPLOADS_MAX:
                     first = next(iter(under_way))
                     entries[first] = under_way.pop(first).result()

@@ -13,12 +13,14 @@ So it does not depend on chunks, dictionaries, offsets, or what lies under a mis
 """
 
 import hashlib
+import io
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +28,7 @@ import pyarrow as pa
 from muskox.errors import Corrupt, Unavailable
 from muskox.program import BLOCK_ROWS, Block, Shard
 from muskox.records import canonical_json
-from muskox.store.blobs import check_once, file_digest, refused_write
+from muskox.store.blobs import check_once, refused_write, write_all
 from muskox.store.schema import columns_of
 
 
@@ -56,39 +58,144 @@ def write_shard(path: Path, schema: Any, batches: Iterable[Any], groups: Sequenc
     Unavailable
         If the disk is full.
     """
-    content = ContentDigest(schema)
-    columns = [list(group) for group in groups] or [list(schema.names)]
-    schemas = [pa.schema([schema.field(name) for name in group]) for group in columns]
-    paths = [path.with_name(f"{path.name}-{position}") for position in range(len(columns))]
-    try:
-        with ExitStack() as stack:
-            files = [stack.enter_context(pa.OSFile(str(each), "wb")) for each in paths]
-            writers = [stack.enter_context(pa.ipc.new_file(file, each)) for file, each in zip(files, schemas, strict=True)]
-            for block in reblock(batches):
-                content.update(block)
-                for writer, group in zip(writers, columns, strict=True):
-                    writer.write_batch(block.select(group))
-    except OSError as error:
-        raise refused_write(error, path.parent) from error
-    parts = (PartFile(each, each.stat().st_size, file_digest(each)) for each in paths)
-    return ShardFiles(content.rows, content.hexdigest(), tuple(parts))
+    with ShardWriter(path, schema, groups) as writer:
+        for batch in batches:
+            writer.add(batch)
+        return writer.finish()
+
+
+class ShardWriter:
+    """A shard's files while its rows come. Use as a context manager: without :meth:`finish` they are only closed."""
+
+    def __init__(self, path: Path, schema: Any, groups: Sequence[Sequence[str]] = ()) -> None:
+        self._folder = path.parent
+        self._content = ContentDigest(schema)
+        self._blocks = Blocks(BLOCK_ROWS)
+        self._columns = [list(group) for group in groups] or [list(schema.names)]
+        self._files: list[_DigestedFile] = []
+        self._writers: list[Any] = []
+        with self._refusing():
+            for position, group in enumerate(self._columns):
+                self._files.append(_DigestedFile(path.with_name(f"{path.name}-{position}")))
+                own = pa.schema([schema.field(name) for name in group])
+                self._writers.append(pa.ipc.new_file(pa.PythonFile(self._files[-1], mode="w"), own))
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What is in memory: rows that are not yet a block."""
+        return self._blocks.waiting_bytes
+
+    def add(self, batch: Any) -> None:
+        """Take in the next rows; Unavailable if the disk is full."""
+        with self._refusing():
+            for rows in self._blocks.add(batch):
+                self._write(rows)
+
+    def give_back(self) -> list[Any]:
+        """Return the rows that are not yet a block, and forget them: add them again, before any others."""
+        return self._blocks.give_back()
+
+    def finish(self) -> ShardFiles:
+        """Write what is left; the files are complete."""
+        with self._refusing():
+            if rows := self._blocks.give_back():
+                self._write(rows)
+            for writer in self._writers:
+                writer.close()
+        self.close()
+        return ShardFiles(self._content.rows, self._content.hexdigest(), tuple(file.part() for file in self._files))
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _write(self, rows: list[Any]) -> None:
+        block = pa.concat_batches(rows)  # even one: Arrow pads a part of a batch with bytes of the rows that follow it
+        self._content.update(block)
+        for writer, group in zip(self._writers, self._columns, strict=True):
+            writer.write_batch(block.select(group))
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.close()
+            raise refused_write(error, self._folder) from error
+
+
+class _DigestedFile:
+    """A file that Arrow writes to, digested on the way: to read it again for that costs as much as to write it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._sha = hashlib.sha256()
+        self._bytes = 0
+        self._file = io.FileIO(path, "wb")
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def write(self, data: Any) -> None:
+        view = memoryview(data)
+        self._sha.update(view)
+        self._bytes += view.nbytes
+        write_all(self._file, view)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._file.close()
+
+    def part(self) -> PartFile:
+        return PartFile(self._path, self._bytes, self._sha.hexdigest())
 
 
 def reblock(batches: Iterable[Any], block_rows: int = BLOCK_ROWS) -> Iterator[Any]:
     """Yield the same rows in record batches of exactly `block_rows` rows, the last one excepted."""
-    waiting: list[Any] = []
-    rows = 0
+    blocks = Blocks(block_rows)
     for batch in batches:
+        yield from map(_join, blocks.add(batch))
+    if rows := blocks.give_back():
+        yield _join(rows)
+
+
+class Blocks:
+    """Rows as they come, by blocks of exactly `block_rows` rows."""
+
+    def __init__(self, block_rows: int) -> None:
+        self._block_rows = block_rows
+        self._waiting: list[Any] = []
+        self._rows = 0
+        self.waiting_bytes = 0
+
+    def add(self, batch: Any) -> Iterator[list[Any]]:
+        """Take in the next rows, and yield those of each block that is full by now, in one batch or several."""
         first = 0
-        while rows + batch.num_rows - first >= block_rows:
-            count = block_rows - rows
-            yield _join([*waiting, batch.slice(first, count)])
-            waiting, rows, first = [], 0, first + count
+        while self._rows + batch.num_rows - first >= self._block_rows:
+            count = self._block_rows - self._rows
+            yield [*self.give_back(), batch.slice(first, count)]
+            first += count
         if first < batch.num_rows:
-            waiting.append(batch.slice(first))
-            rows += batch.num_rows - first
-    if waiting:
-        yield _join(waiting)
+            left = batch.slice(first)
+            if first:
+                left = pa.concat_batches([left])  # a copy: the slice would keep all of the batch in memory
+            self._waiting.append(left)
+            self._rows += left.num_rows
+            self.waiting_bytes += left.nbytes
+
+    def give_back(self) -> list[Any]:
+        """Return the rows that are not yet a block, and forget them."""
+        waiting, self._waiting, self._rows, self.waiting_bytes = self._waiting, [], 0, 0
+        return waiting
 
 
 def _join(batches: list[Any]) -> Any:
