@@ -133,7 +133,8 @@ class Steward(threading.Thread):
             self._perform(known.repair.handle(event, time.monotonic()), fence, known, config)
         self._perform(known.repair.handle(self._see(known), time.monotonic()), fence, known, config)
         self._collect(known, config)
-        return BUSY_LOOK_S if self._tell(fence, known) else LOOK_S
+        self._tell(fence, known)
+        return BUSY_LOOK_S if known.repair.is_waiting else LOOK_S
 
     def _known(self, fence: int, config: Config) -> Known:
         options = RepairOptions(away_s_max=config["repair_after_s"], copies_max_per_node=int(config["repair_copies"]))
@@ -142,8 +143,8 @@ class Steward(threading.Thread):
             self._collector = self._new_collector()
         return self._term[1]
 
-    def _tell(self, fence: int, known: Known) -> bool:
-        """Write down how things stand, if that has changed; return whether there is anything to be done."""
+    def _tell(self, fence: int, known: Known) -> None:
+        """Write down how things stand, if that has changed."""
         summary = known.repair.summary()
         record = stored.RepairRecord(
             units=summary.units,
@@ -158,7 +159,6 @@ class Steward(threading.Thread):
         if found is None or found[0] != record:
             write: Operation = Create(layout.REPAIR, record) if found is None else Set(layout.REPAIR, record)
             self._session.commit([Check(layout.FENCE, fence), write], lambda: True)
-        return bool(summary.below or summary.copies or summary.moving)
 
     # -- seeing --
 
@@ -239,10 +239,10 @@ class Steward(threading.Thread):
             if inventory is not None:
                 digests = inventory.digests | {copy.digest}
                 known.inventories[copy.target] = replace(inventory, digests=digests)
-            event = Copied(copy.digest, copy.target)
+            event = Copied(copy.digest, copy.target, copy.number)
         except MuskoxError as error:
             log.warning("repair: %s was not copied to %s: %s", copy.digest[:12], copy.target, error)
-            event = NotCopied(copy.digest, copy.target, str(error))
+            event = NotCopied(copy.digest, copy.target, str(error), copy.number)
         known.copying[copy.digest] -= 1
         if not known.copying[copy.digest]:
             del known.copying[copy.digest]
@@ -262,6 +262,7 @@ class Steward(threading.Thread):
 
     def _drop(self, drop: Drop, fence: int, known: Known) -> None:
         """Delete copies that nobody needs any more; if that fails, they are collected one day."""
+        log.info("repair: %s is dropped from %s", drop.key, drop.node)
         live = self._home.directory.live()
         if drop.node not in live:
             return
