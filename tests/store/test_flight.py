@@ -221,6 +221,23 @@ def _half_a_second(timeout: float | None = None) -> Any:
     return plain_options(timeout=0.5)
 
 
+def test_a_reader_that_takes_its_time_blames_no_node(
+    client: StoreClient, server: StoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a reader does with a batch may take longer than a node has for a piece."""
+    plain = client._piece
+    monkeypatch.setattr(client, "_piece", lambda address, ticket: plain(address, ticket, timeout_s=3.0))
+    numbers = pa.table({"x": pa.array(range(8_000_000))})
+    (file,) = write_shard(tmp_path / "shard", numbers.schema, numbers.to_batches()).parts
+    digest = client.put_blob(server.address, file.path)
+    batches, work = [], threading.Event()
+    for batch in client.read_shard([server.address], digest):
+        batches.append(batch)
+        if len(batches) == 2:
+            work.wait(3.5)
+    assert pa.Table.from_batches(batches).equals(numbers.combine_chunks())
+
+
 def test_a_restarted_node_is_reached_again(client: StoreClient, server: StoreServer, blobs: BlobStore) -> None:
     digest = client.put_blob(server.address, b"x")
     port = int(server.address.rpartition(":")[2])
@@ -244,6 +261,20 @@ def test_a_wrong_secret_is_refused_in_words(server: StoreServer) -> None:
 def begin_upload(connection: Any, command: bytes) -> None:
     writer, _ = connection.do_put(flight.FlightDescriptor.for_command(command), CHUNK_SCHEMA)
     writer.close()
+
+
+def test_a_deleted_shard_leaves_no_mapping(client: StoreClient, server: StoreServer, blobs: BlobStore, tmp_path: Path) -> None:
+    digest = put_shard(client, tmp_path, server.address)
+    assert sum(batch.num_rows for batch in client.read_shard([server.address], digest)) == TABLE.num_rows
+    assert digest in mapped_files()
+    assert client.delete(server.address, [digest], client.clock_ns(server.address)) == [digest]
+    assert digest not in mapped_files()
+    with pytest.raises(Unavailable, match="is not there"):
+        list(client.read_shard([server.address], digest))
+
+
+def mapped_files() -> str:
+    return Path("/proc/self/maps").read_text()
 
 
 def test_no_call_goes_without_proof(server: StoreServer) -> None:

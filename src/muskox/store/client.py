@@ -25,6 +25,7 @@ from muskox.store.auth import ClientHandshake, WrongSecret
 from muskox.store.blobs import CHUNK_BYTES, BlobStore, file_digest
 from muskox.store.messages import (
     ACTION_BYTES_MAX,
+    BLOCKS,
     BYTES_PER_S_MIN,
     CALL_TIMEOUT_S,
     CHUNK_SCHEMA,
@@ -198,10 +199,10 @@ class StoreClient:
                 is_last = False
                 while not is_last:
                     is_last = True
-                    for batch, mark in self._piece(address, ShardTicket(digest=digest, columns=names, first=first)):
+                    for batch, _ in self._piece(address, ShardTicket(digest=digest, columns=names, first=first)):
                         first += 1
-                        is_last = mark == LAST
-                        yield batch
+                        is_last = first >= _blocks(batch)
+                        yield batch.replace_schema_metadata(None)
                 return
             except (Unavailable, Corrupt) as error:
                 failures.append(str(error))
@@ -273,7 +274,7 @@ class StoreClient:
     # -- connections ------------------------------------------------------------------------------------------------------
 
     def _piece(self, address: str, ticket: Ticket, timeout_s: float | None = CALL_TIMEOUT_S) -> Iterator[tuple[Any, bytes]]:
-        """Yield the (record batch, metadata) of one DoGet."""
+        """Yield the (record batch, metadata) of one DoGet; not all of them if the caller takes the time that they have."""
         options = flight.FlightCallOptions(timeout=timeout_s) if timeout_s is not None else flight.FlightCallOptions()
         sealed = flight.Ticket(msgspec.json.encode(ticket))
 
@@ -282,11 +283,19 @@ class StoreClient:
             return reader, _next_chunk(reader)  # an error of the call shows with the first message
 
         reader, chunk = self._call(address, begin)
+        caller_s = 0.0
         try:
             while chunk is not None:
+                since_s = time.monotonic()
                 yield chunk.data, b"" if chunk.app_metadata is None else chunk.app_metadata.to_pybytes()
-                with self._guarded(address):
-                    chunk = _next_chunk(reader)
+                caller_s += time.monotonic() - since_s
+                try:
+                    with self._guarded(address):
+                        chunk = _next_chunk(reader)
+                except Unavailable:
+                    if timeout_s is None or caller_s < timeout_s / 2:
+                        raise
+                    chunk = None  # the node is not to blame: ask it for the next piece
         finally:
             if chunk is not None:
                 reader.cancel()
@@ -353,6 +362,14 @@ def first_that_can(addresses: Iterable[str], what: str, read: Callable[[str], T]
 
 def _nobody(what: str, failures: Sequence[str]) -> Unavailable:
     return Unavailable(f"no node can give {what}: {'; '.join(failures) or 'none that should hold it is live'}")
+
+
+def _blocks(batch: Any) -> int:
+    """Return how many record batches the whole shard of this one has, as its sender says."""
+    try:
+        return int((batch.schema.metadata or {})[BLOCKS])
+    except (KeyError, ValueError) as error:
+        raise Unavailable("the node does not say how long a shard is: it runs another version of muskox") from error
 
 
 def _next_chunk(reader: Any) -> Any:

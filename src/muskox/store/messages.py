@@ -19,7 +19,8 @@ ACTION_BYTES_MAX = 16 << 20  # of an action's body and of its answer
 CONNECT_TIMEOUT_S = 5.0  # a handshake
 CALL_TIMEOUT_S = 30.0  # an action, or a piece: 64 MB at 2 MB a second
 BYTES_PER_S_MIN = 2 << 20  # a peer that takes an upload more slowly than this is given up
-LAST = b"last"  # metadata of a transfer's last message
+LAST = b"last"  # metadata of a blob's last message
+BLOCKS = b"blocks"  # in the metadata of a shard's schema: how many record batches the whole shard has
 
 FETCHES_MAX = 4  # of one node at a time
 INVENTORY_ROWS = 50_000  # blobs told of in one message

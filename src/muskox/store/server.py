@@ -23,8 +23,10 @@ from muskox.store.auth import ServerHandshake
 from muskox.store.blobs import CHUNK_BYTES, BlobStore, check_once
 from muskox.store.callers import Caller, CallerGate, Role
 from muskox.store.client import StoreClient
+from muskox.store.mappings import Mappings
 from muskox.store.messages import (
     ACTION_BYTES_MAX,
+    BLOCKS,
     CHUNK_BYTES_MAX,
     CHUNK_SCHEMA,
     FETCHES_MAX,
@@ -44,7 +46,7 @@ from muskox.store.messages import (
     Upload,
     faults_told,
 )
-from muskox.store.shard import open_file, read_blocks
+from muskox.store.shard import read_blocks
 
 GATE = "caller"  # the name of the middleware that knows who calls
 STOP_TIMEOUT_S = 5.0  # what calls under way get to end
@@ -206,6 +208,7 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
         self._plugins = plugins
         self._client = client
         self._fence = 0
+        self._mappings = Mappings()
         self._fetching = threading.BoundedSemaphore(FETCHES_MAX)
         self._streams = {"inventory": Stream(INVENTORY_SCHEMA, self._inventory), **plugins.streams}
         self.stopping = threading.Event()
@@ -309,23 +312,21 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
         return flight.GeneratorStream(CHUNK_SCHEMA, chunks())
 
     def _send_shard(self, ticket: ShardTicket) -> Any:
-        reader = open_file(self._whole(ticket.digest))
+        reader = self._mappings.open(self._whole(ticket.digest))
         names = reader.schema.names if ticket.columns is None else ticket.columns
         unknown = [name for name in names if name not in reader.schema.names]
         if unknown:
             raise CallerError(f"no column {unknown[0]!r}: this shard has {', '.join(reader.schema.names)}")
-        schema = pa.schema([reader.schema.field(name) for name in names])
-
-        def batches() -> Iterator[tuple[Any, bytes]]:
-            sent = 0
-            for index, batch in enumerate(read_blocks(reader, ticket.first), start=ticket.first):
-                part = batch.select(names)
-                sent += part.nbytes
-                yield part, _mark(index == reader.num_record_batches - 1)
-                if sent >= PIECE_BYTES:
-                    return
-
-        return flight.GeneratorStream(schema, batches())
+        told = {BLOCKS: str(reader.num_record_batches)}
+        schema = pa.schema([reader.schema.field(name) for name in names], metadata=told)
+        piece = []
+        size = 0
+        for block in read_blocks(reader, ticket.first):
+            piece.append(block.select(names))
+            size += piece[-1].nbytes
+            if size >= PIECE_BYTES:
+                break
+        return flight.RecordBatchStream(pa.RecordBatchReader.from_batches(schema, piece))  # sent without a line of Python
 
     def _send_stream(self, ticket: StreamTicket) -> Any:
         stream = self._streams.get(ticket.name)
@@ -368,6 +369,8 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
     def _delete(self, body: bytes) -> bytes:
         wanted = msgspec.json.decode(body, type=Digests)
         self._obey(wanted.fence)
+        for digest in wanted.digests:
+            self._mappings.forget(self._blobs.path(digest))
         gone = [digest for digest in wanted.digests if self._blobs.delete(digest, wanted.unless_newer_than_ns)]
         return msgspec.json.encode(Digests(digests=gone))
 
