@@ -37,8 +37,12 @@ PURE_ROOMS = ("keeper/wire", "keeper/machine", "learn", "evaluate")
 PURE_FILES = (
     *(f"{name}.py" for name in sorted(ROOT_FILES)),
     "coordination/layout.py",
-    "store/partition.py",
-    "store/placement.py",
+    *(
+        f"store/{name}.py"
+        for name in ("check", "difference", "groups", "hashing", "holders", "manifest", "partition", "placement", "profile")
+    ),
+    *(f"store/{name}.py" for name in ("ranges", "repair", "repair_copies", "repair_events", "repair_inventory", "repair_plan")),
+    *(f"store/{name}.py" for name in ("rules", "settling", "sha256", "skew", "tally")),
     "runtime/plan.py",
     "runtime/round_events.py",
     "runtime/rounds.py",
