@@ -10,6 +10,7 @@ import errno
 import hashlib
 import io
 import os
+import stat
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from muskox.errors import CallerError, Corrupt, Unavailable
 
 CHUNK_BYTES = 4 << 20  # read, hashed and sent at a time
 DIGEST_LENGTH = 64
+NAME_LENGTH = 32
 ASIDE_MAX = 16  # damaged blobs that are kept to be looked at
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -143,6 +145,43 @@ class BlobStore:
                 writer.write(chunk)
             return writer.commit()
 
+    def arriving(self, name: str) -> Path:
+        """Return where a file called `name` is to be laid that :meth:`adopt` shall make a blob.
+
+        Raises
+        ------
+        CallerError
+            If the name is not 32 hexadecimal digits: it comes from the network and ends in a path.
+        """
+        if len(name) != NAME_LENGTH or not set(name) <= set("0123456789abcdef"):
+            raise CallerError(f"{name[:80]!r} is no name of a file that arrives: that has {NAME_LENGTH} hexadecimal digits")
+        return self._arriving / name
+
+    def adopt(self, name: str, digest: str) -> None:
+        """Make a file that somebody on this machine laid into the folder a blob: read, digested and synced here.
+
+        Raises
+        ------
+        Corrupt
+            If it has another digest.
+        Unavailable
+            If it is not there, no file of this process's user, or the disk is full.
+        """
+        path, laid = self.path(digest), self.arriving(name)
+        try:
+            with io.FileIO(os.open(laid, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+                    raise Unavailable(f"{laid} is no file of the node's user: upload it")
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+                if found != digest:
+                    raise Corrupt(f"blob {digest} was handed over with other bytes, of digest {found}: send it again")
+                os.utime(file.fileno())  # a collection spares what is newer than its look
+                os.fsync(file.fileno())
+            settle(laid, path)
+        except OSError as error:
+            raise refused_write(error, self.folder) from error
+
     def put_aside(self, digest: str) -> None:
         """Move a damaged blob to ``<folder>/damaged``, where a person can look at it; the newest ASIDE_MAX stay there."""
         aside = self.folder / "damaged"
@@ -205,14 +244,9 @@ class BlobWriter:
         try:
             os.fsync(self._file.fileno())
             self._file.close()
-            if not path.parent.exists():
-                path.parent.mkdir(exist_ok=True)
-                sync_folder(path.parent.parent)
-            self._path.replace(path)
-            sync_folder(path.parent)
+            settle(self._path, path)
         except OSError as error:
             raise refused_write(error, self._store.folder) from error
-        remember_checked(path)  # its bytes were digested on their way in
         return digest
 
     def __enter__(self) -> Self:
@@ -221,6 +255,16 @@ class BlobWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
         self._path.unlink(missing_ok=True)
+
+
+def settle(arrived: Path, path: Path) -> None:
+    """Give a synced file, whose bytes have been digested, its name as a blob, durably."""
+    if not path.parent.exists():
+        path.parent.mkdir(exist_ok=True)
+        sync_folder(path.parent.parent)
+    arrived.replace(path)
+    sync_folder(path.parent)
+    remember_checked(path)
 
 
 def file_digest(path: Path) -> str:

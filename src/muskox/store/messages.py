@@ -74,6 +74,13 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
+class Handover(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of the action "adopt": a file that was laid into the node's folder as `name`, and what its digest shall be."""
+
+    digest: str
+    name: str
+
+
 class Digests(msgspec.Struct, frozen=True, kw_only=True):
     """Body of the actions "delete" and "verify" (one digest), and answer of "delete": what is gone."""
 

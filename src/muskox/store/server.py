@@ -23,6 +23,7 @@ from muskox.store.auth import ServerHandshake
 from muskox.store.blobs import CHUNK_BYTES, BlobStore, check_once
 from muskox.store.callers import Caller, CallerGate, Role
 from muskox.store.client import StoreClient
+from muskox.store.handover import ADOPT, adopt
 from muskox.store.mappings import Mappings
 from muskox.store.messages import (
     ACTION_BYTES_MAX,
@@ -217,6 +218,7 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
             "verify": self._verify,
             "clock": self._clock,
             "fetch": self._fetch,
+            ADOPT: lambda body: adopt(self._blobs, body),
         }
         assert not own.keys() & plugins.actions.keys(), "the store's own actions keep their names"
         self._actions = {**plugins.actions, **own}

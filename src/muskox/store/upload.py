@@ -16,6 +16,7 @@ from muskox.coordination import layout
 from muskox.errors import MuskoxError, Unavailable
 from muskox.store.client import StoreClient
 from muskox.store.directory import Directory
+from muskox.store.handover import hand_over
 from muskox.store.holders import Holders
 from muskox.store.home import preference
 from muskox.store.placement import NodeView, place, run_level, stand_ins
@@ -164,6 +165,8 @@ class NodeUploads:
     def _store(self, node: str, data: bytes | Path, digest: str) -> bool:
         """Try the node at its address, and once more if it has come back at another one meanwhile."""
         address = self._members[node].address
+        if isinstance(data, Path) and self._hand_over(node, address, data, digest):
+            return True
         try:
             self._client.put_blob(address, data, digest)
             return True
@@ -174,6 +177,11 @@ class NodeUploads:
             with self._lock:
                 self._failed[node] = str(error)
             return False
+
+    def _hand_over(self, node: str, address: str, path: Path, digest: str) -> bool:
+        """Let a node of this machine take the file without a socket between; False if it is not, or cannot."""
+        folders = self._directory.local_folders([node])
+        return any(hand_over(self._client, address, folder, path, digest) for folder in folders)
 
     def _look_again(self, node: str) -> str | None:
         with self._lock:
