@@ -52,5 +52,5 @@ def print_report(report: "CheckReport", json_: bool) -> None:
 
 def short(value: Any) -> str:
     """Return a value as far as it fits."""
-    text = "" if value is None else screen.number(value) if isinstance(value, float) else str(value)
+    text = "" if value is None else screen.number(value) if isinstance(value, float) else str(value).removesuffix(".000000")
     return text if len(text) <= VALUE_CHARACTERS_MAX else f"{text[: VALUE_CHARACTERS_MAX - 1]}…"

@@ -34,7 +34,8 @@ def up(nodes: Nodes = 3, dir_: UpDir = None, zk: UpZk = None, store: Store = Non
         screen.print_json(view)
         return
     where = view["storage"]["store"] or folder
-    screen.say(f"{len(view['nodes'])} nodes run at {view['zk']}; their data lies in {where}")
+    count = len(view["nodes"])
+    screen.say(f"{count} {'node runs' if count == 1 else 'nodes run'} at {view['zk']}; the data lies in {where}")
     where = "" if dir_ is None else f" --dir {folder}"
     screen.say(f"next: muskox put NAME FILE.csv{where}   look: muskox status{where}   end: muskox down{where}")
 

@@ -105,7 +105,7 @@ def describe(view: dict[str, Any], json_: bool, *, list_shards: bool) -> None:
         ("size", screen.size(view["bytes"])),
         ("by", view["by"]),
         ("skew", view["skew"]),
-        ("replicas", view["replicas"]),
+        ("replicas", view["replicas"] if view["health"]["place"] == "nodes" else ""),
         ("health", screen.health(health_words(view["health"]))),
         ("in place", view["registered"]),
         ("versions", f"{screen.shortened(versions)} ({len(versions)})" if len(versions) > 1 else ""),
@@ -143,15 +143,20 @@ def print_nodes(view: dict[str, Any]) -> None:
 
 def print_shards(placement: list[dict[str, Any]], *, is_whole: bool) -> None:
     """Print the shards: all of them if they are few or asked for, else the least, the middle and the largest."""
-    columns, numbers = ["shard", "rows", "size", "nodes"], ("shard", "rows", "size")
+    numbers = ("shard", "rows", "size")
+    has_nodes = any(shard["nodes"] for shard in placement)
+    columns = [*numbers, *(["nodes"] if has_nodes else [])]
+
+    def cells(shard: dict[str, Any]) -> list[Any]:
+        nodes = [" ".join(shard["nodes"])] if has_nodes else []
+        return [shard["shard"], f"{shard['rows']:,}", screen.size(shard["bytes"]), *nodes]
+
     if is_whole or len(placement) <= SHARDS_LISTED_MAX:
-        rows = [[p["shard"], f"{p['rows']:,}", screen.size(p["bytes"]), " ".join(p["nodes"])] for p in placement]
-        screen.print_table(columns, rows, numbers)
+        screen.print_table(columns, [cells(shard) for shard in placement], numbers)
         return
-    ranked = sorted(placement, key=lambda p: (p["rows"], p["shard"]))
+    ranked = sorted(placement, key=lambda shard: (shard["rows"], shard["shard"]))
     chosen = {"least": ranked[0], "median": ranked[len(ranked) // 2], "largest": ranked[-1]}
-    rows = [[word, p["shard"], f"{p['rows']:,}", screen.size(p["bytes"]), " ".join(p["nodes"])] for word, p in chosen.items()]
-    screen.print_table(["", *columns], rows, numbers)
+    screen.print_table(["", *columns], [[word, *cells(shard)] for word, shard in chosen.items()], numbers)
     screen.say(f"{len(placement):,} shards; --shards lists them all")
 
 

@@ -78,6 +78,10 @@ Missing = Annotated[
 Tmp = Annotated[
     Path | None, typer.Option(metavar="DIR", help="for temporary files as large as the data", rich_help_panel=INPUT)
 ]
+Memory = Annotated[
+    int | None,
+    typer.Option("--memory-mb", metavar="MB", help="memory that it may take (default 512)", rich_help_panel=INPUT),
+]
 
 
 def put(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
@@ -98,6 +102,7 @@ def put(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     no_header: NoHeader = False,
     missing: Missing = None,
     tmp: Tmp = None,
+    memory_mb: Memory = None,
     json_: Json = False,
     dir_: Dir = None,
     zk: Zk = None,
@@ -125,6 +130,7 @@ def put(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
         "overwrite": overwrite,
         "append": append,
         "folder": tmp,
+        **({} if memory_mb is None else {"memory_mb": memory_mb}),
     }
     with connected(dir_, zk, secret_file) as cluster, bars() as shown, input_files(files, tmp, shown) as paths:
         told = {"progress": put_progress(shown), "warn": lambda sentence: shown.tell(f"warning: {sentence}")}
@@ -137,7 +143,8 @@ def put(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
 
 
 def stored_sentence(view: dict[str, Any]) -> str:
-    shape = f"{view['rows']:,} rows, {len(view['columns'])} columns, {view['shards']:,} shards, {view['replicas']} replicas"
+    where = f"{view['replicas']} replicas" if view["health"]["place"] == "nodes" else f"in the {view['health']['place']}"
+    shape = f"{view['rows']:,} rows, {len(view['columns'])} columns, {view['shards']:,} shards, {where}"
     return f"{view['name']}@{view['version']}: {shape}, {screen.size(view['bytes'])}, digest {view['digest'][:12]}"
 
 
