@@ -216,8 +216,8 @@ class Cluster:
                 self.later(self.draw.uniform(0.05, 1), lambda: self.commit(action, term))
             case Drop():
                 if not (self.is_rough and self.draw.random() < 0.05):
-                    ordered_s = self.now_s
-                    self.later(self.draw.uniform(0.05, 20), lambda: self.delete(action, term, ordered_s))
+                    seen_s = self.picture_s
+                    self.later(self.draw.uniform(0.05, 20), lambda: self.delete(action, term, seen_s))
 
     def answer(self, event: Event, since_s: float, term: int) -> None:
         """Bring an answer to the machine: perhaps never, twice, or late; but none that is older than the patience."""
@@ -287,14 +287,14 @@ class Cluster:
         answer = Recorded(record.key, record.holders, unit.revision) if is_told else NotRecorded(record.key, "nobody knows")
         self.answer(answer, self.now_s, term)
 
-    def delete(self, drop: Drop, term: int, ordered_s: float) -> None:
+    def delete(self, drop: Drop, term: int, seen_s: float) -> None:
         disk = self.nodes[drop.node]
         if term != self.term or not disk.is_up:
             self.strays += [(digest, drop.node) for digest in drop.digests]  # left to the nodes' own collection
             return
         for digest in drop.digests:
-            if disk.put_s.get(digest, -1.0) > ordered_s:
-                continue  # an upload brought it again since
+            if disk.put_s.get(digest, -1.0) > seen_s:
+                continue  # an upload brought it again since the picture was taken
             for unit in self.units.values():
                 needed = drop.node in unit.holders and any(digest == other for other, _ in unit.blobs)
                 self.check(not needed, f"{drop} takes what {unit.key} is recorded to have there")
@@ -418,14 +418,15 @@ class Cluster:
         open_ = [name for name in live if not self.nodes[name].is_draining]
         racks = Counter(self.nodes[name].rack or name for name in open_)
         for unit in self.units.values():
-            self.check(self.whole(unit, unit.holders) == min(unit.replicas, len(live)), f"{unit} is not repaired")
+            self.check(self.whole(unit, unit.holders) >= min(unit.replicas, len(open_)), f"{unit} is not repaired")
             if len(open_) >= unit.replicas:
                 self.check(set(unit.holders) <= set(open_), f"{unit} lies on a node that drains")
             if len(racks) >= unit.replicas and len(open_) >= unit.replicas:
                 used = {self.nodes[name].rack or name for name in unit.holders}
                 self.check(len(used) == len(unit.holders), f"{unit} lies twice in a rack")
         summary = self.machine.summary()
-        self.check(summary.below == summary.copies == summary.under_way == 0 and not summary.lost, f"{summary}")
+        is_whole = summary.below == 0 or len(open_) < self.replicas
+        self.check(is_whole and summary.copies == summary.under_way == 0 and not summary.lost, f"{summary}")
         if not self.is_rough and self.term == 1:
             self.check_surplus()
 

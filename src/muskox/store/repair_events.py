@@ -146,7 +146,8 @@ class Record:
 class Drop:
     """Have `node` delete these blobs of a unit, within `patience_s` or not at all; nothing recorded needs them there.
 
-    A blob that an upload has brought to the node since the order stays: what it is for may be recorded any moment.
+    A blob that an upload has brought to the node since the last picture was taken stays: what it is for may be recorded any
+    moment.
     """
 
     key: str
