@@ -4,7 +4,6 @@ import base64
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import flight
 from store_cluster import KEY, SECRET, StoreCluster
-from test_flight import begin_upload, make_certificate
+from test_flight import begin_upload, make_certificate, wait_until
 
 from muskox.coordination import Tls, layout, register
 from muskox.keeper import Keeper
@@ -276,16 +275,7 @@ def test_a_version_is_held_while_it_is_read_and_no_longer(shown: FlightsCluster,
     assert len(shown.session.children(layout.HOLDS)) == 1
     reader.cancel()
     del reader
-    _wait(lambda: not shown.session.children(layout.HOLDS))
-
-
-def _wait(is_so: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(500):
-        if is_so():
-            return
-        pause.wait(0.02)
-    raise AssertionError("it never came about")
+    assert wait_until(lambda: not shown.session.children(layout.HOLDS))
 
 
 def test_names_in_criteria_are_text(ann: Any) -> None:
