@@ -4,16 +4,19 @@ It submits, follows and fetches the result; the job itself goes on without it.
 """
 
 import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from muskox import runtime
-from muskox.errors import MuskoxError
+from muskox import runtime, store
+from muskox.errors import CallerError, MuskoxError
 from muskox.program import Manifest, Outcome, Program, Publishes, Reads, RunOptions
 from muskox.runtime import JobSpec
 from muskox.store import Dataset, Home
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from muskox.store import TorchRows
 
 
 class Nodes:
@@ -95,13 +98,73 @@ class ClusterDataset:
         """Run `program` on the cluster over this dataset."""
         return self._engine.run(program, self, options)
 
-    def to_arrow(self, columns: list[str] | None = None) -> "pa.Table":
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """The columns of each column group, by its name."""
+        return self._dataset.groups
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def nodes(self, shard: int) -> tuple[str, ...]:
+        """Return the nodes that hold a shard (its first column group), the preferred first."""
+        return self._dataset.nodes(shard)
+
+    def scan(
+        self,
+        columns: Sequence[str] | None = None,
+        batch_rows: int | None = None,
+        *,
+        shards: Iterable[int] | None = None,
+        first_row: int = 0,
+    ) -> Iterator["pa.RecordBatch"]:
+        """Yield the rows in order, as record batches of `batch_rows` rows; see :meth:`muskox.store.Dataset.scan`."""
+        return self._dataset.scan(columns, shards, batch_rows=batch_rows, first_row=first_row)
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> "pa.Table":
         """Return all rows, shard after shard."""
         return self._dataset.to_arrow(columns)
 
-    def to_pandas(self, columns: list[str] | None = None) -> Any:
+    def to_pandas(self, columns: Sequence[str] | None = None) -> Any:
+        """Return all rows as a pandas.DataFrame."""
         return self.to_arrow(columns).to_pandas()
+
+    def to_pyarrow_dataset(self, columns: Sequence[str] | None = None) -> Any:
+        """Return it as a pyarrow.dataset.Dataset, read as it is queried; see :func:`muskox.store.to_pyarrow_dataset`."""
+        return store.to_pyarrow_dataset(self._dataset, columns)
+
+    def to_duckdb(self, connection: Any = None, name: str | None = None) -> Any:
+        """Return it as a relation of DuckDB, called `name` in SQL; see :func:`muskox.store.to_duckdb`."""
+        with _installed():
+            return store.to_duckdb(self._dataset, connection, name)
+
+    def to_polars(self, columns: Sequence[str] | None = None) -> Any:
+        """Return it as a polars.LazyFrame; see :func:`muskox.store.to_polars`."""
+        with _installed():
+            return store.to_polars(self._dataset, columns)
+
+    def to_torch(self, columns: Sequence[str] | None = None, batch_rows: int = 1024, **options: Any) -> "TorchRows":
+        """Return a torch IterableDataset of batches, in a fixed order, that can be taken up after any batch.
+
+        options : shards, seed, epoch, rank, world, window_rows, dtype: see :class:`muskox.store.TorchOptions`
+        """
+        with _installed():
+            rows, chosen = store.TorchRows, store.TorchOptions(batch_rows=batch_rows, **options)
+        return rows(self._dataset, columns, chosen)
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Give all rows to whatever takes Arrow's C stream: ``pa.table(dataset)``, ``polars.DataFrame(dataset)``."""
+        return store.to_reader(self._dataset).__arrow_c_stream__(requested_schema)
 
     def verify(self) -> Any:
         """Have every replica read and digested again; see :meth:`muskox.store.Dataset.verify`."""
         return self._dataset.verify()
+
+
+@contextlib.contextmanager
+def _installed() -> Iterator[None]:
+    """Say what to install if a library that only some need is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CallerError(f"{error.name} is not installed: pip install {error.name}") from error

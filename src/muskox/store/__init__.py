@@ -10,6 +10,7 @@ from muskox.front_door import lazy
 
 if TYPE_CHECKING:
     from muskox.store.access import acl, grant, revoke
+    from muskox.store.arrow_dataset import to_duckdb, to_polars, to_pyarrow_dataset, to_reader
     from muskox.store.auth import flight_token
     from muskox.store.blobs import BlobStore
     from muskox.store.cache import BlobCache
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from muskox.store.placement import place, run_level
     from muskox.store.put import PutOptions, PutProgress, put_dataset
     from muskox.store.reading import Reading
+    from muskox.store.register import RegisterOptions, register_dataset
     from muskox.store.schema import arrow_schema, columns_of, conform_table
     from muskox.store.scrub import Scrubber
     from muskox.store.server import Plugins, StoreServer, Stream
@@ -45,8 +47,10 @@ if TYPE_CHECKING:
     from muskox.store.skew import Skew, measure_skew
     from muskox.store.source import Source, open_source
     from muskox.store.steward import Steward
+    from muskox.store.torch_rows import TorchOptions, TorchRows
 
 _HOMES = {
+    "arrow_dataset": ("to_duckdb", "to_polars", "to_pyarrow_dataset", "to_reader"),
     "access": ("acl", "grant", "revoke"),
     "auth": ("flight_token",),
     "blobs": ("BlobStore",),
@@ -76,6 +80,7 @@ _HOMES = {
     "placement": ("place", "run_level"),
     "put": ("PutOptions", "PutProgress", "put_dataset"),
     "reading": ("Reading",),
+    "register": ("RegisterOptions", "register_dataset"),
     "schema": ("arrow_schema", "columns_of", "conform_table"),
     "scrub": ("Scrubber",),
     "server": ("Plugins", "StoreServer", "Stream"),
@@ -83,6 +88,7 @@ _HOMES = {
     "skew": ("Skew", "measure_skew"),
     "source": ("Source", "open_source"),
     "steward": ("Steward",),
+    "torch_rows": ("TorchOptions", "TorchRows"),
 }
 
 __all__ = [
@@ -104,6 +110,7 @@ __all__ = [
     "PutOptions",
     "PutProgress",
     "Reading",
+    "RegisterOptions",
     "ReplicaHealth",
     "Rows",
     "Scrubber",
@@ -114,6 +121,8 @@ __all__ = [
     "StoreClient",
     "StoreServer",
     "Stream",
+    "TorchOptions",
+    "TorchRows",
     "acl",
     "arrow_schema",
     "assign_rows",
@@ -142,12 +151,17 @@ __all__ = [
     "place",
     "put_dataset",
     "read_holders",
+    "register_dataset",
     "remove_dataset",
     "remove_version",
     "revoke",
     "run_level",
     "supplier",
     "this_host",
+    "to_duckdb",
+    "to_polars",
+    "to_pyarrow_dataset",
+    "to_reader",
     "undrain",
 ]
 
