@@ -1,5 +1,7 @@
 """Reading a dataset from whichever replicas answer, and what is said about their health."""
 
+from contextlib import ExitStack
+
 import pyarrow as pa
 import pytest
 from store_cluster import StoreCluster
@@ -101,6 +103,7 @@ def test_a_damaged_manifest_is_read_from_its_other_replica(stored: StoreCluster)
 def test_a_worker_reads_a_shard_from_a_file_it_fetched(stored: StoreCluster) -> None:
     dataset = stored.open("d")
     none, cache = BlobStore(stored.folder / "none"), BlobCache(BlobStore(stored.folder / "cache"), 1 << 30)
-    shard = open_shard(dataset.bring(3, [], none, cache), 3)
+    with ExitStack() as held:
+        shard = open_shard(dataset.bring(3, [], none, cache, held), 3)
     assert shard.rows == 12288 and [value for block in shard.blocks for value in block["i"]] == list(range(36864, 49152))
     assert all(isinstance(block, Block) for block in shard.blocks)

@@ -52,8 +52,11 @@ from muskox.store import (
     StoreClient,
     StoreServer,
     Stream,
+    find_dataset,
     open_dataset,
     open_home,
+    parse_reference,
+    read_holders,
     supplier,
     this_host,
 )
@@ -301,8 +304,11 @@ class Node:
         return open_dataset(self._context.home, dataset)
 
     def _replicas(self, dataset: str) -> Sequence[Sequence[str]]:
-        opened = self._open(dataset)
-        return [opened.nodes(shard) for shard in range(len(opened.shards))]
+        """Return which nodes hold each shard, by what is written down: no manifest is read, which nobody may have just now."""
+        name, number = parse_reference(dataset)
+        info = find_dataset(self._session, name, number)
+        holders = read_holders(self._session, info)
+        return [holders[0].of(shard) if holders else () for shard in range(info.record.shards)]
 
     def _stop(self) -> None:
         if self._guard is not None:

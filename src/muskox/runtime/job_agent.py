@@ -13,7 +13,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from muskox.coordination import Check, Create, Refused, layout, parse_runs
@@ -64,11 +65,12 @@ class Assignment:
 
 @dataclass(slots=True)
 class Staffed:
-    """A worker of ours, and the last generation that it was told of."""
+    """A worker of ours, and the last generation that it was told of; `held` are its files in the cache, which stay there."""
 
     process: WorkerProcess
     generation: int = 0
     record: layout.WorkerRecord | None = None
+    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
 
 class JobAgent(threading.Thread):
@@ -88,6 +90,7 @@ class JobAgent(threading.Thread):
         self._deaths_s: deque[float] = deque(maxlen=DEATHS_MAX)  # when workers ended unasked
         self._pause_until_s = 0.0
         self._assignment: Assignment | None = None
+        self._files: dict[int, list[Path]] = {}  # those of each shard that a worker was told of last
         self._latest = threading.Lock()  # over the two below: workers' threads put, ours takes
         self._told: Told | None = None
         self._told_s = -math.inf  # when one was last written
@@ -146,9 +149,10 @@ class JobAgent(threading.Thread):
         self._is_looking.clear()
         if self._wanted == 0:
             self._is_over = True
-            for staffed in self._workers.values():
-                staffed.process.stop()
-            for name in self._workers:
+            names = list(self._workers)
+            for name in names:
+                self._dismissed(name).process.stop()
+            for name in names:
                 self._node.session.delete(layout.worker(self._job, name))
             return
         if self._assignment is None:
@@ -157,7 +161,7 @@ class JobAgent(threading.Thread):
         while len(self._workers) < self._wanted and time.monotonic() >= self._pause_until_s:
             self._start_worker(self._assignment)
         for name in sorted(self._workers)[self._wanted :]:
-            self._workers.pop(name).process.stop()
+            self._dismissed(name).process.stop()
             self._node.session.delete(layout.worker(self._job, name))
         for name, staffed in self._workers.items():
             if staffed.record is not None:
@@ -173,7 +177,7 @@ class JobAgent(threading.Thread):
         for name in self._node.session.children(layout.suspects(self._job), self.look):
             if name in self._workers:
                 self._pause()
-                self._workers.pop(name).process.kill()
+                self._dismissed(name).process.kill()
                 self._node.session.delete(layout.worker(self._job, name))
 
     def _start_worker(self, assignment: Assignment) -> None:
@@ -222,14 +226,24 @@ class JobAgent(threading.Thread):
         for member in generation.members:
             staffed = self._workers.get(member.worker)
             if staffed is not None and staffed.generation < generation.number:
-                files = {index: self._files(assignment, index) for index in parse_runs(member.shards)}
-                staffed.process.send(Formed(generation.number, members, files))
+                with contextlib.ExitStack() as held:
+                    files = {index: self._bring(assignment, index, held) for index in parse_runs(member.shards)}
+                    staffed.process.send(Formed(generation.number, members, files))
+                    before, staffed.held = staffed.held, held.pop_all()
+                before.close()
                 staffed.generation = generation.number
 
-    def _files(self, assignment: Assignment, index: int) -> list[str]:
+    def _bring(self, assignment: Assignment, index: int, held: contextlib.ExitStack) -> list[str]:
         """Return the local files of a shard that hold what the job looks at, fetched where we have them not."""
-        paths = assignment.dataset.bring(index, assignment.record.columns, self._node.blobs, self._node.cache)
+        paths = assignment.dataset.bring(index, assignment.record.columns, self._node.blobs, self._node.cache, held)
+        self._files[index] = paths
         return [str(path) for path in paths]
+
+    def _dismissed(self, name: str) -> Staffed:
+        """Take a worker from the staff: its files in the cache may go."""
+        staffed = self._workers.pop(name)
+        staffed.held.close()
+        return staffed
 
     # -- what workers say; called on their reading threads --
 
@@ -256,8 +270,9 @@ class JobAgent(threading.Thread):
 
     def _bury(self, worker: WorkerProcess) -> None:
         """A worker ended unasked: say so, and start another."""
-        if self._workers.pop(worker.name, None) is None:
+        if worker.name not in self._workers:
             return
+        self._dismissed(worker.name)
         self._pause()
         self._put(self._reconcile)
         self._suspect(0, worker.name, "its process ended")
@@ -321,11 +336,11 @@ class JobAgent(threading.Thread):
     def _discard(self, shard: int, reason: str) -> None:
         """Have our copy of a shard looked at that is not what was written; the next worker gets it from another replica."""
         log.warning("job %s: shard %d is fetched anew: %s", self._job, shard, reason)
-        known = self._known()
-        for digest in known.dataset.blobs(shard, known.record.columns):
-            self._node.doubt(digest)
-            if not self._node.cache.store.has_whole(digest):
-                self._node.cache.store.delete(digest)
+        for path in self._files.get(shard, ()):
+            if path == self._node.blobs.path(path.name):
+                self._node.doubt(path.name)
+            else:
+                self._node.cache.recheck(path.name)
 
     def _restore(self, worker: WorkerProcess, generation: int) -> None:
         """Hand the last checkpoint to a root whose generation holds no state."""

@@ -61,7 +61,7 @@ class Collector:
         self._begun: Begun | None = None
 
     def step(self, config: Config) -> Collected | None:
-        """Begin a collection, or end the one begun; None while uploads of its beginning go on.
+        """Begin a collection, or end the one begun; None while uploads of its beginning go on, in an object store any.
 
         Raises
         ------
@@ -69,6 +69,8 @@ class Collector:
             If a manifest cannot be read: it may name any blob, so none is deleted.
         """
         session = self._home.session
+        if isinstance(self._home, ObjectHome) and session.children(layout.UPLOADS):
+            return None
         if self._begun is None:
             retire_versions(session, int(config["versions_kept"]))
             retire_jobs(session, config["jobs_days"])
@@ -88,7 +90,7 @@ class Collector:
                 continue  # its blobs are left to the next collection
         return clocks
 
-    def _end(self, begun: Begun, after_s: float) -> Collected:
+    def _end(self, begun: Begun, after_s: float) -> Collected | None:
         if isinstance(self._home, ObjectHome):
             return self._end_in_objects(self._home.objects, after_s)
         trashed, removed, still_read = self._trash()
@@ -107,12 +109,12 @@ class Collector:
             done.versions.append(f"{name}@{number}")
         return done
 
-    def _end_in_objects(self, objects: ObjectBlobs, after_s: float) -> Collected:
-        """Delete from an object store what nothing names: while no upload is under way, and none can begin."""
+    def _end_in_objects(self, objects: ObjectBlobs, after_s: float) -> Collected | None:
+        """Delete from an object store what nothing names: while no upload is under way, and none can begin; else None."""
         done = Collected()
-        with collecting(self._home.session) as is_our_turn:
-            if not is_our_turn:
-                return done
+        with collecting(self._home.session) as turn:
+            if not turn.is_free:
+                return None
             trashed, removed, still_read = self._trash()
             needed = still_read | {digest for kept in self._kept() for digest, _ in kept.unit.blobs}
             before_ns = time.time_ns() - int(after_s * 1e9)
@@ -121,7 +123,7 @@ class Collector:
                 for digest, size, written_ns in objects.list()
                 if digest not in needed and (digest in removed or written_ns < before_ns)
             }
-            objects.delete(doomed)
+            objects.delete(doomed, turn.check)
             objects.remove_unfinished(before_ns)
             done.blobs, done.bytes = len(doomed), sum(doomed.values())
             for name, number in trashed:

@@ -2,12 +2,15 @@
 
 Rows are read where they lie: from a file of this machine, mapped into memory, where a node of this machine holds them; else
 over Flight, from one replica and, should that one fail, on from the same row from another. Only the column groups that a reader
-needs are touched.
+needs are touched. A version that was registered in place is read there, by whoever reads.
 """
 
+import contextlib
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +18,19 @@ import pyarrow as pa
 
 from muskox.errors import CallerError, Corrupt, Unavailable
 from muskox.program import BLOCK_ROWS, Manifest
+from muskox.records import canonical_json
+from muskox.store import in_place
 from muskox.store.blobs import BlobStore
 from muskox.store.cache import BlobCache, Fetcher
 from muskox.store.catalog import DatasetInfo, find_dataset, parse_reference, read_holders, read_manifest
 from muskox.store.groups import touched
 from muskox.store.holders import Holders
 from muskox.store.holds import reading
-from muskox.store.home import Home
+from muskox.store.home import Home, preference
+from muskox.store.in_place import InPlace, decode_in_place
 from muskox.store.manifest import DatasetManifest, Part, ShardEntry
 from muskox.store.messages import BYTES_PER_S_MIN, CALL_TIMEOUT_S
+from muskox.store.object_home import ObjectHome
 from muskox.store.schema import Columns, arrow_schema
 from muskox.store.shard import joined, open_part, read_blocks, reblock
 
@@ -67,6 +74,7 @@ class Dataset:
         self.info = info
         self._home = home
         self._holders = list(holders)
+        self._in_place = None if full_manifest.registered is None else decode_in_place(full_manifest.registered)
 
     @property
     def name(self) -> str:
@@ -140,8 +148,9 @@ class Dataset:
     def addresses(self, shard: int, group: int = 0) -> Iterator[str]:
         """Yield where a part of the shard may be had, looking anew once the known places are used up."""
         directory = self._home.directory
-        if not self._holders:
-            return directory.anybody()
+        if not self._holders:  # each shard at the same nodes every time: they have it in their caches then
+            digest = self.shards[shard].parts[group].file_digest
+            return directory.anybody(lambda names: preference(digest, names, ""))
         return directory.candidates(self.nodes(shard, group), lambda: self._moved(shard, group))
 
     def _moved(self, shard: int, group: int) -> Sequence[str]:
@@ -196,6 +205,9 @@ class Dataset:
         """Yield the record batches of one shard from row `first_row` of it on; raises as :meth:`scan` does."""
         self._check_shard(shard)
         names = list(self.schema(columns).names)
+        if self._in_place is not None:
+            yield from reblock(in_place.read_shard(self._in_place, shard, names, first_row))
+            return
         skipped, begin = divmod(first_row, BLOCK_ROWS)
         owned = [(group, [name for name in listed if name in names]) for group, listed in self._touched(columns)]
         parts = [self._read_part(shard, group, own, skipped) for group, own in owned]
@@ -216,6 +228,8 @@ class Dataset:
 
     def local_path(self, shard: int, group: int = 0) -> Path | None:
         """Return the file of a part if a node of this very machine holds it, whole and readable for us; else None."""
+        if self._in_place is not None:
+            return None
         digest = self.shards[shard].parts[group].file_digest
         for folder in self._home.directory.local_folders(self.nodes(shard, group)):
             store = BlobStore(folder, is_ours=False)
@@ -223,22 +237,44 @@ class Dataset:
                 return store.path(digest)
         return None
 
-    def bring(self, shard: int, columns: Sequence[str], blobs: BlobStore, cache: BlobCache) -> list[Path]:
-        """Return local files that hold `columns` (none means all) of a shard: from `blobs`, or fetched into the cache.
+    def bring(
+        self, shard: int, columns: Sequence[str], blobs: BlobStore, cache: BlobCache, held: contextlib.ExitStack
+    ) -> list[Path]:
+        """Return local files that hold `columns` (none means all) of a shard: from `blobs`, or brought into the cache.
+
+        held : what is in the cache stays there until this is closed
 
         Raises
         ------
         Unavailable
             If no replica can be had.
+        CallerError
+            If it was registered in place, and is not what was registered any more.
         """
+        if self._in_place is not None:
+            return [held.enter_context(self._copied(self._in_place, shard, columns, cache))]
         paths = []
         for group, _ in self._touched(list(columns) or None):
             digest = self.shards[shard].parts[group].file_digest
             if blobs.has_whole(digest):
                 paths.append(blobs.path(digest))
             else:
-                paths.append(cache.fetch(digest, self._fetcher(shard, group)))
+                paths.append(held.enter_context(cache.hold(digest, self._fetcher(shard, group))))
         return paths
+
+    @contextlib.contextmanager
+    def _copied(self, record: InPlace, shard: int, columns: Sequence[str], cache: BlobCache) -> Iterator[Path]:
+        """Hold a copy of a registered shard; what it is made of is told by the shard's digest and the columns."""
+        names = [name for name in self.columns if name in columns or not columns]
+        key = hashlib.sha256(canonical_json([record.shards[shard].digest, names]).encode()).hexdigest()
+        wanted = names if columns else None
+        try:
+            stack = contextlib.ExitStack()
+            path = stack.enter_context(cache.hold_made(key, lambda into: in_place.write_local(record, shard, wanted, into)))
+        except Corrupt as error:  # no other copy of it is anywhere: somebody has to act
+            raise CallerError(str(error)) from error
+        with stack:
+            yield path
 
     def _fetcher(self, shard: int, group: int) -> Fetcher:
         if not self._holders:
@@ -274,27 +310,36 @@ class Dataset:
     # -- health --
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> list[ReplicaHealth]:
-        """Let every node read and digest its replicas again; return what each found, in order of shard, group and replica.
+        """Have every replica read and digested again; return what was found, in order of shard, group and replica.
+
+        Nodes read their own replicas. What lies in an object store or was registered in place, we read; its node is "".
 
         progress : called with the replicas that were looked at, and how many there are
         """
         self.refresh()
-        live = self._home.directory.live()
-        names = [name for name, _ in self.full_manifest.groups]
-        replicas = [
-            (shard, group, part, node)
-            for shard, entry in enumerate(self.shards)
-            for group, part in enumerate(entry.parts)
-            for node in self.nodes(shard, group)
-        ]
+        looks = list(self._looks())
         found: list[ReplicaHealth] = []
         with ThreadPoolExecutor(VERIFIERS_MAX, thread_name_prefix="verify") as pool:
-            states = pool.map(lambda replica: self._verify(replica[2], live.get(replica[3])), replicas)
-            for (shard, group, part, node), state in zip(replicas, states, strict=True):
-                found.append(ReplicaHealth(shard, node, part.file_digest, state, names[group]))
+            for (health, _), state in zip(looks, pool.map(lambda each: each[1](), looks), strict=True):
+                found.append(replace(health, state=state))
                 if progress is not None:
-                    progress(len(found), len(replicas))
+                    progress(len(found), len(looks))
         return found
+
+    def _looks(self) -> Iterator[tuple[ReplicaHealth, Callable[[], str]]]:
+        """Yield each replica, and how to learn its state."""
+        live = self._home.directory.live()
+        names = [name for name, _ in self.full_manifest.groups]
+        for shard, entry in enumerate(self.shards):
+            if self._in_place is not None:
+                yield ReplicaHealth(shard, "", entry.content_digest, ""), partial(_in_place_state, self._in_place, shard)
+            for group, part in enumerate(entry.parts):
+                if isinstance(self._home, ObjectHome):
+                    look = partial(self._home.verify, part.file_digest)
+                    yield ReplicaHealth(shard, "", part.file_digest, "", names[group]), look
+                for node in self.nodes(shard, group):
+                    look = partial(self._verify, part, live.get(node))
+                    yield ReplicaHealth(shard, node, part.file_digest, "", names[group]), look
 
     def _verify(self, part: Part, address: str | None) -> str:
         if address is None:
@@ -309,3 +354,13 @@ class Dataset:
     def _check_shard(self, shard: int) -> None:
         if not 0 <= shard < len(self.shards):
             raise CallerError(f"{self.reference} has the shards 0 to {len(self.shards) - 1}, and no shard {shard}")
+
+
+def _in_place_state(record: InPlace, shard: int) -> str:
+    try:
+        in_place.check_shard(record, shard)
+    except Corrupt:
+        return "corrupt"
+    except Unavailable:
+        return "unreachable"
+    return "good"

@@ -57,9 +57,9 @@ class Directory:
                 tried.append(live[node])
                 yield live[node]
 
-    def anybody(self) -> Iterator[str]:
-        """Yield the addresses of all live nodes, those known first: for what every node can get."""
-        return self.candidates(list(self._members), lambda: list(self._members))
+    def anybody(self, order: Callable[[Sequence[str]], Sequence[str]]) -> Iterator[str]:
+        """Yield the addresses of all live nodes in this order, those known first: for what every node can get."""
+        return self.candidates(order(list(self._members)), lambda: order(list(self._members)))
 
     def local_folders(self, nodes: Sequence[str]) -> list[Path]:
         """Return the folders of those of `nodes` that run on this very machine."""

@@ -1,7 +1,7 @@
 """A partitioned Parquet dataset registered where it lies: nothing is copied, a shard is a run of row groups.
 
-It owns the record of such a dataset and how its rows are read. A node reads a shard over the network, or keeps a copy of it as
-a shard file (:func:`write_local`). It must never know what a cluster is.
+It owns the record of such a dataset and how its rows are read. A reader reads a shard over the network; a node that computes
+keeps a copy of it as a shard file in its cache (:func:`write_local`). It must never know what a cluster is.
 
 A registered file must not change, and nobody can forbid it: what is recorded of each (its size, its etag or time) is compared
 before and after its rows are read. So rows that were read to the end are those that were registered.
@@ -12,7 +12,7 @@ store/survey.py's.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as arrow_parquet
 
 from muskox.errors import CallerError, Corrupt, MuskoxError
+from muskox.store.blobs import BlobStore, BlobWriter
 from muskox.store.filesystems import Place, identity, is_of_store, open_place, told
 from muskox.store.schema import ARROW_TYPES, Columns, arrow_schema, conform
-from muskox.store.shard import ShardFiles, write_shard
+from muskox.store.shard import ContentDigest, reblock
 from muskox.store.text import parse
 
 FORMAT = 1
@@ -89,19 +90,28 @@ class InPlace(msgspec.Struct, frozen=True, kw_only=True):
         return sum(shard.rows for shard in self.shards)
 
 
-def decode_in_place(data: bytes) -> InPlace:
-    """Return the record of which `data` is the JSON; Corrupt if it is none of this version's."""
+def decode_in_place(fields: Any) -> InPlace:
+    """Return the record of which `fields` are the JSON, decoded; Corrupt if it is none of this version's."""
     try:
-        record = msgspec.json.decode(data, type=InPlace)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        record = msgspec.convert(fields, InPlace)
+    except msgspec.ValidationError as error:
         raise Corrupt(f"the record of a registered dataset cannot be read: {error}") from error
     if record.format != FORMAT:
         raise Corrupt(f"the record of a registered dataset has format {record.format}: this version of muskox reads {FORMAT}")
     return record
 
 
-def read_shard(record: InPlace, shard: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
+@dataclass(slots=True)
+class _Skip:
+    """Rows that are still to be left out."""
+
+    rows: int
+
+
+def read_shard(record: InPlace, shard: int, columns: Sequence[str] | None = None, first_row: int = 0) -> Iterator[Any]:
     """Yield the rows of a shard as pyarrow.RecordBatch in our types, with `columns` in that order; others are not read.
+
+    first_row : begin at this row of the shard; row groups before it are not read
 
     Raises
     ------
@@ -116,12 +126,18 @@ def read_shard(record: InPlace, shard: int, columns: Sequence[str] | None = None
         raise CallerError(f"{record.url} has the shards 0 to {len(record.shards) - 1}, and no shard {shard}")
     wanted = _select(record, columns)
     place = open_place(record.url)
+    skip = _Skip(first_row)
     for piece in record.shards[shard].pieces:
-        yield from _read_piece(place, record, piece, wanted)
+        for batch in _read_piece(place, record, piece, wanted, skip):
+            if skip.rows >= batch.num_rows:
+                skip.rows -= batch.num_rows
+                continue
+            yield batch.slice(skip.rows)
+            skip.rows = 0
 
 
-def write_local(record: InPlace, shard: int, columns: Sequence[str] | None, path: Path) -> ShardFiles:
-    """Write the shard as a shard file for a node's cache, ``<path>-0``; raises as :func:`read_shard` does.
+def write_local(record: InPlace, shard: int, columns: Sequence[str] | None, into: BlobStore) -> str:
+    """Write the shard as a shard file into a node's blobs, and return its digest; raises as :func:`read_shard` does.
 
     All columns of a shard that is registered by its content are compared with its digest.
 
@@ -130,10 +146,66 @@ def write_local(record: InPlace, shard: int, columns: Sequence[str] | None, path
     Unavailable
         If the disk is full.
     """
-    files = write_shard(path, arrow_schema(_select(record, columns)), read_shard(record, shard, columns))
-    if record.digest == "content" and columns is None and files.content_digest != record.shards[shard].digest:
-        raise Corrupt(f"shard {shard} of {record.url} has other rows than were registered: register it again")
-    return files
+    schema = arrow_schema(_select(record, columns))
+    content = ContentDigest(schema)
+    with into.writer() as blob:
+        with pa.ipc.new_file(pa.PythonFile(_Sink(blob), mode="w"), schema) as file:
+            for block in reblock(read_shard(record, shard, columns)):
+                content.update(block)
+                file.write_batch(block)
+        if record.digest == "content" and columns is None and content.hexdigest() != record.shards[shard].digest:
+            raise _changed(record, shard)
+        return blob.commit()
+
+
+class _Sink:
+    """A blob on its way in as a file that Arrow writes to; who opened it closes it."""
+
+    closed = False
+
+    def __init__(self, blob: BlobWriter) -> None:
+        self._blob = blob
+
+    def write(self, data: Any) -> None:
+        self._blob.write(memoryview(data))
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def check_shard(record: InPlace, shard: int) -> None:
+    """Compare a shard with what was registered: its files' identities, or, if it was registered by its content, its rows.
+
+    Raises
+    ------
+    Corrupt
+        If it has changed, or a file is gone.
+    Unavailable
+        If the store does not answer.
+    """
+    if record.digest == "content":
+        if content_of(record, shard) != record.shards[shard].digest:
+            raise _changed(record, shard)
+        return
+    place = open_place(record.url)
+    for piece in record.shards[shard].pieces:
+        with open_registered(place, record.files[piece.file]):
+            pass
+
+
+def content_of(record: InPlace, shard: int) -> str:
+    """Return the content digest of a shard's rows as they are now; raises as :func:`read_shard` does."""
+    content = ContentDigest(arrow_schema(record.types))
+    for block in reblock(read_shard(record, shard)):
+        content.update(block)
+    return content.hexdigest()
+
+
+def _changed(record: InPlace, shard: int) -> Corrupt:
+    return Corrupt(f"shard {shard} of {record.url} has other rows than were registered: register it again")
 
 
 def _select(record: InPlace, columns: Sequence[str] | None) -> Columns:
@@ -146,13 +218,13 @@ def _select(record: InPlace, columns: Sequence[str] | None) -> Columns:
     return types if columns is None else {name: types[name] for name in columns}
 
 
-def _read_piece(place: Place, record: InPlace, piece: Piece, wanted: Columns) -> Iterator[Any]:
+def _read_piece(place: Place, record: InPlace, piece: Piece, wanted: Columns, skip: _Skip) -> Iterator[Any]:
     file, where = record.files[piece.file], place.shown(record.files[piece.file].path)
     stored = {name: kind for name, kind in wanted.items() if name not in record.partition}
     named = {name: file.partition[record.partition.index(name)] for name in wanted if name in record.partition}
     schema = arrow_schema(wanted)
     with open_registered(place, file) as opened:
-        for rows, batch in _decode(place, file, opened, piece, list(stored)):
+        for rows, batch in _decode((place, file, opened), piece, list(stored), skip):
             arrays = {name: constant(value, wanted[name], rows) for name, value in named.items()}
             if stored:
                 own = conform(batch, stored, where)
@@ -162,16 +234,19 @@ def _read_piece(place: Place, record: InPlace, piece: Piece, wanted: Columns) ->
         pass  # it is still the same, so the rows between were of one file
 
 
-def _decode(place: Place, file: InPlaceFile, opened: Any, piece: Piece, stored: list[str]) -> Iterator[tuple[int, Any]]:
+def _decode(source: tuple[Place, InPlaceFile, Any], piece: Piece, stored: list[str], skip: _Skip) -> Iterator[tuple[int, Any]]:
     """Yield (rows, record batch) of a piece; if nothing stored is wanted, the rows that the footer tells, and no batch."""
+    place, file, opened = source
     try:
         parquet = open_parquet_file(opened, place)
         for group in range(piece.first, piece.first + piece.count):
-            if stored:
+            rows = parquet.metadata.row_group(group).num_rows
+            if skip.rows >= rows:
+                skip.rows -= rows
+            elif stored:
                 for batch in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=stored):
                     yield batch.num_rows, batch
             else:
-                rows = parquet.metadata.row_group(group).num_rows
                 yield from ((min(BATCH_ROWS, rows - first), None) for first in range(0, rows, BATCH_ROWS))
     except (OSError, pa.ArrowException) as error:
         raise _undecodable(place, file, error) from error

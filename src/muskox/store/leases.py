@@ -15,6 +15,7 @@ from muskox.coordination import Session, layout, stored
 from muskox.errors import Unavailable
 
 TURN_S_MAX = 600.0  # that a writer waits for a collection
+LOOK_S = 0.25  # between looks whether a turn is still ours; a session times out after a second at the earliest
 
 
 @contextmanager
@@ -50,13 +51,41 @@ def await_turn(session: Session) -> None:
         changed.clear()
 
 
+class Turn:
+    """The turn of a collection: no writer begins while it is held.
+
+    is_free : whether no writer was at work when it was taken: only then may what no znode names be deleted
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._seen_s = time.monotonic()
+        self.is_free = session.owner(layout.COLLECTING) == session.id and not session.children(layout.UPLOADS)
+
+    def check(self) -> None:
+        """Make sure that it is ours still; call it before each deletion.
+
+        It is asked for every LOOK_S seconds, less than a session lives: a process that was stopped for longer than that, and
+        goes on when others may be writing again, asks before it deletes anything more.
+
+        Raises
+        ------
+        Unavailable
+            If it is not.
+        """
+        now_s = time.monotonic()
+        if now_s - self._seen_s >= LOOK_S:
+            if self._session.owner(layout.COLLECTING) != self._session.id:
+                raise Unavailable("the collection lost its turn: what is left to be deleted is left to the next one")
+            self._seen_s = now_s
+
+
 @contextmanager
-def collecting(session: Session) -> Iterator[bool]:
-    """Keep writers from beginning; give whether none is at work: only then may what no znode names be deleted."""
+def collecting(session: Session) -> Iterator[Turn]:
+    """Keep writers from beginning, and give the turn."""
     session.create(layout.COLLECTING, stored.HoldRecord(dataset="", version=0), ephemeral=True)
     try:
-        is_ours = session.owner(layout.COLLECTING) == session.id
-        yield is_ours and not session.children(layout.UPLOADS)
+        yield Turn(session)
     finally:
         if session.owner(layout.COLLECTING) == session.id:
             session.delete(layout.COLLECTING)

@@ -6,20 +6,24 @@ no shards: every one can get them all.
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from muskox.coordination import Session
-from muskox.errors import Unavailable
+from muskox.errors import Corrupt, Unavailable
 from muskox.store.blobs import BlobStore
 from muskox.store.client import StoreClient
 from muskox.store.directory import Directory
+from muskox.store.filesystems import find_refusal
 from muskox.store.holders import Holders
 from muskox.store.leases import writing
 from muskox.store.objects import ObjectBlobs
 
-RETRIES = 3  # of one blob: an object store refuses now and then
-RETRY_S = 0.5
+TRIES = 3  # of one blob: an object store refuses now and then
+RETRY_S = 0.5  # before the second; longer before each further one
+
+T = TypeVar("T")
 
 
 class ObjectHome:
@@ -38,10 +42,20 @@ class ObjectHome:
         return digest, []
 
     def get(self, digest: str, nodes: Sequence[str]) -> bytes:  # noqa: ARG002  # a home's contract
-        return self.objects.get(digest)
+        return _tried(lambda: self.objects.get(digest))
 
     def fetch(self, digest: str, nodes: Sequence[str], into: BlobStore) -> Path:  # noqa: ARG002  # a home's contract
-        return self.objects.fetch(digest, into)
+        return _tried(lambda: self.objects.fetch(digest, into))
+
+    def verify(self, digest: str) -> str:
+        """Read a blob again; return "good", "corrupt", "missing", or "unreachable"."""
+        try:
+            _tried(lambda: self.objects.verify(digest))
+        except Corrupt:
+            return "corrupt"
+        except Unavailable as error:
+            return "missing" if is_missing(error) else "unreachable"
+        return "good"
 
     def drop(self, digest: str, nodes: Sequence[str]) -> None:
         """Leave it to the collection: another znode may name the same bytes."""
@@ -79,14 +93,23 @@ def store(objects: ObjectBlobs, data: bytes | Path, digest: str) -> None:
     Raises
     ------
     Unavailable
-        If it does not take it in RETRIES tries.
+        If it does not take it in TRIES tries.
     """
-    for attempt in range(1, RETRIES + 1):
+    _tried(lambda: objects.put(data, digest))
+
+
+def _tried(work: Callable[[], T]) -> T:
+    """Return what `work` does, tried again if the store failed; not if there is no such blob, or it will refuse for ever."""
+    for attempt in range(1, TRIES):
         try:
-            objects.put(data, digest)
-        except Unavailable:
-            if attempt == RETRIES:
+            return work()
+        except (Unavailable, Corrupt) as error:  # wrong bytes may have been changed on their way
+            if is_missing(error) or find_refusal(error.__cause__) is not None:
                 raise
             time.sleep(RETRY_S * attempt)
-        else:
-            return
+    return work()
+
+
+def is_missing(error: BaseException) -> bool:
+    """Return whether this Unavailable says that the store answered, and has no such blob."""
+    return isinstance(error.__cause__, FileNotFoundError)

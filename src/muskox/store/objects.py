@@ -15,7 +15,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -102,6 +102,14 @@ class ObjectBlobs:
                     raise self._corrupt(digest) from error
         return into.path(digest)
 
+    def verify(self, digest: str) -> None:
+        """Read the blob to its end and compare it with its name; raises as :meth:`get` does. Memory stays bounded."""
+        sha = hashlib.sha256()
+        for chunk in self._chunks(digest):
+            sha.update(chunk)
+        if sha.hexdigest() != digest:
+            raise self._corrupt(digest)
+
     def open(self, digest: str) -> Any:
         """Return a pyarrow.NativeFile to read ranges of the blob from, unchecked; raises as :meth:`get` does."""
         with told(self._place, f"blob {digest}"):
@@ -128,11 +136,22 @@ class ObjectBlobs:
                     if DIGEST.fullmatch(found.base_name) and found.is_file:
                         yield found.base_name, int(found.size), found.mtime_ns or time.time_ns()
 
-    def delete(self, digests: Iterable[str]) -> None:
-        """Delete these blobs; one that is not there is gone already. Unavailable if the store does not answer."""
+    def delete(self, digests: Iterable[str], check: Callable[[], object] = lambda: None) -> None:
+        """Delete these blobs; one that is not there is gone already. Unavailable if the store does not answer.
+
+        check : called before each is deleted; if it raises, the rest is left
+        """
+
+        def delete(path: str) -> None:
+            check()
+            self._delete(path)
+
         with ThreadPoolExecutor(DELETES_MAX, thread_name_prefix="delete") as pool:
-            for _ in pool.map(self._delete, [self.path(digest) for digest in digests]):
-                pass
+            try:
+                for _ in pool.map(delete, [self.path(digest) for digest in digests]):
+                    pass
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def remove_unfinished(self, before_ns: int) -> None:
         """Remove what uploads that died before that time (ns since 1970) left behind, where it is seen."""

@@ -21,18 +21,16 @@ import pyarrow.parquet as arrow_parquet
 from muskox.errors import CallerError
 from muskox.records import canonical_json
 from muskox.store.filesystems import Place, identity, is_of_store, open_place, told
-from muskox.store.in_place import InPlace, InPlaceFile, InPlaceShard, Piece, constant, read_shard
+from muskox.store.in_place import InPlace, InPlaceFile, InPlaceShard, Piece, constant, content_of
 from muskox.store.schema import (
     Columns,
     Found,
     apply_types,
-    arrow_schema,
     check_types,
     find_columns,
     merge_columns,
     settle_columns,
 )
-from muskox.store.shard import ContentDigest, reblock
 from muskox.store.text import guess
 
 SHARDS = 12
@@ -111,7 +109,7 @@ def survey(
     if digest == "stamp":
         digests = [_stamp(record, shard) for shard in cut]
     else:
-        digests = _each(lambda shard: _content(record, shard), range(len(cut)), SHARDS_READ_MAX, ("reading", progress))
+        digests = _each(lambda shard: content_of(record, shard), range(len(cut)), SHARDS_READ_MAX, ("reading", progress))
     stamped = [msgspec.structs.replace(shard, digest=own) for shard, own in zip(cut, digests, strict=True)]
     return msgspec.structs.replace(record, shards=stamped)
 
@@ -275,10 +273,3 @@ def _stamp(record: InPlace, shard: InPlaceShard) -> str:
     ]
     stamp = {"url": record.url, "columns": [list(column) for column in record.columns], "pieces": pieces}
     return hashlib.sha256(canonical_json(stamp).encode()).hexdigest()
-
-
-def _content(record: InPlace, shard: int) -> str:
-    content = ContentDigest(arrow_schema(record.types))
-    for block in reblock(read_shard(record, shard)):
-        content.update(block)
-    return content.hexdigest()
