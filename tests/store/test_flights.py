@@ -1,6 +1,7 @@
 """Datasets over plain Arrow Flight: a client that knows nothing of muskox finds, describes and reads what it may."""
 
 import base64
+import re
 import shutil
 import subprocess
 import sys
@@ -497,3 +498,15 @@ def test_over_tls_a_client_shows_token_and_certificate(shown: FlightsCluster, tm
 def foreign(address: str, tls: Tls, *, is_known: bool) -> Any:
     shown = {"cert_chain": tls.certificate.read_bytes(), "private_key": tls.key.read_bytes()} if is_known else {}
     return flight.FlightClient(f"grpc+tls://{address}", tls_root_certs=tls.authority.read_bytes(), **shown)
+
+
+def test_the_page_on_flight_shows_what_works(shown: FlightsCluster) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "flight.md").read_text(encoding="utf-8")
+    shown.put("flights", pa.table({"delay": range(1000), "n": range(1000)}), shards=3)
+    grant(shown.session, "flights", "eve", "apple")
+    names: dict[str, Any] = {"address": shown.servers["cat"].address, "token": TOKEN}
+    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for program in programs:
+        exec(program, names)
+    assert len(programs) == 2 and names["names"] == [b"flights@1"]
+    assert names["info"].total_records == 100 and names["table"].to_pydict() == {"delay": list(range(1000))}
