@@ -406,7 +406,7 @@ def test_real_flights_have_the_digest_that_they_had_on_the_first_day(cluster: St
 
 
 def test_memory_stays_within_its_setting_whatever_the_size_of_the_file(tmp_path: Path, cluster: StoreCluster) -> None:
-    """128 MB for 512 MB, in a process whose peak (VmHWM; getrusage would count pytest) is compared with that of a put of a row."""
+    """128 MB for 512 MB, in a process whose peak (VmHWM; getrusage would count pytest) is compared with that of one row."""
     line = ",".join(f"{value}" for value in (123456, 0.123456, "some text here", "N12345", 98765.4321, "2013-01-01 10:00:00"))
     block = "".join(f"{i},{line}\n" for i in range(10_000))
     big, small = tmp_path / "big.csv", tmp_path / "small.csv"
