@@ -107,3 +107,8 @@ def test_tolerance_zero_ends_where_rounding_hides_the_descent() -> None:
     assert state["status"] != lbfgs.RUNNING
     assert evaluations < 300
     np.testing.assert_allclose(state["point"], 1.0, atol=1e-6)
+
+
+def test_a_bracket_that_has_closed_ends_the_search() -> None:
+    """Found by a fit whose last rounds lie within rounding: the cubic of two equal steps divides by zero."""
+    assert lbfgs.next_step([0.5, 1.0, -1e-20], [0.5, 1.0, 1e-20]) == 0.0

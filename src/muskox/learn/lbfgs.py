@@ -123,6 +123,8 @@ def next_step(low: list[float], high: list[float] | None) -> float:
         return low[0] * GROWTH_MAX if low[0] > 0.0 else 1.0
     least, most = min(low[0], high[0]), max(low[0], high[0])
     width = most - least
+    if width == 0.0:
+        return 0.0  # the bracket has closed: rounding leaves nothing between its ends, and the search is given up
     if high[1] is None:
         return least + 0.1 * width
     step = cubic_minimum(low, high)

@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import stat
+import time
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -274,11 +275,12 @@ def file_digest(path: Path) -> str:
 
 
 CHECKED_MAX = 100_000  # files that one process remembers to have checked
-_checked: dict[tuple[str, int, int, int], None] = {}
+CHECKED_S = 3600.0  # for so long: what rots on the disk meanwhile is found by the scrub, or by the next look
+_checked: dict[tuple[str, int, int, int], float] = {}
 
 
 def check_once(path: Path) -> None:
-    """Compare the blob file with its name, once a process as long as nobody has written to it.
+    """Compare the blob file with its name, once an hour and process as long as nobody has written to it.
 
     Raises
     ------
@@ -289,7 +291,7 @@ def check_once(path: Path) -> None:
     """
     try:
         key = _identity(path)
-        if key in _checked:
+        if time.monotonic() < _checked.get(key, -CHECKED_S) + CHECKED_S:
             return
         found = file_digest(path)
     except FileNotFoundError as error:
@@ -302,12 +304,12 @@ def check_once(path: Path) -> None:
 def remember_checked(path: Path, key: tuple[str, int, int, int] | None = None) -> None:
     while len(_checked) >= CHECKED_MAX:
         _checked.pop(next(iter(_checked)), None)
-    _checked[key or _identity(path)] = None
+    _checked[key or _identity(path)] = time.monotonic()
 
 
 def _identity(path: Path) -> tuple[str, int, int, int]:
     stat = path.stat()
-    return str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns
+    return str(path), stat.st_ino, stat.st_size, stat.st_ctime_ns  # not st_mtime: that can be set back
 
 
 def write_all(file: io.FileIO, data: Any) -> None:

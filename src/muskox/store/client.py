@@ -260,7 +260,7 @@ class StoreClient:
 
     def inventory(self, address: str) -> dict[str, int]:
         """Return the blobs that the node holds, and the size of each."""
-        batches = self.stream(address, "inventory")
+        batches = (batch for batch, _ in self._piece(address, StreamTicket(name="inventory")))
         return {name: size for batch in batches for name, size in zip(*(c.to_pylist() for c in batch.columns), strict=True)}
 
     def verify(self, address: str, digest: str, timeout_s: float = CALL_TIMEOUT_S) -> str:

@@ -51,7 +51,7 @@ class Mappings:
 
     def _mapped(self, path: Path) -> Any:
         stat = path.stat()
-        identity = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        identity = (stat.st_ino, stat.st_size, stat.st_ctime_ns)
         with self._lock:
             found = self._files.pop(path, None)
             if found is None or found[0] != identity:

@@ -6,6 +6,7 @@ writes down the new holders before old copies go. All that it knows is seen agai
 """
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -86,7 +87,7 @@ class Steward(threading.Thread):
         self._manifests = Manifests(home)
         self._term: tuple[int, Known] | None = None
         self._collector = self._new_collector()
-        self._collect_s = 0.0
+        self._collected_s = -math.inf
         self._trash: list[str] = []
 
     def look(self, _: Any = None) -> None:
@@ -288,14 +289,15 @@ class Steward(threading.Thread):
         """Collect when something was removed, and now and then; a collection that waits for uploads goes on here."""
         trash = self._session.children(layout.TRASH, self.look)
         now_s = time.monotonic()
-        if trash == self._trash and now_s < self._collect_s:
+        pause_s = min(COLLECT_S, max(config["collect_after_s"], 1.0))
+        if trash == self._trash and now_s < self._collected_s + pause_s:
             return
         collected = self._collector.step(config)
         if collected is None:
             self._session.children(layout.UPLOADS, self.look)
             return
         self._trash = self._session.children(layout.TRASH)
-        self._collect_s = now_s + min(COLLECT_S, max(config["collect_after_s"], 1.0))
+        self._collected_s = now_s
         if collected.blobs:
             log.info("collected %d blobs, %d bytes; %s", collected.blobs, collected.bytes, ", ".join(collected.versions))
             known.inventories.clear()
