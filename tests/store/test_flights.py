@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyarrow import flight
 from store_cluster import KEY, SECRET, StoreCluster
@@ -37,6 +38,7 @@ from muskox.store import (
 from muskox.store import flights as flights_module
 from muskox.store.callers import USER_TOKEN_S, CallerGate
 from muskox.store.object_home import ObjectHome
+from muskox.store.register import RegisterOptions, register_dataset
 
 ROWS = 5 * BLOCK_ROWS + 10
 TABLE = pa.table({"i": range(ROWS), "s": [f"value {i}" for i in range(ROWS)], "x": [i / 7 for i in range(ROWS)]})
@@ -241,7 +243,7 @@ BAD = {
     "another field": (command(dataset="d", where="i > 3"), "a command is JSON such as"),
     "another column": (command(dataset="d", columns=["y"]), "no column 'y': d@1 has i, s, x"),
     "no column": (command(dataset="d", columns=[]), "at least one of i, s, x"),
-    "a column twice": (command(dataset="d", columns=["i", "i"]), "each column once"),
+    "a column twice": (command(dataset="d", columns=["i", "i"]), "name each column once"),
     "rows backwards": (command(dataset="d", rows=[5, 4]), "within 0 and 81930"),
     "rows before the first": (command(dataset="d", rows=[-1, 4]), "within 0 and 81930"),
     "rows after the last": (command(dataset="d", rows=[0, ROWS + 1]), "within 0 and 81930"),
@@ -261,12 +263,33 @@ def test_what_cannot_be_is_said_in_a_sentence(ann: Any, bad: str, shown: Flights
         ann.do_get(rows_ticket(dataset="d", shard=4), READ).read_all()
 
 
-def test_a_shard_with_fewer_rows_than_its_manifest_says_is_an_error_and_not_a_short_answer(
-    shown: FlightsCluster, ann: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("rows", "complaint"), [(7, "rows less"), (ROWS, "more rows")])
+def test_a_shard_with_other_rows_than_its_manifest_says_is_an_error_and_not_a_wrong_answer(
+    shown: FlightsCluster, ann: Any, monkeypatch: pytest.MonkeyPatch, rows: int, complaint: str
 ) -> None:
-    monkeypatch.setattr(flights_module.Dataset, "read_shard", lambda *_: iter([TABLE.slice(0, 7).to_batches()[0]]))
-    with pytest.raises(flight.FlightServerError, match="rows less than its manifest says"):
+    monkeypatch.setattr(
+        flights_module.Dataset, "read_shard", lambda *_: iter(TABLE.combine_chunks().slice(0, rows).to_batches())
+    )
+    with pytest.raises(flight.FlightServerError, match=f"{complaint} than its manifest says"):
         ann.do_get(rows_ticket(dataset="d", shard=1), READ).read_all()
+
+
+def test_a_dataset_registered_in_place_is_read_through_any_node(shown: FlightsCluster, ann: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "parquet"
+    folder.mkdir()
+    for part in range(3):
+        pq.write_table(TABLE.slice(part * 20_000, 20_000), folder / f"{part}.parquet", row_group_size=7_000)
+    expected = TABLE.slice(0, 60_000)
+    register_dataset(shown.home, "r", f"file://{folder}", RegisterOptions(shards=4))
+    info = ann.get_flight_info(path("r"), READ)
+    assert info.total_records == 60_000 and len(info.endpoints) == 4
+    assert [len(endpoint.locations) for endpoint in info.endpoints] == [3, 3, 3, 3]
+    assert read_all(info).equals(expected)
+    some = ann.get_flight_info(command(dataset="r", columns=["s"], rows=[6_990, 45_000]), READ)
+    assert read_all(some).equals(expected.select(["s"]).slice(6_990, 45_000 - 6_990))
+    pq.write_table(TABLE.slice(7, 20_000), folder / "1.parquet")
+    with pytest.raises(flight.FlightServerError, match=r"1\.parquet"):
+        ann.do_get(rows_ticket(dataset="r"), READ).read_all()
 
 
 def test_a_version_is_held_while_it_is_read_and_no_longer(shown: FlightsCluster, ann: Any) -> None:

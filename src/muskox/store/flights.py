@@ -164,13 +164,16 @@ class DatasetFlights:
             self._reads.release()
 
     def _span(self, dataset: Dataset, columns: Sequence[str], span: Span) -> Iterator[Any]:
+        """Yield the rows of one span; where it ends with its shard, read on: a reader may find only there what is wrong."""
         left = span.end - span.first
-        blocks = self._blocks(dataset, columns, span) if left else iter(())
-        for batch in blocks:
+        is_to_the_end = span.end == dataset.shards[span.shard].rows
+        for batch in self._blocks(dataset, columns, span) if left else ():
+            if is_to_the_end and batch.num_rows > left:
+                raise Corrupt(f"shard {span.shard} of {dataset.reference} has more rows than its manifest says")
             part = batch if batch.num_rows <= left else batch.slice(0, left)
             left -= part.num_rows
             yield part
-            if not left:
+            if not left and not is_to_the_end:
                 return
         if left:
             raise Corrupt(f"shard {span.shard} of {dataset.reference} has {left} rows less than its manifest says")
@@ -241,13 +244,10 @@ def _selection(descriptor: Any) -> Selection:
 
 
 def _schema(dataset: Dataset, columns: Sequence[str] | None) -> Any:
-    names = list(dataset.columns) if columns is None else list(columns)
-    for name in names:
-        if name not in dataset.columns:
-            raise CallerError(f"no column {name!r}: {dataset.reference} has {', '.join(dataset.columns)}")
-    if not names or len(dict.fromkeys(names)) < len(names):
+    schema = dataset.schema(columns)
+    if not len(schema) or len(dict.fromkeys(schema.names)) < len(schema):
         raise CallerError(f"name each column once, and at least one of {', '.join(dataset.columns)}, or leave columns out")
-    return arrow_schema({name: dataset.columns[name] for name in names})
+    return schema
 
 
 def _spans(dataset: Dataset, shards: Sequence[int], rows: tuple[int, int] | None) -> list[Span]:
