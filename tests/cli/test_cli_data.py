@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from command_line import SECONDS_MAX, Muskox
 
@@ -75,6 +76,22 @@ def test_groups_and_missing_nodes_are_told(muskox: Muskox, tmp_path: Path) -> No
     assert len(whole.splitlines()) > 20 and "--shards" not in whole
     assert "below" in muskox.run("datasets")[0]
     muskox.run("rm", "grouped", "--yes")
+
+
+def test_files_are_taken_where_they_lie(muskox: Muskox, table: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    pyarrow.parquet.write_table(table, folder / "a.parquet", row_group_size=1000)
+    out, err = muskox.run("register", "lake", folder.as_uri(), "--shards", "3")
+    assert out.startswith("lake@1: 6,000 rows, 4 columns, 3 shards, in place at file://") and "surveying" in err
+    view = muskox.json("datasets", "lake")
+    assert view["registered"] == folder.as_uri() and view["health"]["place"] == "registered" and view["lies_on"] == {}
+    assert "registered" in muskox.run("datasets")[0] and "in place" in muskox.run("datasets", "lake")[0]
+    assert "no node holds replicas of it" in muskox.run("datasets", "verify", "lake")[0]
+    assert "there is a dataset 'lake' already" in muskox.refused("register", "lake", folder.as_uri())
+    assert muskox.json("datasets", "lake", "--check")["rows"] == 6000
+    muskox.run("rm", "lake", "--yes")
+    assert (folder / "a.parquet").exists()
 
 
 def test_versions_are_compared_and_go_one_by_one(muskox: Muskox, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def run(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str,
 def test_the_commands_are_the_promised_ones() -> None:
     running = ["up", "down", "status", "logs", "node run", "node list", "node drain", "config get", "config set", "demo"]
     keeping = ["keeper serve", "keeper check", "keeper dump", "keeper repair", "keeper handover", "keeper shell", "zk"]
-    data = ["put", "datasets", "diff", "rm", "token", "grant", "revoke"]
+    data = ["put", "register", "datasets", "diff", "rm", "token", "grant", "revoke"]
     learning = ["train logistic", "jobs", "cancel", "models", "evaluate", "predict", "serve"]
     assert {" ".join(words) for words in COMMANDS} == {*running, *keeping, *data, *learning}
 
@@ -59,6 +59,7 @@ LISTINGS = (
     "predict",
     "train logistic",
     "put",
+    "register",
     "up",
     "diff",
     "node list",

@@ -125,6 +125,14 @@ add(
 )
 add(
     app,
+    "register",
+    putting.register,
+    DATA,
+    "muskox register rides s3://bucket/rides/",
+    "muskox register rides file:///data/rides --shards 64 --digest content",
+)
+add(
+    app,
     "datasets",
     datasets.datasets,
     DATA,

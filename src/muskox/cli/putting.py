@@ -1,8 +1,8 @@
-"""``muskox put``: files, folders and what comes by stdin, into the cluster."""
+"""``muskox put`` and ``register``: files and what comes by stdin into the cluster, or known to it where they lie."""
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STDIN = Path("-")
 INPUT, LAID_OUT = "How it is read", "How it is laid out"
 UNITS = {"looking": "bytes", "reading": "rows", "storing": "shards"}
+REGISTER_UNITS = {"surveying": "files", "reading": "shards"}
 MARKS = {"tab": "\t", "\\t": "\t", "none": None, "": None}
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="name of the dataset")]
@@ -82,6 +83,9 @@ Memory = Annotated[
     int | None,
     typer.Option("--memory-mb", metavar="MB", help="memory that it may take (default 512)", rich_help_panel=INPUT),
 ]
+Url = Annotated[str, typer.Argument(metavar="URL", help="Parquet: a folder or file at s3://, hdfs://, gs://, file://, ...")]
+Pieces = Annotated[int | None, typer.Option("--shards", metavar="N", min=1, help="at most so many; row groups stay whole (12)")]
+Digest = Annotated[str, typer.Option(metavar="stamp|content", help="told by the files' stamps, or by reading every row")]
 
 
 def put(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
@@ -148,6 +152,32 @@ def stored_sentence(view: dict[str, Any]) -> str:
     return f"{view['name']}@{view['version']}: {shape}, {screen.size(view['bytes'])}, digest {view['digest'][:12]}"
 
 
+def register(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
+    name: Name,
+    url: Url,
+    types: Types = None,
+    shards: Pieces = None,
+    digest: Digest = "stamp",
+    overwrite: Overwrite = False,
+    json_: Json = False,
+    dir_: Dir = None,
+    zk: Zk = None,
+    secret_file: SecretFile = None,
+) -> None:
+    """Make a Parquet dataset known where it lies: nothing is copied, and every read sees that no file has changed."""
+    given = pairs(types or [], "--type")
+    with connected(dir_, zk, secret_file) as cluster, bars() as shown:
+        options = {"types": given or None, "shards": shards, "digest": digest, "overwrite": overwrite}
+        dataset = cluster.register(name, url, **options, progress=put_progress(shown, REGISTER_UNITS))
+        view = cluster.describe_dataset(f"{dataset.name}@{dataset.version}")
+    if json_:
+        screen.print_json(view)
+    else:
+        shape = f"{view['rows']:,} rows, {len(view['columns'])} columns, {view['shards']:,} shards"
+        where = f"in place at {view['registered']}"
+        screen.say(f"{view['name']}@{view['version']}: {shape}, {where}, digest {view['digest'][:12]}")
+
+
 def mark(text: str | None) -> str | None:
     """Return the character that an option means: "tab" and "\\t" are one, "none" is none."""
     return None if text is None else MARKS.get(text, text)
@@ -168,11 +198,11 @@ def pairs(words: list[str], option: str) -> dict[str, str]:
     return {key: value for key, _, value in split}
 
 
-def put_progress(shown: Bars) -> Any:
-    """Return what `put` calls: a bar for each of its phases."""
+def put_progress(shown: Bars, units: Mapping[str, str] = UNITS) -> Any:
+    """Return what a put or a registration calls: a bar for each of its phases, which count in `units`."""
 
     def show(at: "PutProgress") -> None:
-        shown.show(at.phase, at.done, at.total, UNITS.get(at.phase, ""))
+        shown.show(at.phase, at.done, at.total, units.get(at.phase, ""))
 
     return show
 

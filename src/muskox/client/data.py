@@ -16,6 +16,7 @@ from muskox.store import (
     Difference,
     Home,
     PutOptions,
+    RegisterOptions,
     ReplicaHealth,
     Rows,
     acl,
@@ -31,6 +32,7 @@ from muskox.store import (
     open_dataset,
     parse_reference,
     put_dataset,
+    register_dataset,
     remove_dataset,
     remove_version,
     revoke,
@@ -74,6 +76,22 @@ class ClusterData:
             for sentence in views.short_of_nodes(opened):
                 given.warn(sentence)
         return ClusterDataset(opened, self._engine)
+
+    def register(self, name: str, url: str, **options: Any) -> ClusterDataset:
+        """Make a Parquet dataset known where it lies, as a new version of dataset `name`: nothing is copied.
+
+        Parameters
+        ----------
+        url : a folder of Parquet files, or one file: ``s3://bucket/rides/``, ``hdfs://...``, ``file:///data/rides``
+        options : types, shards, digest, overwrite, progress: see :class:`muskox.store.RegisterOptions`
+
+        Raises
+        ------
+        CallerError
+            If the files break a rule, or the name is taken.
+        """
+        version = register_dataset(self.home, name, url, RegisterOptions(**options))
+        return self.dataset(f"{name}@{version}")
 
     def dataset(self, name: str) -> ClusterDataset:
         """Return the latest version of a dataset, or with "name@2" that one."""
