@@ -244,8 +244,8 @@ def _selection(descriptor: Any) -> Selection:
 
 
 def _schema(dataset: Dataset, columns: Sequence[str] | None) -> Any:
-    schema = dataset.schema(columns)
-    if not len(schema) or len(dict.fromkeys(schema.names)) < len(schema):
+    schema = dataset.schema(columns)  # a column named twice is in it once
+    if not schema.names or (columns is not None and len(schema) < len(columns)):
         raise CallerError(f"name each column once, and at least one of {', '.join(dataset.columns)}, or leave columns out")
     return schema
 
