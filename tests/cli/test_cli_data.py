@@ -87,7 +87,7 @@ def test_files_are_taken_where_they_lie(muskox: Muskox, table: Any, tmp_path: Pa
     view = muskox.json("datasets", "lake")
     assert view["registered"] == folder.as_uri() and view["health"]["place"] == "registered" and view["lies_on"] == {}
     assert "registered" in muskox.run("datasets")[0] and "in place" in muskox.run("datasets", "lake")[0]
-    assert "no node holds replicas of it" in muskox.run("datasets", "verify", "lake")[0]
+    assert "lake@1: all 3 shards are good" in muskox.run("datasets", "verify", "lake")[0]
     assert "there is a dataset 'lake' already" in muskox.refused("register", "lake", folder.as_uri())
     assert muskox.json("datasets", "lake", "--check")["rows"] == 6000
     muskox.run("rm", "lake", "--yes")

@@ -19,6 +19,8 @@ VERIFY = "verify"
 WIDE = 100  # columns of a terminal from which on a list says when
 SHARDS_LISTED_MAX = 16  # more are summed up, unless asked for
 CHECK = "With --check"
+MENDED = "the coordinator makes them anew from good ones, and `muskox status` says how far that is"
+NOT_MENDED = "where it lies is not ours to repair: restore it there, or put it again"
 
 Which = Annotated[str | None, typer.Argument(metavar="NAME[@VERSION]|verify", help="one dataset; or verify, and its name")]
 Verify = Annotated[str | None, typer.Argument(metavar="NAME", hidden=True)]
@@ -167,20 +169,19 @@ def verify(cluster: "Cluster", name: str, json_: bool) -> None:
     with bars() as shown:
         found = cluster.verify(name, progress=lambda done, total: shown.show("verifying", done, total, "replicas"))
     bad = [replica for replica in found if replica.state != "good"]
+    lies_on_nodes = any(replica.node for replica in found)
     if json_:
         fields = ("shard", "group", "node", "digest", "state")
         screen.print_json([{field: getattr(replica, field) for field in fields} for replica in found])
-    elif not found:
-        screen.say(f"{reference}: no node holds replicas of it; what it lies in looks after itself, and every read is checked")
-    elif not bad:
+    elif not bad and lies_on_nodes:
         screen.say(f"{reference}: all {len(found):,} replicas of {len(dataset.shards):,} shards are good")
+    elif not bad:
+        screen.say(f"{reference}: all {len(dataset.shards):,} shards are good")
     if bad:
-        listed = ", ".join(f"shard {r.shard} on {r.node} is {r.state}" for r in bad[:5])
+        listed = ", ".join(f"shard {r.shard}{f' on {r.node}' if r.node else ''} is {r.state}" for r in bad[:5])
         more = f", and {len(bad) - 5:,} more" if len(bad) > 5 else ""
-        raise Corrupt(
-            f"{len(bad):,} of {len(found):,} replicas of {reference} are not good: {listed}{more}; the coordinator makes them "
-            "anew from good ones, and `muskox status` says how far that is"
-        )
+        what_next = MENDED if lies_on_nodes else NOT_MENDED
+        raise Corrupt(f"{len(bad):,} of {len(found):,} replicas of {reference} are not good: {listed}{more}; {what_next}")
 
 
 def diff(
