@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as arrow_parquet
 import pytest
 from store_cluster import KEY, StoreCluster
 
@@ -14,7 +15,7 @@ from muskox.coordination import layout, register
 from muskox.errors import CallerError, Unavailable
 from muskox.keeper import Keeper
 from muskox.program import BLOCK_ROWS
-from muskox.store import StoreClient, remove_dataset, this_host
+from muskox.store import RegisterOptions, StoreClient, register_dataset, remove_dataset, this_host
 from muskox.store.arrow_dataset import part_datasets, to_duckdb, to_polars, to_pyarrow_dataset, to_reader
 from muskox.store.holds import readers
 
@@ -238,3 +239,17 @@ def test_shards_may_be_empty(cluster: StoreCluster) -> None:
     assert to_polars(cluster.open("one")).collect().rows() == [(9, 9 / 7, -9.0, "value 9")]
     with pytest.raises(CallerError, match="no column 'nope'"):
         to_pyarrow_dataset(cluster.open("one"), ["nope"])
+
+
+def test_a_dataset_registered_in_place_is_queried_too(cluster: StoreCluster, tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    polars = pytest.importorskip("polars")
+    folder = tmp_path / "parquet"
+    folder.mkdir()
+    arrow_parquet.write_table(TABLE, folder / "a.parquet", row_group_size=BLOCK_ROWS)
+    register_dataset(cluster.home, "p", folder.as_uri(), RegisterOptions(shards=3))
+    dataset = cluster.open("p")
+    assert to_pyarrow_dataset(dataset, ["x", "i"]).to_table().equals(TABLE.select(["x", "i"]))
+    assert to_polars(dataset).collect().equals(polars.from_arrow(TABLE))
+    with duckdb.connect() as connection:
+        assert to_duckdb(dataset, connection).to_arrow_table().equals(TABLE)

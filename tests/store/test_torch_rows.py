@@ -4,14 +4,17 @@ import json
 import multiprocessing
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as arrow_parquet
 import pytest
 from store_cluster import StoreCluster
 
 from muskox.errors import CallerError, Unavailable
 from muskox.program import BLOCK_ROWS
+from muskox.store import register_dataset
 from muskox.store.holds import readers
 
 torch = pytest.importorskip("torch")
@@ -240,3 +243,16 @@ def test_a_stateful_data_loader_goes_on_with_workers(stored: StoreCluster, worke
         other = stateful(rows_of(stored, **SHUFFLED), **workers)
         other.load_state_dict(states[done - 1])
         assert numbers(other) == numbers(whole[done:])
+
+
+def test_a_dataset_registered_in_place_is_streamed_too(cluster: StoreCluster, tmp_path: Path) -> None:
+    folder = tmp_path / "parquet"
+    folder.mkdir()
+    arrow_parquet.write_table(TABLE, folder / "a.parquet", row_group_size=BLOCK_ROWS)
+    register_dataset(cluster.home, "d", folder.as_uri())
+    rows = rows_of(cluster, **SHUFFLED)
+    batches = iter(rows)
+    found = flat([next(batches), next(batches)])
+    other = rows_of(cluster, **SHUFFLED)
+    other.load_state_dict(rows.state_dict())
+    assert sorted(found + flat(other)) == list(range(ROWS))

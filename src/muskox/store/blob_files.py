@@ -7,6 +7,7 @@ A range cannot be compared with the digest of its file: the node that sends it h
 machine is compared before it is mapped.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,8 @@ class VersionFiles(fs.FileSystemHandler):  # type: ignore[misc]
         shard, group = self._find(path)
         local = self._dataset.local_path(shard, group)
         if local is not None:
-            return pa.memory_map(str(local))
+            with contextlib.suppress(FileNotFoundError):  # it may be dropped at any time: another node has it by then
+                return pa.memory_map(str(local))
         return pa.PythonFile(RemoteFile(self._dataset, shard, group), mode="r")
 
     open_input_stream = open_input_file

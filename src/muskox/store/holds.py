@@ -26,16 +26,20 @@ def reading(session: Session, name: str, version: int) -> Iterator[None]:
     try:
         yield
     finally:
-        session.delete(path)
+        _let_go(session, path)
 
 
 def hold_while_alive(owner: object, session: Session, name: str, version: int) -> None:
-    """Hold a version until `owner` is garbage, or the session ends; raises as :func:`reading` does.
+    """Hold a version until `owner` is garbage, or the session ends; raises as :func:`reading` does."""
+    weakref.finalize(owner, _let_go, session, _take(session, name, version)).atexit = False
 
-    Nobody waits when `owner` goes, which may be anywhere: the znode is deleted soon after, at the latest with its session.
+
+def _let_go(session: Session, path: str) -> None:
+    """Have the znode deleted soon, and wait for nothing: a reader ends while ZooKeeper is away, or as garbage, at any place.
+
+    Should the order be lost with the connection, the znode goes with its session.
     """
-    path = _take(session, name, version)
-    weakref.finalize(owner, session.kazoo.delete_async, path).atexit = False
+    session.kazoo.delete_async(path)
 
 
 def _take(session: Session, name: str, version: int) -> str:

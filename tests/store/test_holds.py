@@ -1,0 +1,60 @@
+"""A version is held while somebody reads it, and letting go waits for nobody."""
+
+import gc
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from store_cluster import StoreCluster
+
+from muskox.errors import CallerError
+from muskox.keeper import Keeper
+from muskox.store import remove_dataset
+from muskox.store.holds import hold_while_alive, readers, reading
+
+TABLE = pa.table({"i": range(100)})
+
+
+class Owner:
+    """Anything that can be garbage."""
+
+
+def test_a_version_is_held_while_it_is_read(cluster: StoreCluster) -> None:
+    cluster.put("d", TABLE, shards=2)
+    with reading(cluster.session, "d", 1):
+        with reading(cluster.session, "d", 1):
+            assert readers(cluster.session) == {("d", 1): ["a reader"] * 2}
+        assert readers(cluster.session) == {("d", 1): ["a reader"]}
+    assert readers(cluster.session) == {}
+    owner = Owner()
+    hold_while_alive(owner, cluster.session, "d", 1)
+    assert readers(cluster.session) == {("d", 1): ["a reader"]}
+    del owner
+    gc.collect()
+    assert readers(cluster.session) == {}
+
+
+def test_a_removed_version_is_not_held(cluster: StoreCluster) -> None:
+    cluster.put("d", TABLE, shards=2)
+    remove_dataset(cluster.session, "d")
+    owner = Owner()
+    with pytest.raises(CallerError, match="d@1 was removed"):
+        hold_while_alive(owner, cluster.session, "d", 1)
+    with pytest.raises(CallerError, match="d@1 was removed"), reading(cluster.session, "d", 1):
+        pass
+    assert readers(cluster.session) == {}
+
+
+def test_a_scan_ends_while_zookeeper_is_away_and_after_the_session_is_closed(tmp_path: Path) -> None:
+    keeper = Keeper().start()
+    with StoreCluster(keeper.hosts, tmp_path) as cluster:
+        cluster.add_node("ann")
+        cluster.put("d", TABLE, shards=2, replicas=1)
+        scans = [cluster.open("d").scan() for _ in range(2)]
+        first = [next(scan) for scan in scans]
+        keeper.stop()
+        began = time.monotonic()
+        assert pa.Table.from_batches([first[0], *scans[0]]).equals(TABLE)
+        assert time.monotonic() - began < 10
+    scans[1].close()
