@@ -76,14 +76,23 @@ def test_it_travels_by_name() -> None:
         (["yes", None, "no", None], "the target 'label' is missing in 2 of 4 rows: drop those rows first"),
         (["yes", "maybe", "no", "nay"], "'label' is neither 'no' or 'yes' in 2 of 4 rows"),
         ([1, 0, 1, 0], "'label' is neither 'no' or 'yes' in 4 of 4 rows"),
-        (["yes"] * 4, "'label' is 'yes' in every row: the AUC needs rows of both classes"),
-        (["no"] * 4, "'label' is 'no' in every row"),
     ],
 )
 def test_bad_labels_are_refused_however_they_are_cut(labels: list[Any], says: str) -> None:
     for shards in (1, 3, 6):
         with pytest.raises(CallerError, match=says):
             evaluate(pa.table({"x": [0.0, 1.0, 2.0, 3.0], "label": labels}), shards)
+
+
+@pytest.mark.parametrize("label", ["yes", "no"])
+def test_rows_of_one_class_have_all_but_an_auc(label: str) -> None:
+    table = pa.table({"x": [0.0, 1.0, 2.0, 3.0], "label": [label] * 4})
+    for shards in (1, 3, 6):
+        result = evaluate(table, shards)
+        assert result["auc"] is None and result["rows"] == 4
+        expected = log_loss([label] * 4, MODEL.predict_proba(table), labels=["no", "yes"])
+        assert result["log_loss"] == pytest.approx(expected, rel=1e-12)
+        assert result["accuracy"] == np.mean(MODEL.predict(table) == label)
 
 
 def test_missing_columns_and_rows_are_refused() -> None:

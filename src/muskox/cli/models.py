@@ -65,9 +65,14 @@ def evaluate(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
         screen.print_json(found)
         return
     screen.print_facts(
-        [(name.replace("_", " "), screen.number(found[name])) for name in ("rows", "auc", "log_loss", "accuracy")]
+        [
+            (name.replace("_", " "), "-" if found[name] is None else screen.number(found[name]))
+            for name in ("rows", "auc", "log_loss", "accuracy")
+        ]
     )
     screen.output().print(confusion(found))
+    if found["auc"] is None:
+        screen.tell("all rows are of one class: there is no AUC")
 
 
 def confusion(found: dict[str, Any]) -> Any:

@@ -28,8 +28,8 @@ EPSILON = float(np.finfo(np.float64).eps)  # probabilities are kept this far fro
 class EvaluateProgram:
     """Score a dataset by a model and compare with its column `target`.
 
-    The result: "auc", "log_loss", "accuracy" (floats), "confusion" (int64, [true class, predicted class]), "rows", "positives",
-    "classes".
+    The result: "auc" (None where all rows are of one class: there is nothing to rank), "log_loss", "accuracy" (floats),
+    "confusion" (int64, [true class, predicted class]), "rows", "positives", "classes".
     """
 
     kind: ClassVar[str] = "evaluate"
@@ -80,9 +80,9 @@ class EvaluateProgram:
     def update(self, state: Record, total: Record) -> Record | Done:  # noqa: ARG002  # the contract's
         confusion = total["confusion"]
         rows, positives = int(confusion.sum()), int(confusion[1].sum())
-        self._check(total, rows, positives)
+        self._check(total, rows)
         result = {
-            "auc": ranks.area_under_roc(total["positives"], total["negatives"]),
+            "auc": ranks.area_under_roc(total["positives"], total["negatives"]) if 0 < positives < rows else None,
             "log_loss": float(total["log_loss"][0]) / rows,
             "accuracy": int(confusion[0, 0] + confusion[1, 1]) / rows,
             "confusion": confusion,
@@ -103,7 +103,7 @@ class EvaluateProgram:
         missing = int(column.null_count)
         return second, missing, int(values.size - missing - second.sum() - np.sum(values == negative))
 
-    def _check(self, total: Record, rows: int, positives: int) -> None:
+    def _check(self, total: Record, rows: int) -> None:
         classes = " or ".join(repr(value) for value in self.scorer.classes_.tolist())
         if not rows:
             raise CallerError("this dataset has no rows: there is nothing to evaluate")
@@ -113,9 +113,6 @@ class EvaluateProgram:
             )
         if total["strange"]:
             raise CallerError(f"the target {self.target!r} is neither {classes} in {total['strange']} of {rows} rows")
-        if positives in (0, rows):
-            one = self.scorer.classes_.tolist()[1 if positives else 0]
-            raise CallerError(f"the target {self.target!r} is {one!r} in every row: the AUC needs rows of both classes")
 
 
 def log_loss_sum(probability: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
