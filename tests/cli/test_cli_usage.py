@@ -1,9 +1,12 @@
 """What the command line says before any cluster is asked: help with examples, wrong use, errors as one sentence."""
 
+import re
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from muskox.cli import main
 from muskox.cli.app import app
 from muskox.errors import Unavailable
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "pyarrow", "kazoo", "sklearn", "scipy", "pandas", "starlette", "uvicorn")
 HELP_S_MAX = 0.3
 
@@ -47,6 +51,24 @@ def test_the_commands_are_the_promised_ones() -> None:
 def test_every_command_has_help_and_an_example(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run([*words, "--help"], capsys)
     assert code == 0 and "Examples:" in out and f"muskox {' '.join(words)}" in out
+
+
+def shown_commands() -> Iterator[list[str]]:
+    """Yield the words of every command line in the blocks of the pages on data."""
+    for page in ("README.md", "docs/store.md"):
+        for language, block in re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines() if language in ("", "sh") else ():
+                if "muskox " in line and not line.startswith("make"):
+                    yield shlex.split(line.rpartition("| ")[2], comments=True)[1:]
+
+
+@pytest.mark.parametrize("words", list(shown_commands()), ids=" ".join)
+def test_what_the_pages_show_is_understood(words: list[str]) -> None:
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        words = words if words[0] in command.commands else [command.default, *words]
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context(command.name, words)
 
 
 LISTINGS = (

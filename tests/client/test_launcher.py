@@ -16,7 +16,7 @@ import pytest
 import muskox as mx
 from muskox.client import LocalFolder, down, local, up
 from muskox.coordination import layout
-from muskox.errors import CallerError
+from muskox.errors import CallerError, Unavailable
 from muskox.keeper import Keeper
 from muskox.runtime.agent import take_folder
 
@@ -104,6 +104,29 @@ def test_a_folder_belongs_to_one_zookeeper(folder: LocalFolder) -> None:
         with pytest.raises(CallerError, match=r"the cluster in .* is at zk://.*/here, not zk://.*/there: choose another --dir"):
             up(folder.path, 1, zk=f"zk://{keeper.hosts}/there")
         assert [process.name for process in down(folder.path)] == ["node-1"]
+
+
+def test_a_cluster_keeps_everything_in_the_store_it_was_founded_on(folder: LocalFolder, tmp_path: Path) -> None:
+    url = (tmp_path / "objects").as_uri()
+    with up(folder.path, 1, store=url) as cluster:
+        cluster.put("numbers", pa.table({"x": [1, 2, 3]}), shards=2)
+        assert len([path for path in (tmp_path / "objects").rglob("*") if path.is_file()]) == 3  # two shards, a manifest
+        assert cluster.status()["storage"]["store"] == url
+        assert cluster.describe_dataset("numbers")["health"]["place"] == "object store"
+    down(folder.path)
+    with up(folder.path, 1) as cluster:  # where is settled
+        assert cluster.dataset("numbers").to_arrow().num_rows == 3
+        assert cluster.status()["storage"]["store"] == url
+    with pytest.raises(CallerError, match=r"keeps its data file://.*, not in file:///elsewhere: choose another --dir"):
+        up(folder.path, 1, store="file:///elsewhere")
+
+
+def test_a_store_that_does_not_answer_is_refused_before_anything_is_started(folder: LocalFolder) -> None:
+    steps: list[str] = []
+    with pytest.raises(Unavailable, match="does not answer"):
+        up(folder.path, 1, store="s3://bucket/prefix?endpoint_override=127.0.0.1:9&scheme=http", on_step=steps.append)
+    assert (steps, folder.find()) == ([], None)
+    assert not folder.secret_file.exists()
 
 
 @pytest.mark.parametrize("nodes", [0, 65])
