@@ -22,6 +22,7 @@ bench: $(VENV)/.test peers
 	$(RUN)/python bench/logistic.py
 	$(RUN)/python bench/recovery.py
 	$(RUN)/python bench/keeper.py
+	$(RUN)/python bench/store.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("muskox needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

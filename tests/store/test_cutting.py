@@ -36,7 +36,7 @@ def rows_of(written: ShardFiles) -> list[int]:
     ("memory_bytes", "files_max", "spilled"),
     [(MUCH, 128, "nothing"), (MUCH, 4, "all"), (16, 128, "from the first on"), (1600, 128, "from some row on")],
 )
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(batches=st.lists(st.lists(st.integers(0, SHARDS - 1), max_size=30), max_size=6), begin=st.none() | st.integers(0, 20))
 def test_each_shard_gets_its_rows_in_order(
     tmp_path_factory: pytest.TempPathFactory,

@@ -20,7 +20,7 @@ def batch_of(values: list[int]) -> Any:
     return pa.record_batch({"i": pa.array(values, pa.int64()), "s": [f"row {value}" for value in values]}, schema=SCHEMA)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(runs=st.lists(st.tuples(st.integers(0, 4), st.lists(st.integers(), max_size=9).map(len)), max_size=20))
 def test_each_shard_gets_its_rows_in_order(tmp_path_factory: pytest.TempPathFactory, runs: list[tuple[int, int]]) -> None:
     path = tmp_path_factory.mktemp("spill") / "rows"

@@ -20,7 +20,8 @@ from muskox.store.partition import Indexes, group
 from muskox.store.shard import ShardFiles, ShardWriter, joined, read_blocks
 from muskox.store.spill import Spill
 
-GATHERED = 16  # a sixteenth of the memory is gathered before it is cut; while it is, there are a few copies of it
+GATHERED = 64  # a 64th of the memory is gathered before it is cut; more only costs the time to copy it into one batch
+GATHERED_TO_SPILL = 16  # more where it makes a shard's runs in the spill longer; while it is cut, there are a few copies of it
 WAITING = 4  # a fourth of the memory waits at the writers
 FILES_MAX = 128  # open at a time
 CUTTERS = min(4, os.cpu_count() or 1)  # threads; which one cuts what makes no difference
@@ -48,8 +49,7 @@ class Cutting:
         self._folder = folder
         self._groups = groups
         self._before = before
-        self._gathered_bytes_max = memory_bytes // GATHERED
-        self._waiting_bytes_max = memory_bytes // WAITING
+        self._memory_bytes = memory_bytes
         self._rows = [0] * shards
         self._batches: list[Any] = []
         self._assigned: list[Indexes] = []
@@ -80,14 +80,14 @@ class Cutting:
         self._batches.append(batch)
         self._assigned.append(shard)
         self._bytes += batch.nbytes
-        if self._bytes >= self._gathered_bytes_max:
+        if self._bytes * (GATHERED_TO_SPILL if self._is_spilling else GATHERED) >= self._memory_bytes:
             self.flush()
 
     def flush(self) -> None:
         """Cut what is still gathered; call it after the last :meth:`add`."""
         if not self._batches:
             return
-        rows = pa.concat_batches(self._batches)
+        rows = self._batches[0] if len(self._batches) == 1 else pa.concat_batches(self._batches)
         order, ends = group(np.concatenate(self._assigned), len(self._rows))
         self._batches, self._assigned, self._bytes = [], [], 0
         present = [shard for shard in range(len(self._rows)) if ends[shard] < ends[shard + 1]]
@@ -102,7 +102,7 @@ class Cutting:
             return
         for _ in self._pool.map(lambda take: self._writers[take[0]].add(_taken(rows, take[1])), takes):
             pass
-        if sum(writer.waiting_bytes for writer in self._writers.values()) > self._waiting_bytes_max:
+        if WAITING * sum(writer.waiting_bytes for writer in self._writers.values()) > self._memory_bytes:
             self._begin_to_spill()
 
     def _begin_to_spill(self) -> None:
