@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 VERIFY = "verify"
 WIDE = 100  # columns of a terminal from which on a list says when
 SHARDS_LISTED_MAX = 16  # more are summed up, unless asked for
+NODES_LISTED_MAX = 24
 CHECK = "With --check"
 MENDED = "the coordinator makes them anew from good ones, and `muskox status` says how far that is"
 NOT_MENDED = "where it lies is not ours to repair: restore it there, or put it again"
 
 Which = Annotated[str | None, typer.Argument(metavar="NAME[@VERSION]|verify", help="one dataset; or verify, and its name")]
 Verify = Annotated[str | None, typer.Argument(metavar="NAME", hidden=True)]
-ShardList = Annotated[bool, typer.Option("--shards", help="list every shard, however many there are")]
+ShardList = Annotated[bool, typer.Option("--shards", help="list every shard and node, however many there are")]
 Check = Annotated[bool, typer.Option("--check", help="read it and say what may be wrong with it")]
 Target = Annotated[str | None, typer.Option(metavar="COL", help="labels: contradictory ones are found", rich_help_panel=CHECK)]
 Key = Annotated[str | None, typer.Option(metavar="COL,COL", help="what names a row: repeated keys", rich_help_panel=CHECK)]
@@ -119,7 +120,7 @@ def describe(view: dict[str, Any], json_: bool, *, list_shards: bool) -> None:
         facts.append(("columns", typed(view, view["columns"])))
     screen.print_facts([(name, value) for name, value in facts if value not in ("", 0)])
     print_groups(view)
-    print_nodes(view)
+    print_nodes(view, is_whole=list_shards)
     print_shards(view["placement"], is_whole=list_shards)
 
 
@@ -134,13 +135,24 @@ def print_groups(view: dict[str, Any]) -> None:
         screen.print_table(("group", "columns"), [(name, typed(view, own)) for name, own in groups.items()])
 
 
-def print_nodes(view: dict[str, Any]) -> None:
-    if view["lies_on"]:
-        rows = [
-            (name, "live" if held["live"] else screen.bad("away"), f"{held['files']:,}", screen.size(held["bytes"]))
-            for name, held in view["lies_on"].items()
-        ]
+def print_nodes(view: dict[str, Any], *, is_whole: bool) -> None:
+    """Print what lies on which node: all of them if they are few or asked for, else those that are away."""
+    lies_on = view["lies_on"]
+    away = [name for name, held in lies_on.items() if not held["live"]]
+    listed = list(lies_on) if is_whole or len(lies_on) <= NODES_LISTED_MAX else away[:NODES_LISTED_MAX]
+    rows = [
+        (
+            name,
+            "live" if lies_on[name]["live"] else screen.bad("away"),
+            f"{lies_on[name]['files']:,}",
+            screen.size(lies_on[name]["bytes"]),
+        )
+        for name in listed
+    ]
+    if rows:
         screen.print_table(("node", "", "files", "size"), rows, ("files", "size"))
+    if len(listed) < len(lies_on):
+        screen.say(f"it lies on {len(lies_on):,} nodes, {len(away):,} of them away; --shards lists them all")
 
 
 def print_shards(placement: list[dict[str, Any]], *, is_whole: bool) -> None:
