@@ -10,7 +10,7 @@ import pytest
 
 from muskox.errors import CallerError, Unavailable
 from muskox.store.blobs import BlobStore
-from muskox.store.cache import BlobCache
+from muskox.store.cache import BlobCache, Maker
 
 WAIT_SECONDS_MAX = 30.0
 
@@ -146,3 +146,80 @@ def test_many_threads_and_few_bytes_keep_the_count_right(store: BlobStore) -> No
         assert all(pool.map(read, range(400)))
     sizes = [store.size(digest) for digest in store.digests()]
     assert cache.bytes == sum(sizes) <= 450
+
+
+class Workshop:
+    """Makes blobs out of words, and remembers which it was asked for."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+        self.data: dict[str, bytes] = {}
+
+    def maker(self, word: str) -> Maker:
+        def make(into: BlobStore) -> str:
+            self.made.append(word)
+            return into.put_bytes(self.data.get(word, word.encode() * 20))
+
+        return make
+
+
+def test_what_is_made_here_is_made_once_and_lies_under_its_own_digest(store: BlobStore) -> None:
+    workshop, cache = Workshop(), BlobCache(store, 1000)
+    for word in ("ox", "cow", "ox"):
+        with cache.hold_made(word, workshop.maker(word)) as path:
+            assert path.read_bytes() == word.encode() * 20 and path.name == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert workshop.made == ["ox", "cow"] and cache.bytes == 100
+
+
+def test_what_was_made_and_went_is_made_again_and_what_is_held_stays(store: BlobStore) -> None:
+    workshop, cache = Workshop(), BlobCache(store, 1)
+    with cache.hold_made("ox", workshop.maker("ox")) as ox:
+        with cache.hold_made("cow", workshop.maker("cow")):
+            assert ox.exists()
+    with cache.hold_made("calf", workshop.maker("calf")):
+        assert not ox.exists()
+    with cache.hold_made("ox", workshop.maker("ox")) as again:
+        assert again == ox and again.exists()
+    assert workshop.made == ["ox", "cow", "calf", "ox"]
+
+
+def test_one_key_may_come_to_mean_other_bytes_and_a_failure_is_told(store: BlobStore) -> None:
+    workshop, cache = Workshop(), BlobCache(store, 1)
+    with cache.hold_made("ox", workshop.maker("ox")):
+        pass
+    with cache.hold_made("cow", workshop.maker("cow")):
+        pass
+    workshop.data["ox"] = b"written by another version"
+    with cache.hold_made("ox", workshop.maker("ox")) as path:
+        assert path.read_bytes() == b"written by another version"
+
+    def fail(_: BlobStore) -> str:
+        raise Unavailable("no hay")
+
+    with pytest.raises(Unavailable, match="no hay"), cache.hold_made("calf", fail):
+        pass
+
+
+def test_a_bit_that_flipped_unseen_is_found_when_somebody_says_so(store: BlobStore) -> None:
+    """A use checks a file once: what a disk forgets tells nobody."""
+    origin, cache = Origin(2), BlobCache(store, 300)
+    a, b = origin.digests
+    path = cache.fetch(a, origin.fetch)
+    cache.fetch(b, origin.fetch)
+    stat = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"!")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    for digest in (a, b, "0" * 64):
+        cache.recheck(digest)
+    assert store.digests() == [b] and cache.bytes == 100
+    assert cache.fetch(a, origin.fetch).read_bytes() == origin.data[a] and cache.bytes == 200
+
+
+def test_what_a_killed_process_left_half_fetched_is_removed(store: BlobStore) -> None:
+    writer = store.writer()
+    writer.write(b"half")
+    assert len(list(store.folder.rglob("arriving/*"))) == 1
+    BlobCache(store, 300)
+    assert list(store.folder.rglob("arriving/*")) == []
+    writer.__exit__(None, None, None)
