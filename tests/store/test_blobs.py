@@ -70,15 +70,24 @@ def test_a_flipped_bit_is_found_even_after_the_file_was_checked(blobs: BlobStore
     assert blobs.read(digest) == DATA
 
 
-def test_a_file_is_digested_once_as_long_as_nobody_writes_to_it(blobs: BlobStore) -> None:
+def test_a_file_is_digested_once_as_long_as_nobody_writes_to_it(blobs: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     path = blobs.path(blobs.put_bytes(DATA))
+    digested: list[Path] = []
+    plain = file_digest
+    monkeypatch.setattr("muskox.store.blobs.file_digest", lambda path: (digested.append(path), plain(path))[1])
     check_once(path)
+    check_once(path)
+    assert digested == [], "its bytes were digested when they came"
     stat = path.stat()
     flip_a_bit(path)
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as a disk that forgets a bit would
-    check_once(path)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     with pytest.raises(Corrupt):
-        BlobStore(blobs.folder).check(path.name)
+        check_once(path)
+    assert digested == [path], "setting its times back hides nothing"
+    monkeypatch.setattr("muskox.store.blobs.CHECKED_S", -1.0)
+    blobs.put_bytes(DATA)
+    check_once(path)
+    assert digested == [path, path], "an hour later it is digested again"
 
 
 def test_a_blob_whose_bytes_changed_on_the_way_is_refused_and_leaves_nothing(blobs: BlobStore) -> None:

@@ -39,10 +39,12 @@ class BlobStore:
         if is_ours:
             self._arriving.mkdir(parents=True, exist_ok=True)
 
-    def remove_unfinished(self) -> None:
-        """Remove what writers that died left behind; call it before the first writer of this process."""
+    def remove_unfinished(self, older_than_s: float = 0.0) -> None:
+        """Remove what writers that died left behind: all of it before this process's first writer, later only what is old."""
         for path in self._arriving.iterdir():
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime >= older_than_s:
+                    path.unlink()
 
     def path(self, digest: str) -> Path:
         """Return where the blob is, or would be.

@@ -63,7 +63,7 @@ def decode_holders(record: stored.PlacementRecord, shards: int) -> Holders:
     if runs == 0 or len(data) % (2 * runs):
         raise Corrupt(f"a placement of {len(data)} bytes cannot be that of {runs} runs")
     table = np.frombuffer(data, "<u2").reshape(runs, -1)
-    if table.size and int(table[table != NOBODY].max(initial=0)) >= max(len(record.nodes), 1):
+    if int(table[table != NOBODY].astype(int).max(initial=-1)) >= len(record.nodes):
         raise Corrupt(f"a placement names a node beyond the {len(record.nodes)} that it lists")
     names = record.nodes
     return Holders(record.level, record.replicas, tuple(tuple(names[i] for i in row if i != NOBODY) for row in table.tolist()))

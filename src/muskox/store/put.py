@@ -65,7 +65,7 @@ class PutOptions:
     reading : what the input does not say itself: its format, the dialect of CSV
     folder : where the client may write temporary files of the size of the data; None means the system's place
     memory_mb : how much memory the put may take, beside the program itself; at least MEMORY_MB_MIN. Parquet of many columns may
-        take some tens more: its reader holds a piece of each
+        take up to about 100 MB more: its reader holds a piece of each
     progress : called now and then from the calling thread
     warn : called with a sentence on what is worth knowing: a key that no rule can balance, too few nodes
     """

@@ -42,7 +42,7 @@ class Scrubber(threading.Thread):
         self._folder_id = folder_id
         self._config = config
         self._doubtful: queue.Queue[str] = queue.Queue(FOUND_MAX)
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self._bad = 0
         self._scrubbed_ms = 0
         self._told: tuple[stored.DiskRecord, float] | None = None
@@ -56,12 +56,12 @@ class Scrubber(threading.Thread):
             log.warning("the scrubber has %d blobs to look at: %s is left to its next round", FOUND_MAX, digest)
 
     def stop(self) -> None:
-        self._stop.set()
+        self._ended.set()
 
     def run(self) -> None:
         at = self._place()
         began_s = time.monotonic()
-        while not self._stop.is_set():
+        while not self._ended.is_set():
             try:
                 self._heed()
                 at, pause_s = self._next(at, began_s)
@@ -75,7 +75,7 @@ class Scrubber(threading.Thread):
     def _pause(self, seconds: float) -> None:
         """Wait, but heed doubts as they come."""
         until_s = time.monotonic() + seconds
-        while not self._stop.is_set() and (left_s := until_s - time.monotonic()) > 0:
+        while not self._ended.is_set() and (left_s := until_s - time.monotonic()) > 0:
             try:
                 self._look(self._doubtful.get(timeout=min(left_s, 1.0)))
             except queue.Empty:
@@ -99,6 +99,7 @@ class Scrubber(threading.Thread):
         behind = bisect_right(digests, at)
         if behind == len(digests):
             self._scrubbed_ms = time.time_ns() // 1_000_000
+            self._blobs.remove_unfinished(older_than_s=DAY_S)
             self._keep_place("")
             return "", max(began_s + period_s - time.monotonic(), 1.0)
         size, took_s = self._read(digests[behind])
@@ -128,7 +129,8 @@ class Scrubber(threading.Thread):
     def _report(self, *, is_urgent: bool) -> None:
         """Write what is known of the disk, at once if something was found, else now and then."""
         now_s = time.monotonic()
-        if self._told is not None and not is_urgent and now_s - self._told[1] < REPORT_S:
+        is_urgent = is_urgent or self._told is None or self._told[0].bad != self._bad
+        if not is_urgent and self._told is not None and now_s - self._told[1] < REPORT_S:
             return
         sizes = self._blobs.sizes()
         record = stored.DiskRecord(
