@@ -25,7 +25,7 @@ def collect(cluster: StoreCluster) -> Collected | None:
 
 def collector_of(cluster: StoreCluster) -> Collector:
     manifests = Manifests(cluster.home)
-    return Collector(cluster.home, manifests, lambda: find_kept(cluster.home, manifests), list)
+    return Collector(cluster.home, manifests, lambda: find_kept(cluster.home, manifests, is_strict=True), list)
 
 
 def blobs(cluster: StoreCluster) -> list[int]:

@@ -224,7 +224,7 @@ def test_a_cluster_without_a_store_has_its_blobs_on_the_nodes(session: Session, 
 
 def collector(home: ObjectHome) -> Collector:
     manifests = Manifests(home)
-    return Collector(home, manifests, lambda: find_kept(home, manifests), list)
+    return Collector(home, manifests, lambda: find_kept(home, manifests, is_strict=True), list)
 
 
 def config(collect_after_s: float) -> Config:

@@ -255,12 +255,12 @@ def test_when_it_is_removed_its_manifest_goes_and_no_file_of_its_owner(cluster: 
     register(cluster, "cities", field.write(cities()), shards=3)
     record = find_dataset(cluster.session, "cities").record
     manifests = Manifests(cluster.home)
-    units = [kept.unit for kept in find_kept(cluster.home, manifests)]
+    units = [kept.unit for kept in find_kept(cluster.home, manifests, is_strict=True)]
     assert [unit.key for unit in units] == ["manifest/cities@1"] and len(units[0].holders) == record.replicas
     held = [name for name in cluster.servers if cluster.blobs(name).has(record.manifest)]
     assert len(held) == record.replicas
     remove_dataset(cluster.session, "cities")
-    collector = Collector(cluster.home, manifests, lambda: find_kept(cluster.home, manifests), list)
+    collector = Collector(cluster.home, manifests, lambda: find_kept(cluster.home, manifests, is_strict=True), list)
     done = collector.step(Config(layout.ConfigRecord(values={"collect_after_s": 0.0})))
     assert done is not None and done.versions == ["cities@1"] and done.blobs == record.replicas
     assert not any(cluster.blobs(name).has(record.manifest) for name in cluster.servers)

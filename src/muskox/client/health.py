@@ -7,7 +7,7 @@ node that scrubs it and by the coordinator, whose record tells how the storage a
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from muskox.coordination import Session, layout, live_members, read_cluster, read_config, stored
+from muskox.coordination import Session, layout, live_members, read_config, stored
 from muskox.store import DatasetInfo, Holders, count_units, read_holders
 
 LOST_SHOWN = 3
@@ -45,7 +45,8 @@ def health_words(health: dict[str, Any]) -> str:
 
 def storage(session: Session) -> dict[str, Any]:
     """Return how all that is kept stands, as the coordinator last wrote it down, and a sentence on it."""
-    store = read_cluster(session).store
+    cluster = session.find(layout.CLUSTER, layout.ClusterRecord)  # none while the first node has not come
+    store = "" if cluster is None else cluster[0].store
     found = session.find(layout.REPAIR, stored.RepairRecord)
     if store:
         return {"store": store, "sentence": f"storage: everything lies in {store}; local disks are caches"}

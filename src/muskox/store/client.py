@@ -7,6 +7,7 @@ starts with the first call, so a process may fork before.
 
 import hashlib
 import io
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -150,7 +151,10 @@ class StoreClient:
                 writer.commit(digest)
             return blobs.path(digest)
 
-        return blobs.path(digest) if blobs.has_whole(digest) else first_that_can(addresses, f"blob {digest}", fetch)
+        if blobs.has_whole(digest):
+            os.utime(blobs.path(digest))  # as if it had come now: a collection that has begun spares it
+            return blobs.path(digest)
+        return first_that_can(addresses, f"blob {digest}", fetch)
 
     def read_range(self, addresses: Iterable[str], digest: str, offset: int, count: int) -> bytes:
         """Return `count` bytes of a blob from byte `offset` on; raises as :meth:`get_blob` does.
@@ -262,6 +266,11 @@ class StoreClient:
         """Return the blobs that the node holds, and the size of each."""
         batches = (batch for batch, _ in self._piece(address, StreamTicket(name="inventory")))
         return {name: size for batch in batches for name, size in zip(*(c.to_pylist() for c in batch.columns), strict=True)}
+
+    def missing(self, address: str, digests: Sequence[str]) -> list[str]:
+        """Return those of the blobs that the node has not."""
+        body = msgspec.json.encode(Digests(digests=list(digests)))
+        return msgspec.json.decode(self.action(address, "missing", body), type=Digests).digests
 
     def verify(self, address: str, digest: str, timeout_s: float = CALL_TIMEOUT_S) -> str:
         """Let the node read a blob again; return "good", "corrupt" or "missing"."""

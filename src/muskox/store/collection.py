@@ -12,11 +12,11 @@ It is the coordinator's, one thread's, and decides nothing that a restart could 
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from muskox.coordination import Config, Session, layout, stored
-from muskox.errors import MuskoxError
+from muskox.errors import Corrupt, MuskoxError, Unavailable
 from muskox.store.catalog import all_versions, remove_version, versions_of
 from muskox.store.holds import Version, holders, readers
 from muskox.store.home import Home
@@ -60,8 +60,10 @@ class Collector:
         self._busy = busy
         self._begun: Begun | None = None
 
-    def step(self, config: Config) -> Collected | None:
+    def step(self, config: Config, fence: int = 0) -> Collected | None:
         """Begin a collection, or end the one begun; None while uploads of its beginning go on, in an object store any.
+
+        fence : the coordinator's, which nodes refuse once they have heard of a later one; 0 for nobody's
 
         Raises
         ------
@@ -74,12 +76,12 @@ class Collector:
         if self._begun is None:
             retire_versions(session, int(config["versions_kept"]))
             retire_jobs(session, config["jobs_days"])
-            uploads = frozenset(session.children(layout.UPLOADS))
-            self._begun = Begun(uploads, self._clocks())
+            clocks = self._clocks()  # before the uploads: one that begins between the two writes what is newer than this
+            self._begun = Begun(frozenset(session.children(layout.UPLOADS)), clocks)
         if self._begun.uploads.intersection(session.children(layout.UPLOADS)):
             return None
         begun, self._begun = self._begun, None
-        return self._end(begun, config["collect_after_s"])
+        return self._end(begun, config["collect_after_s"], fence)
 
     def _clocks(self) -> dict[str, int]:
         clocks = {}
@@ -90,24 +92,53 @@ class Collector:
                 continue  # its blobs are left to the next collection
         return clocks
 
-    def _end(self, begun: Begun, after_s: float) -> Collected | None:
+    def _end(self, begun: Begun, after_s: float, fence: int) -> Collected | None:
         if isinstance(self._home, ObjectHome):
             return self._end_in_objects(self._home.objects, after_s)
         trashed, removed, still_read = self._trash()
-        named: dict[str, set[str]] = {}
+        named: dict[str, list[str]] = {}  # by digest: who should hold it
         for kept in self._kept():
-            for node in kept.unit.holders:
-                named.setdefault(node, set()).update(digest for digest, _ in kept.unit.blobs)
-        spared = still_read.union(self._busy())
+            for digest, _ in kept.unit.blobs:
+                named.setdefault(digest, []).extend(kept.unit.holders)
+        held = self._inventories(begun)
         done = Collected()
-        live = self._home.directory.live()
-        for node, clock_ns in begun.clocks.items():
-            if node in live:
-                self._sweep(node, live[node], (named.get(node, set()) | spared, removed), (clock_ns, after_s), done)
+        for node, digests in held.items():
+            unnamed = [digest for digest in sorted(digests) if digest not in still_read and _is_free(digest, node, named, held)]
+            busy = frozenset(self._busy())
+            for old_s, doomed in (
+                (0.0, [digest for digest in unnamed if digest in removed and digest not in busy]),
+                (after_s, [digest for digest in unnamed if digest not in removed and digest not in busy]),
+            ):
+                limit_ns = begun.clocks[node] - int(old_s * 1e9)
+                self._delete(node, {digest: digests[digest] for digest in doomed}, limit_ns, fence, done)
         for name, number in trashed:
             self._home.session.delete(layout.trash(name, number))
             done.versions.append(f"{name}@{number}")
         return done
+
+    def _inventories(self, begun: Begun) -> dict[str, dict[str, int]]:
+        """Return what each node holds that was there at the beginning and is there now."""
+        held = {}
+        live = self._home.directory.live()
+        for node in begun.clocks:
+            if node in live:
+                try:
+                    held[node] = self._home.client.inventory(live[node])
+                except MuskoxError as error:
+                    log.warning("what node %s need not hold is left to the next collection: %s", node, error)
+        return held
+
+    def _delete(self, node: str, doomed: dict[str, int], limit_ns: int, fence: int, done: Collected) -> None:
+        """Delete these blobs (digest -> bytes) from a node, but for those written after `limit_ns` by its clock."""
+        names = list(doomed)
+        address = self._home.directory.address(node)
+        try:
+            for first in range(0, len(names) if address is not None else 0, DELETED_AT_ONCE):
+                gone = self._home.client.delete(str(address), names[first : first + DELETED_AT_ONCE], limit_ns, fence)
+                done.blobs += len(gone)
+                done.bytes += sum(doomed[digest] for digest in gone)
+        except MuskoxError as error:
+            log.warning("what node %s need not hold is left to the next collection: %s", node, error)
 
     def _end_in_objects(self, objects: ObjectBlobs, after_s: float) -> Collected | None:
         """Delete from an object store what nothing names: while no upload is under way, and none can begin; else None."""
@@ -131,37 +162,23 @@ class Collector:
                 done.versions.append(f"{name}@{number}")
         return done
 
-    def _sweep(
-        self, node: str, address: str, digests: tuple[set[str], set[str]], times: tuple[int, float], done: Collected
-    ) -> None:
-        """Delete from one node what nothing names: of removed versions at once, of unknown origin once it is old."""
-        needed, removed = digests
-        clock_ns, after_s = times
-        try:
-            held = self._home.client.inventory(address)
-            unnamed = sorted(held.keys() - needed)
-            for doomed, limit_ns in (
-                ([digest for digest in unnamed if digest in removed], clock_ns),
-                ([digest for digest in unnamed if digest not in removed], clock_ns - int(after_s * 1e9)),
-            ):
-                for first in range(0, len(doomed), DELETED_AT_ONCE):
-                    gone = self._home.client.delete(address, doomed[first : first + DELETED_AT_ONCE], limit_ns)
-                    done.blobs += len(gone)
-                    done.bytes += sum(held[digest] for digest in gone)
-        except MuskoxError as error:
-            log.warning("what node %s need not hold is left to the next collection: %s", node, error)
-
     def _trash(self) -> tuple[list[Version], set[str], set[str]]:
         """Return the removed versions that nobody reads, their blobs, and the blobs of those that somebody reads still."""
         unread: list[Version] = []
         removed: set[str] = set()
         still_read: set[str] = set()
-        read = readers(self._home.session)
-        for name, number in _trashed(self._home.session):
+        gone = _trashed(self._home.session)
+        read = readers(self._home.session)  # after that: who holds one of them did so before it went
+        for name, number in gone:
             found = self._home.session.find(layout.trash(name, number), stored.TrashRecord)
             if found is None:
                 continue
-            manifest = self._manifests.read(found[0].version.manifest, found[0].nodes)
+            try:
+                manifest = self._manifests.read(found[0].version.manifest, found[0].nodes)
+            except (Unavailable, Corrupt):
+                if (name, number) in read:
+                    raise
+                continue  # nobody can say what it named, nor needs it: it goes with what is of unknown origin
             blobs = {part.file_digest for shard in manifest.shards for part in shard.parts} | {found[0].version.manifest}
             if (name, number) in read:
                 still_read |= blobs
@@ -169,6 +186,12 @@ class Collector:
                 removed |= blobs
                 unread.append((name, number))
         return unread, removed, still_read
+
+
+def _is_free(digest: str, node: str, named: Mapping[str, list[str]], held: Mapping[str, Mapping[str, int]]) -> bool:
+    """Return whether the node need not hold the blob: nobody names it, or others do hold it, every one that should."""
+    holders = named.get(digest)
+    return holders is None or (node not in holders and all(digest in held.get(other, ()) for other in holders))
 
 
 def _trashed(session: Session) -> list[Version]:

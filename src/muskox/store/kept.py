@@ -5,6 +5,7 @@ unit are written down, under the coordinator's fence. What to do about it is sto
 store/collection.py's.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,30 +13,41 @@ from dataclasses import dataclass
 import msgspec
 
 from muskox.coordination import Check, Session, Set, layout, read_config, stored
+from muskox.errors import Corrupt, Unavailable
 from muskox.store.catalog import DatasetInfo, all_versions
 from muskox.store.holders import decode_holders, encode_holders
-from muskox.store.home import Home
+from muskox.store.home import Home, NodeHome
 from muskox.store.manifest import DatasetManifest, decode_manifest
 from muskox.store.repair_events import Unit
 
-MANIFESTS_MAX = 200  # that are kept in memory
+FILES_MAX = 500_000  # named by the manifests that are kept in memory: some 200 MB
+
+log = logging.getLogger(__name__)
 
 
 class Manifests:
-    """Manifests by digest, read once: they never change."""
+    """Manifests by digest, read once: they never change. Those used last are kept, up to FILES_MAX files named in all."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
         self._known: OrderedDict[str, DatasetManifest] = OrderedDict()
+        self._files = 0
 
     def read(self, digest: str, nodes: Sequence[str]) -> DatasetManifest:
         """Return a manifest; Unavailable if nobody can give it."""
         if digest not in self._known:
-            while len(self._known) >= MANIFESTS_MAX:
-                self._known.popitem(last=False)
-            self._known[digest] = decode_manifest(self._home.get(digest, nodes))
+            manifest = decode_manifest(self._home.get(digest, nodes))
+            self._known[digest] = manifest
+            self._files += _files(manifest)
+            while self._files > FILES_MAX and len(self._known) > 1:
+                self._files -= _files(self._known.popitem(last=False)[1])
+            return manifest
         self._known.move_to_end(digest)
         return self._known[digest]
+
+
+def _files(manifest: DatasetManifest) -> int:
+    return max(len(manifest.shards) * len(manifest.groups), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,45 +60,56 @@ class Kept:
     shards: int = 0
 
 
-def find_kept(home: Home, manifests: Manifests) -> Iterator[Kept]:
+def find_kept(home: Home, manifests: Manifests, *, is_strict: bool) -> Iterator[Kept]:
     """Yield everything that the cluster's nodes should hold.
+
+    is_strict : whether all must be known. Who deletes what is not named wants that; who repairs goes on with the rest
 
     Raises
     ------
     Unavailable
-        If a manifest cannot be read: what it names is not known then.
+        Where `is_strict`: if a manifest cannot be read, or a version was removed while it was looked at.
     """
     replicas = int(read_config(home.session)["replicas"])
     for info in all_versions(home.session):
-        yield from _of_version(home.session, manifests, info)
+        try:
+            yield from _of_version(home, manifests, info)
+        except (Unavailable, Corrupt) as error:
+            if is_strict:
+                raise
+            log.warning("what %s@%d holds is not known now: %s", info.name, info.version, error)
     yield from _of_models(home.session, replicas)
     yield from _of_jobs(home.session, replicas)
 
 
-def _of_version(session: Session, manifests: Manifests, info: DatasetInfo) -> Iterator[Kept]:
+def _of_version(home: Home, manifests: Manifests, info: DatasetInfo) -> Iterator[Kept]:
+    session, name = home.session, f"{info.name}@{info.version}"
     path = layout.manifest_placement(info.name, info.version)
     found = session.find(path, stored.ManifestPlacement)
     if found is None:
-        return  # removed this moment
+        raise Unavailable(f"{name} was removed while it was looked at")
     nodes = tuple(found[0].nodes)
-    manifest = manifests.read(info.record.manifest, nodes)
-    name = f"{info.name}@{info.version}"
-    size = len(manifest.shards) * 300  # what a manifest roughly takes: only for the order of copies
+    size = info.record.shards * info.record.groups * 300  # what a manifest roughly takes: only for the order of copies
     unit = Unit(f"manifest/{name}", ((info.record.manifest, size),), info.record.replicas, nodes, revision=found[1])
     yield Kept(unit, path)
-    for group in range(0 if info.record.registered else info.record.groups):
+    if info.record.registered:
+        return
+    manifest = manifests.read(info.record.manifest, nodes)
+    for group in range(info.record.groups):
         place = layout.placement(info.name, info.version, group)
         record = session.find(place, stored.PlacementRecord)
+        if record is None and isinstance(home, NodeHome):
+            raise Unavailable(f"{name} was removed while it was looked at")
         if record is None:  # an object store holds it, and no node
             blobs = tuple((shard.parts[group].file_digest, shard.parts[group].bytes) for shard in manifest.shards)
             yield Kept(Unit(f"shards/{name}/{group}", blobs, 0, ()), place)
             continue
         holders = decode_holders(record[0], info.record.shards)
-        family = f"shards/{name}/{group}"
+        family = f"{info.name}/{group}"  # of all versions: what they share shall lie on the same nodes
         for run, run_nodes in enumerate(holders.runs):
             entries = (manifest.shards[shard].parts[group] for shard in holders.run(run, info.record.shards))
             blobs = tuple((part.file_digest, part.bytes) for part in entries)
-            unit = Unit(f"{family}/{run}", blobs, holders.replicas, run_nodes, family, run, record[1])
+            unit = Unit(f"shards/{name}/{group}/{run}", blobs, holders.replicas, run_nodes, family, run, record[1])
             yield Kept(unit, place, run, info.record.shards)
 
 
@@ -117,25 +140,43 @@ def _lone(key: str, path: str, held: tuple[str, list[str], int], replicas: int) 
     return Kept(Unit(key, ((blob, 0),), replicas, tuple(nodes), revision=version), path)
 
 
-def write_holders(session: Session, fence: int, kept: Kept, before: Sequence[str], nodes: Sequence[str]) -> int | None:
-    """Write down who holds a unit now, if it is `before` still; return the znode's new version, or None if it is not.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """New holders for a unit, in the stead of those that were written down `before`."""
+
+    kept: Kept
+    before: Sequence[str]
+    nodes: Sequence[str]
+
+
+def write_holders(session: Session, fence: int, changes: Sequence[Change]) -> tuple[list[Change], int]:
+    """Write down who holds some units of one znode, in one step; return those that were written, and the znode's new version.
+
+    Left out is what is gone, or is held by others than `before` by now.
 
     Raises
     ------
     Refused
         If the fence has passed, or the znode changed meanwhile.
     """
-    written = _read(session, kept)
-    if written is None or list(written.nodes) != list(before):
-        return None
-    record = written.with_nodes(list(nodes))
+    path = changes[0].kept.path
+    read: list[tuple[Change, Written]] = []
+    record: msgspec.Struct | None = None
+    for change in changes:
+        written = _read(session, change.kept, record)
+        if written is not None and list(written.nodes) == list(change.before):
+            read.append((change, written))
+            record = written.with_nodes(list(change.nodes))
+    if record is None:
+        return [], 0
 
     def was_done() -> bool:
-        now = _read(session, kept)
-        return now is not None and list(now.nodes) == list(nodes)
+        found = session.find(path, type(record))
+        return found is not None and found[0] == record
 
-    session.commit([Check(layout.FENCE, fence), Set(kept.path, record, written.version)], was_done)
-    return written.version + 1
+    version = read[0][1].version
+    session.commit([Check(layout.FENCE, fence), Set(path, record, version)], was_done)
+    return [change for change, _ in read], version + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,18 +197,22 @@ FIELDS: dict[str, tuple[type[msgspec.Struct], str, str]] = {  # by the kind of u
 }
 
 
-def _read(session: Session, kept: Kept) -> Written | None:
-    """Return what is written down of the unit now; None if it is gone, or another blob has taken its place."""
+def _read(session: Session, kept: Kept, changed: msgspec.Struct | None = None) -> Written | None:
+    """Return what is written down of the unit now; None if it is gone, or another blob has taken its place.
+
+    changed : the znode's record as it is about to be written, with other units changed
+    """
     kind = kept.unit.key.partition("/")[0]
     if kind == "shards":
         placement = session.find(kept.path, stored.PlacementRecord)
         if placement is None:
             return None
-        holders = decode_holders(placement[0], kept.shards)
+        record = changed if isinstance(changed, stored.PlacementRecord) else placement[0]
+        holders = decode_holders(record, kept.shards)
         return Written(holders.runs[kept.run], placement[1], lambda nodes: encode_holders(holders.with_run(kept.run, nodes)))
     record_type, field, blob = FIELDS[kind]
     found = session.find(kept.path, record_type)
     if found is None or (blob and getattr(found[0], blob) != kept.unit.blobs[0][0]):
         return None
-    record, version = found
-    return Written(getattr(record, field), version, lambda nodes: msgspec.structs.replace(record, **{field: nodes}))
+    entry, version = found
+    return Written(getattr(entry, field), version, lambda nodes: msgspec.structs.replace(entry, **{field: nodes}))

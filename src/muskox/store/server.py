@@ -217,6 +217,7 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
             "delete": self._delete,
             "verify": self._verify,
             "clock": self._clock,
+            "missing": self._missing,
             "fetch": self._fetch,
             ADOPT: lambda body: adopt(self._blobs, body),
         }
@@ -388,6 +389,10 @@ class _Service(flight.FlightServerBase):  # type: ignore[misc]
         if state != "good":
             self._plugins.doubt(digest)
         return msgspec.json.encode(Health(state=state))
+
+    def _missing(self, body: bytes) -> bytes:
+        asked = msgspec.json.decode(body, type=Digests).digests
+        return msgspec.json.encode(Digests(digests=[digest for digest in asked if not self._blobs.has(digest)]))
 
     def _clock(self, _: bytes) -> bytes:
         return msgspec.json.encode(Clock(now_ns=time.time_ns()))
