@@ -1,4 +1,4 @@
-"""The records in ZooKeeper of what the store keeps: datasets, where they lie, disks and how they fare. Paths: layout.py. Pure."""
+"""The records in ZooKeeper of what the store keeps: datasets, where they lie, disks, how they fare. Paths: layout.py. Pure."""
 
 import msgspec
 

@@ -25,7 +25,7 @@ Replicas = Callable[[str], Sequence[Sequence[str]]]
 
 
 class Coordinator(threading.Thread):
-    """See the head of this file. `replicas`: which nodes hold each shard of "name@version"; `on_lead` is told of a new fence."""
+    """See the head of this file. `replicas`: which nodes hold each shard of "name@version"; `on_lead` hears of a new fence."""
 
     def __init__(
         self, session: Session, candidacy: Candidacy, replicas: Replicas, on_lead: Callable[[], None] = lambda: None
