@@ -1,11 +1,13 @@
 """Blobs are there whole or not at all, and are never read with other bytes than were written."""
 
+import errno
 import hashlib
 import os
 import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,62 @@ def test_a_file_is_digested_once_as_long_as_nobody_writes_to_it(blobs: BlobStore
     blobs.put_bytes(DATA)
     check_once(path)
     assert digested == [path, path], "an hour later it is digested again"
+
+
+@pytest.fixture
+def unreadable(blobs: BlobStore) -> str:
+    """A blob whose file opens, and whose first read is a real EIO: nothing is mapped at address 0 of this process."""
+    blobs.path(DIGEST).parent.mkdir()
+    blobs.path(DIGEST).symlink_to("/proc/self/mem")
+    return DIGEST
+
+
+def test_what_the_disk_cannot_read_is_damage(blobs: BlobStore, unreadable: str) -> None:
+    for look in (blobs.read, blobs.check, lambda digest: check_once(blobs.path(digest))):
+        with pytest.raises(Corrupt, match=r"cannot be read from the disk .*: take another replica"):
+            look(unreadable)
+    assert not blobs.has_whole(unreadable)
+    blobs.put_aside(unreadable)
+    assert not blobs.has(unreadable) and (blobs.folder / "damaged" / unreadable).is_symlink()
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EACCES])
+def test_what_somebody_else_is_to_blame_for_is_no_damage(blobs: BlobStore, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    digest = blobs.put_bytes(DATA)
+
+    def refused(path: Path) -> str:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("muskox.store.blobs.file_digest", refused)
+    with pytest.raises(Unavailable, match="cannot be read now"):
+        blobs.check(digest)
+
+
+def test_a_folder_that_the_disk_cannot_list_is_passed_over(blobs: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = sorted(blobs.put_bytes(bytes([number])) for number in range(8))
+    broken, plain = blobs.path(digests[3]).parent, Path.iterdir
+
+    def listed(path: Path) -> Iterator[Path]:
+        if path == broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return plain(path)
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    left = [digest for digest in digests if not digest.startswith(broken.name)]
+    assert blobs.digests() == sorted(blobs.sizes()) == left and len(left) < 8
+
+
+def test_the_names_of_one_folder_are_listed_alone(blobs: BlobStore) -> None:
+    digests = [blobs.put_bytes(bytes([number])) for number in range(64)]
+    folder = digests[0][:2]
+    assert blobs.digests(folder) == sorted(digest for digest in digests if digest.startswith(folder))
+
+
+def test_a_damaged_blob_that_cannot_be_moved_is_said(blobs: BlobStore) -> None:
+    digest = blobs.put_bytes(DATA)
+    (blobs.folder / "damaged").write_text("a file in the way")
+    with pytest.raises(Unavailable, match="cannot write under"):
+        blobs.put_aside(digest)
 
 
 def test_a_blob_whose_bytes_changed_on_the_way_is_refused_and_leaves_nothing(blobs: BlobStore) -> None:

@@ -13,6 +13,7 @@ import os
 import stat
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +25,7 @@ DIGEST_LENGTH = 64
 NAME_LENGTH = 32
 ASIDE_MAX = 16  # damaged blobs that are kept to be looked at
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DAMAGED = (errno.EIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA, errno.EREMOTEIO)  # how disks and file systems say so
 
 
 class BlobStore:
@@ -59,13 +61,17 @@ class BlobStore:
         return self._blobs / digest[:2] / digest
 
     def has(self, digest: str) -> bool:
-        return self.path(digest).exists()
+        """Return whether the disk finds such a blob; its bytes are not looked at."""
+        try:
+            return self.path(digest).exists()
+        except OSError:
+            return False
 
     def has_whole(self, digest: str) -> bool:
         """Return whether the blob is here with the bytes that its name tells; read once a process."""
         try:
             check_once(self.path(digest))
-        except (Unavailable, Corrupt, PermissionError):
+        except (Unavailable, Corrupt):
             return False
         return True
 
@@ -76,23 +82,31 @@ class BlobStore:
         ------
         Unavailable
             If it is not here.
+        Corrupt
+            If the disk cannot tell.
         """
         try:
             return self.path(digest).stat().st_size
-        except FileNotFoundError as error:
-            raise self._missing(digest) from error
+        except OSError as error:
+            raise refused_read(error, self.path(digest)) from error
 
-    def digests(self) -> list[str]:
-        """Return the names of all blobs here, sorted."""
-        return sorted(path.name for path in self._blobs.glob("??/*"))
+    def digests(self, folder: str = "??") -> list[str]:
+        """Return the names of all blobs here, or of those in one folder ("ab"), sorted."""
+        return sorted(path.name for path in self._files(folder))
 
     def sizes(self) -> dict[str, int]:
         """Return the size of every blob here, by name."""
         found = {}
-        for path in self._blobs.glob("??/*"):
-            with contextlib.suppress(FileNotFoundError):
+        for path in self._files("??"):
+            with _passing_over_damage():
                 found[path.name] = path.stat().st_size
         return found
+
+    def _files(self, folder: str) -> Iterator[Path]:
+        """Yield the blob files; what the disk cannot list any more is not here."""
+        for each in self._blobs.glob(folder):
+            with _passing_over_damage():
+                yield from list(each.iterdir())
 
     def read(self, digest: str) -> bytes:
         """Return the blob's bytes, checked against their name.
@@ -100,14 +114,14 @@ class BlobStore:
         Raises
         ------
         Unavailable
-            If it is not here.
+            If it is not here, or is not for us to read.
         Corrupt
-            If its bytes have changed.
+            If its bytes have changed, or the disk cannot read them.
         """
         try:
             data = self.path(digest).read_bytes()
-        except FileNotFoundError as error:
-            raise self._missing(digest) from error
+        except OSError as error:
+            raise refused_read(error, self.path(digest)) from error
         if hashlib.sha256(data).hexdigest() != digest:
             raise self._corrupt(digest)
         return data
@@ -116,8 +130,8 @@ class BlobStore:
         """Read the blob and compare it with its name; raises as :meth:`read` does. Memory stays bounded."""
         try:
             found = file_digest(self.path(digest))
-        except FileNotFoundError as error:
-            raise self._missing(digest) from error
+        except OSError as error:
+            raise refused_read(error, self.path(digest)) from error
         if found != digest:
             raise self._corrupt(digest)
 
@@ -186,13 +200,22 @@ class BlobStore:
             raise refused_write(error, self.folder) from error
 
     def put_aside(self, digest: str) -> None:
-        """Move a damaged blob to ``<folder>/damaged``, where a person can look at it; the newest ASIDE_MAX stay there."""
+        """Move a damaged blob to ``<folder>/damaged``, where a person can look at it; the newest ASIDE_MAX stay there.
+
+        Raises
+        ------
+        Unavailable
+            If the disk does not let it be moved.
+        """
         aside = self.folder / "damaged"
-        aside.mkdir(exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            self.path(digest).replace(aside / digest)
-        for path in sorted(aside.iterdir(), key=lambda path: path.stat().st_mtime_ns)[:-ASIDE_MAX]:
-            path.unlink(missing_ok=True)
+        try:
+            aside.mkdir(exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                self.path(digest).replace(aside / digest)
+            for path in sorted(aside.iterdir(), key=lambda path: path.lstat().st_mtime_ns)[:-ASIDE_MAX]:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise refused_write(error, self.folder) from error
 
     def delete(self, digest: str, unless_newer_than_ns: int | None = None) -> bool:
         """Delete the blob, unless it was written after that time (`time.time_ns`); return whether it is gone."""
@@ -204,9 +227,6 @@ class BlobStore:
         except FileNotFoundError:
             return True
         return True
-
-    def _missing(self, digest: str) -> Unavailable:
-        return Unavailable(f"blob {digest} is not in {self.folder}")
 
     def _corrupt(self, digest: str) -> Corrupt:
         return Corrupt(f"blob {digest} in {self.folder} has other bytes than were written: take another replica")
@@ -287,17 +307,17 @@ def check_once(path: Path) -> None:
     Raises
     ------
     Corrupt
-        If they differ.
+        If they differ, or the disk cannot read the file.
     Unavailable
-        If the file is not there.
+        If the file is not there, or is not for us to read.
     """
     try:
         key = _identity(path)
         if time.monotonic() < _checked.get(key, -CHECKED_S) + CHECKED_S:
             return
         found = file_digest(path)
-    except FileNotFoundError as error:
-        raise Unavailable(f"blob file {path} is not there") from error
+    except OSError as error:
+        raise refused_read(error, path) from error
     if found != path.name:
         raise Corrupt(f"blob file {path} has other bytes than were written: take another replica")
     remember_checked(path, key)
@@ -326,6 +346,29 @@ def refused_write(error: OSError, folder: Path) -> Unavailable:
     if error.errno in FULL:
         return Unavailable(f"the disk under {folder} is full: free some space and try again")
     return Unavailable(f"cannot write under {folder}: {error.strerror or error}")
+
+
+def refused_read(error: OSError, path: Path) -> Corrupt | Unavailable:
+    """Return what an error of the disk means to who wanted to read a blob's file.
+
+    Only what a disk says of itself is damage: who has too many files open, or may not read it, has no reason to put it aside.
+    """
+    if isinstance(error, FileNotFoundError):
+        return Unavailable(f"blob file {path} is not there: take another replica")
+    why = error.strerror or error
+    if error.errno in DAMAGED:
+        return Corrupt(f"blob file {path} cannot be read from the disk ({why}): take another replica")
+    return Unavailable(f"blob file {path} cannot be read now ({why}): take another replica, or try again")
+
+
+@contextlib.contextmanager
+def _passing_over_damage() -> Iterator[None]:
+    """Pass over a file or folder that is gone, or that the disk cannot read."""
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError) and error.errno not in DAMAGED:
+            raise
 
 
 def sync_folder(folder: Path) -> None:
