@@ -9,7 +9,7 @@ from store_cluster import StoreCluster
 
 from muskox.coordination import Config, layout, stored
 from muskox.store import BlobStore
-from muskox.store.scrub import Scrubber
+from muskox.store.scrub import FOLDERS, Round, Scrubber
 
 FAST = {"scrub_days": 0.00001, "scrub_mb_per_s": 10_000.0}
 SLOW = {"scrub_days": 365.0}
@@ -98,3 +98,85 @@ def test_what_is_put_aside_is_bounded(blobs: BlobStore) -> None:
         blobs.put_aside(blobs.put_bytes(f"blob {number}".encode()))
     assert len(list((blobs.folder / "damaged").iterdir())) == ASIDE_MAX
     assert blobs.digests() == []
+
+
+def make_unreadable(blobs: BlobStore, digest: str) -> None:
+    """Lay a blob there whose file opens, and whose first read is a real EIO: address 0 of this process is not mapped."""
+    blobs.path(digest).parent.mkdir(exist_ok=True)
+    blobs.path(digest).symlink_to("/proc/self/mem")
+
+
+def test_what_the_disk_cannot_read_is_put_aside_and_the_round_goes_on(
+    cluster: StoreCluster, blobs: BlobStore, scrubber: Callable[[dict], Scrubber], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muskox.store.scrub.REPORT_S", 0.1)
+    digests = sorted(blobs.put_bytes(f"blob {number}".encode()) for number in range(5))
+    make_unreadable(blobs, "00" + "0" * 62)  # before all others
+    make_unreadable(blobs, digests[2][:60] + "beef")  # and among them
+    scrubber(FAST)
+    until(lambda: (told := disk(cluster)) is not None and told.scrubbed_ms > 0 and told.bad == 2, "the round ends, and says so")
+    assert blobs.digests() == digests
+    assert len(list((blobs.folder / "damaged").iterdir())) == 2
+
+
+def test_a_doubt_about_what_cannot_be_read_does_not_end_the_scrub(
+    cluster: StoreCluster, blobs: BlobStore, scrubber: Callable[[dict], Scrubber]
+) -> None:
+    running = scrubber(SLOW)
+    until(lambda: disk(cluster) is not None, "the disk is told of at the start")
+    for digest in ("1" * 64, "2" * 64):
+        make_unreadable(blobs, digest)
+        running.doubt(digest)
+        until(lambda digest=digest: not blobs.has(digest), "it is put aside")
+    assert running.is_alive()
+
+
+def test_damage_that_cannot_be_moved_stops_neither_the_round_nor_the_thread(
+    cluster: StoreCluster, blobs: BlobStore, scrubber: Callable[[dict], Scrubber], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muskox.store.scrub.REPORT_S", 0.1)
+    digests = sorted(blobs.put_bytes(f"blob {number}".encode() * 10) for number in range(4))
+    damage(blobs, digests[1])
+    (blobs.folder / "damaged").write_text("a file in the way")
+    running = scrubber(FAST)
+    until(lambda: (told := disk(cluster)) is not None and told.scrubbed_ms > 0, "the round ends")
+    running.doubt(digests[1])
+    until(lambda: (told := disk(cluster)) is not None and told.bad >= 2, "and a doubt is heeded")
+    assert running.is_alive() and blobs.has(digests[1])
+
+
+def test_an_error_at_one_blob_does_not_hold_the_round_there(
+    blobs: BlobStore, scrubber: Callable[[dict], Scrubber], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = sorted(blobs.put_bytes(f"blob {number}".encode()) for number in range(4))
+    looked: list[str] = []
+
+    def check(digest: str) -> None:
+        looked.append(digest)
+        if digest == digests[1]:
+            raise RuntimeError("what nobody has thought of")
+
+    monkeypatch.setattr("muskox.store.scrub.REPORT_S", 0.01)
+    monkeypatch.setattr(blobs, "check", check)
+    scrubber(FAST)
+    until(lambda: len(looked) >= 4, "the rest of the round")
+    assert looked[:4] == digests
+
+
+def test_a_round_lists_each_folder_once_and_skips_what_is_deleted_meanwhile(blobs: BlobStore) -> None:
+    digests = sorted(blobs.put_bytes(f"blob {number}".encode()) for number in range(40))
+    listed: list[str] = []
+
+    class Watched(BlobStore):
+        def digests(self, folder: str = "??") -> list[str]:
+            listed.append(folder)
+            return super().digests(folder)
+
+    scan = Round(Watched(blobs.folder), "", 0.0)
+    found = [scan.next()]
+    assert scan.count == 40 and listed[:256] == FOLDERS, "counted once, folder by folder"
+    blobs.delete(digests[7])
+    while (digest := scan.next()) is not None:
+        found.append(digest)
+    assert found == digests[:7] + digests[8:]
+    assert listed[256:] == FOLDERS, "and read folder by folder"

@@ -5,13 +5,13 @@ the way: it is never served again, and a person can look at it), and the node's 
 coordinator's to decide: it sees the record change. It knows digests and no datasets.
 """
 
+import contextlib
 import logging
 import queue
 import shutil
 import threading
 import time
-from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from muskox.coordination import Config, Session, layout, stored
 from muskox.errors import Corrupt, MuskoxError, Unavailable
@@ -23,6 +23,7 @@ DAY_S = 86_400.0
 REPORT_S = 60.0  # between two reports where nothing was found
 FOUND_MAX = 10_000  # blobs that wait to be looked at: a client that names rubbish makes no queue grow
 PLACE_S = 30.0  # how often the place is kept at which a scrub is
+FOLDERS = [f"{number:02x}" for number in range(256)]
 
 
 class Scrubber(threading.Thread):
@@ -47,6 +48,7 @@ class Scrubber(threading.Thread):
         self._scrubbed_ms = 0
         self._told: tuple[stored.DiskRecord, float] | None = None
         self._place_file = blobs.folder / "scrubbed"
+        self._round = Round(blobs, self._place(), time.monotonic())
 
     def doubt(self, digest: str) -> None:
         """Look at a blob soon: it was asked for, and was not there or not what its name says."""
@@ -59,18 +61,13 @@ class Scrubber(threading.Thread):
         self._ended.set()
 
     def run(self) -> None:
-        at = self._place()
-        began_s = time.monotonic()
         while not self._ended.is_set():
             try:
                 self._heed()
-                at, pause_s = self._next(at, began_s)
-                if at == "":
-                    began_s = time.monotonic() + pause_s
+                self._pause(self._next())
             except Exception:  # bulkhead: a disk's trouble must not end the care for the rest of it
                 log.exception("scrub")
-                pause_s = REPORT_S
-            self._pause(pause_s)
+                self._ended.wait(REPORT_S)
 
     def _pause(self, seconds: float) -> None:
         """Wait, but heed doubts as they come."""
@@ -92,28 +89,29 @@ class Scrubber(threading.Thread):
                 break
         self._report(is_urgent=is_urgent)
 
-    def _next(self, at: str, began_s: float) -> tuple[str, float]:
-        """Read the blob behind `at` again; return its name ("" at the end of a round) and how long to wait then."""
+    def _next(self) -> float:
+        """Read the round's next blob again, or begin the next round after its last; return how many seconds to wait then."""
         period_s = self._config()["scrub_days"] * DAY_S
-        digests = self._blobs.digests()
-        behind = bisect_right(digests, at)
-        if behind == len(digests):
+        digest = self._round.next()
+        if digest is None:
+            pause_s = max(self._round.began_s + period_s - time.monotonic(), 1.0)
+            self._round = Round(self._blobs, "", time.monotonic() + pause_s)
             self._scrubbed_ms = time.time_ns() // 1_000_000
-            self._blobs.remove_unfinished(older_than_s=DAY_S)
             self._keep_place("")
-            return "", max(began_s + period_s - time.monotonic(), 1.0)
-        size, took_s = self._read(digests[behind])
-        self._keep_place(digests[behind])
-        fair_s = period_s / len(digests)
+            self._blobs.remove_unfinished(older_than_s=DAY_S)
+            return pause_s
+        size, took_s = self._read(digest)
+        self._keep_place(digest)
+        fair_s = period_s / max(self._round.count, 1)
         bounded_s = size / (self._config()["scrub_mb_per_s"] * (1 << 20))
-        return digests[behind], max(min(fair_s, period_s), bounded_s) - took_s
+        return max(min(fair_s, period_s), bounded_s) - took_s
 
     def _read(self, digest: str) -> tuple[int, float]:
         began_s = time.monotonic()
         self._look(digest)
         try:
             return self._blobs.size(digest), time.monotonic() - began_s
-        except Unavailable:
+        except (Unavailable, Corrupt):
             return 0, time.monotonic() - began_s
 
     def _look(self, digest: str) -> None:
@@ -121,10 +119,16 @@ class Scrubber(threading.Thread):
             self._blobs.check(digest)
         except Corrupt as error:
             log.error("%s", error)
-            self._blobs.put_aside(digest)
             self._bad += 1
+            self._put_aside(digest)
         except Unavailable:
             self._bad += 1  # it was here, or was asked for in vain: the coordinator compares with what should be here
+
+    def _put_aside(self, digest: str) -> None:
+        try:
+            self._blobs.put_aside(digest)
+        except Unavailable as error:  # it stays, and is found again by whoever reads it: nobody is given wrong bytes
+            log.error("the damaged blob %s is not put aside: %s", digest, error)
 
     def _report(self, *, is_urgent: bool) -> None:
         """Write what is known of the disk, at once if something was found, else now and then."""
@@ -132,20 +136,20 @@ class Scrubber(threading.Thread):
         is_urgent = is_urgent or self._told is None or self._told[0].bad != self._bad
         if not is_urgent and self._told is not None and now_s - self._told[1] < REPORT_S:
             return
-        sizes = self._blobs.sizes()
-        record = stored.DiskRecord(
-            bytes_free=shutil.disk_usage(self._blobs.folder).free,
-            bytes_held=sum(sizes.values()),
-            blobs=len(sizes),
-            bad=self._bad,
-            scrubbed_ms=self._scrubbed_ms,
-            folder_id=self._folder_id,
-        )
         path = layout.disk(self._node)
         try:
+            sizes = self._blobs.sizes()
+            record = stored.DiskRecord(
+                bytes_free=shutil.disk_usage(self._blobs.folder).free,
+                bytes_held=sum(sizes.values()),
+                blobs=len(sizes),
+                bad=self._bad,
+                scrubbed_ms=self._scrubbed_ms,
+                folder_id=self._folder_id,
+            )
             if self._session.create(path, record) is None:
                 self._session.set(path, record)
-        except MuskoxError as error:
+        except (MuskoxError, OSError) as error:
             log.warning("the state of the disk is not told: %s", error)
             return
         self._told = (record, now_s)
@@ -153,7 +157,7 @@ class Scrubber(threading.Thread):
     def _place(self) -> str:
         try:
             return self._place_file.read_text().strip()
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             return ""
 
     def _keep_place(self, digest: str) -> None:
@@ -162,3 +166,41 @@ class Scrubber(threading.Thread):
                 self._place_file.write_text(digest)
         except OSError as error:  # a full disk: the round begins anew after a restart
             log.warning("the place of the scrub is not kept: %s", error)
+
+
+class Round:
+    """One round over a disk, in order of names: the next blob, and how many there were when it began.
+
+    It lists one of the 256 folders at a time: what comes into a folder after that was digested when it came.
+
+    at : the blob that was read last, by the process before; "" at the beginning
+    began_s : by the monotonic clock
+    """
+
+    def __init__(self, blobs: BlobStore, at: str, began_s: float) -> None:
+        self.began_s = began_s
+        self.count = 0
+        self._blobs = blobs
+        self._at = at
+        self._folders = iter([folder for folder in FOLDERS if folder >= at[:2]])
+        self._listed: Iterator[str] = iter(())
+
+    def next(self) -> str | None:
+        """Return the blob to read next, or None if that was all. The round has moved on, whatever becomes of it."""
+        if not self.count:
+            self.count = self._counted()
+        while True:
+            for digest in self._listed:
+                if digest > self._at and self._blobs.has(digest):  # it may have been deleted since it was listed
+                    return digest
+            folder = next(self._folders, None)
+            if folder is None:
+                return None
+            self._listed = iter(self._blobs.digests(folder))
+
+    def _counted(self) -> int:
+        count = 0
+        for folder in FOLDERS:
+            with contextlib.suppress(OSError):  # it is told of when the round comes there
+                count += len(self._blobs.digests(folder))
+        return count
