@@ -2,11 +2,14 @@
 
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
+from kazoo.exceptions import ConnectionLoss
 
 from muskox.coordination import Address, Check, Create, Delete, Refused, Session, Set, layout, parse_url, stored
 from muskox.errors import CallerError, Corrupt, Unavailable
@@ -331,3 +334,41 @@ def test_a_closed_session_answers_at_once(keeper: Keeper) -> None:
     session.close()
     with pytest.raises(Unavailable, match="cannot be reached: ConnectionClosedError"):
         session.version(layout.FENCE)
+
+
+# -- sizes --
+
+
+def large(kilobytes: int) -> layout.ConfigRecord:
+    return layout.ConfigRecord(values={"x": "y" * (kilobytes * 1000)})
+
+
+def test_what_is_too_large_for_zookeeper_is_refused_at_once_and_the_rest_goes_through(session: Session) -> None:
+    sentence = r"takes 1,000,000 bytes at once, not 1,\d+,\d+ for 1 znodes, 1,000,019 of them for /datasets/flights: use fewer"
+    with pytest.raises(CallerError, match=sentence):
+        session.create(PATH, large(1000))
+    session.create(PATH, RECORD)
+    with pytest.raises(CallerError, match=sentence):
+        session.set(PATH, large(1000))
+    parts: list[Create | Check] = [Create(layout.dataset(f"d{number}"), large(240)) for number in range(4)]
+    session.commit(parts, never)  # the largest that passes here passes there
+    many: list[Create | Check] = [Create(layout.dataset(f"e{number}"), large(190)) for number in range(5)]
+    small: list[Create | Check] = [Check(PATH, 0) for _ in range(400)]
+    with pytest.raises(CallerError, match=r"for 405 znodes, 190,019 of them for /datasets/e0: use fewer column groups"):
+        session.commit([*many, *small], never)
+    assert session.is_connected
+    assert session.children(layout.DATASETS) == ["d0", "d1", "d2", "d3", "flights"]
+
+
+def test_a_commit_that_fails_again_and_again_pauses_in_between(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some servers are reached, and then fail every commit."""
+    tries: list[float] = []
+
+    def fail(*_: object) -> None:
+        tries.append(time.monotonic())
+        raise ConnectionLoss
+
+    monkeypatch.setattr(session, "_commit_once", fail)
+    session.commit([Create(PATH, RECORD)], lambda: len(tries) == 6)
+    pauses = [after - before for before, after in pairwise(tries)]
+    assert all(pause >= least for pause, least in zip(pauses, (0.05, 0.1, 0.2, 0.4, 0.5), strict=True))

@@ -39,6 +39,9 @@ CHROOT = "/muskox"
 SESSION_TIMEOUT_S = 4.0  # Apache's least with its default tick
 CONNECT_TIMEOUT_S = 15.0
 RECONNECT_DELAY_S_MAX = 0.5  # a death costs at most this much on top of noticing it
+RETRY_S = 0.05  # before a commit is tried again; doubled each time, up to RECONNECT_DELAY_S_MAX
+REQUEST_BYTES_MAX = 1_000_000  # over its jute.maxbuffer (1,048,575) ZooKeeper breaks the connection, each time it is tried
+OPERATION_BYTES = 128  # of a multi, beside path and data: header, ACL, flags, version
 UNCERTAIN = (ConnectionLoss, ConnectionClosedError, OperationTimeoutError, SessionExpiredError, RetryFailedError)
 
 Notify = Callable[[Any], None]  # takes kazoo's event, or anything; pass the same function each time: kazoo keeps a set
@@ -269,8 +272,9 @@ class Session:
     def create(
         self, path: str, record: msgspec.Struct | None = None, *, ephemeral: bool = False, sequence: bool = False
     ) -> str | None:
-        """Create the znode and return its path, or None if it exists already."""
+        """Create the znode and return its path, or None if it exists already; CallerError if the record is too large."""
         data = b"" if record is None else layout.encode(record)
+        self._check_size([(path, data)])
         try:
             made = self._call(self._client.create, path, data, self._acl, ephemeral, sequence)
         except NodeExistsError:
@@ -280,9 +284,11 @@ class Session:
         return str(made)
 
     def set(self, path: str, record: msgspec.Struct, version: int = -1) -> int:
-        """Write the record and return the znode's new version; Refused if it is not at `version`."""
+        """Write the record and return the znode's new version; Refused if it is not at `version`, CallerError if too large."""
+        data = layout.encode(record)
+        self._check_size([(path, data)])
         try:
-            return int(self._call(self._client.set, path, layout.encode(record), version).version)
+            return int(self._call(self._client.set, path, data, version).version)
         except (BadVersionError, NoNodeError) as error:
             raise Refused(f"znode {path} is not at version {version}") from error
 
@@ -303,39 +309,55 @@ class Session:
         ------
         Refused
             If a check failed.
+        CallerError
+            If it is more than ZooKeeper takes in one request.
         """
-        is_first = True
+        encoded = [(operation, _data(operation)) for operation in operations]
+        self._check_size([(operation.path, data) for operation, data in encoded])
+        pause_s = 0.0
         while True:
             try:
-                return self._commit_once(operations)
+                return self._commit_once(encoded)
             except Refused:
-                if not is_first and was_done():  # it went through after all, later than we looked
+                if pause_s and was_done():  # an earlier try went through after all, later than we looked
                     return None
                 raise
             except UNCERTAIN as error:
+                pause_s = min(pause_s * 2 or RETRY_S, RECONNECT_DELAY_S_MAX)
+                time.sleep(pause_s)
                 if not self.wait_connected():
                     raise Unavailable(f"the session with {self.address} was closed") from error
                 if was_done():
                     return None
-                is_first = False
 
-    def _commit_once(self, operations: list[Operation]) -> None:
+    def _commit_once(self, operations: list[tuple[Operation, bytes]]) -> None:
         transaction = self._client.transaction()
-        for operation in operations:
+        for operation, data in operations:
             match operation:
                 case Check(path, version):
                     transaction.check(path, version)
-                case Create(path, record):
-                    transaction.create(path, b"" if record is None else layout.encode(record), self._acl)
-                case Set(path, record, version):
-                    transaction.set_data(path, layout.encode(record), version)
+                case Create(path):
+                    transaction.create(path, data, self._acl)
+                case Set(path, _, version):
+                    transaction.set_data(path, data, version)
                 case Delete(path, version):
                     transaction.delete(path, version)
-        for operation, result in zip(operations, transaction.commit(), strict=True):
+        for (operation, _), result in zip(operations, transaction.commit(), strict=True):
             if isinstance(result, UNCERTAIN):
                 raise result
             if isinstance(result, Exception) and not isinstance(result, RolledBackError):
                 raise Refused(f"{operation} was refused: {type(result).__name__}") from result
+
+    def _check_size(self, written: list[tuple[str, bytes]]) -> None:
+        """Refuse in words what ZooKeeper refuses by breaking the connection."""
+        beside = OPERATION_BYTES + len(self.address.chroot)
+        total = sum(beside + len(path) + len(data) for path, data in written)
+        if total > REQUEST_BYTES_MAX:
+            path, data = max(written, key=lambda each: len(each[1]))
+            raise CallerError(
+                f"ZooKeeper takes {REQUEST_BYTES_MAX:,} bytes at once, not {total:,} for {len(written)} znodes, {len(data):,} "
+                f"of them for {path}: use fewer column groups or shards, or a shorter lineage"
+            )
 
     def wait_connected(self, timeout_s: float | None = None) -> bool:
         """Wait until the session is connected; return whether it is. None waits until it is, or is closed."""
@@ -369,3 +391,14 @@ class Session:
             raise
         except KazooException as error:
             raise Unavailable(f"ZooKeeper at {self.address} cannot be reached: {type(error).__name__}") from error
+
+
+def _data(operation: Operation) -> bytes:
+    """Return the data that the operation writes."""
+    match operation:
+        case Create(_, record) if record is not None:
+            return layout.encode(record)
+        case Set(_, record):
+            return layout.encode(record)
+        case _:
+            return b""
