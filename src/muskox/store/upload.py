@@ -6,6 +6,7 @@ parts hold.
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ from muskox.store.handover import hand_over
 from muskox.store.holders import Holders
 from muskox.store.home import preference
 from muskox.store.placement import NodeView, place, run_level, stand_ins
+
+BRING_S = 60.0  # how long a node is asked again that cannot fetch a part: repair may keep it busy
+BRING_PAUSE_S = 0.1  # between the first two tries; doubled each time
+BRING_PAUSE_S_MAX = 5.0
 
 Part = tuple[int, int]  # column group, shard
 
@@ -126,12 +131,26 @@ class NodeUploads:
         return sorted(usable, key=lambda node: (-count[node], rank[node]))[: self._replicas]
 
     def _bring(self, node: str, part: _Stored) -> None:
-        """Let `node` fetch a part from those that have it."""
-        sources = [self._members[other].address for other in part.nodes if other in self._members]
-        try:
-            self._client.fetch_to(self._address(node), part.digest, sources, part.size)
-        except MuskoxError as error:
-            raise Unavailable(f"node {node} cannot fetch what was stored before another node failed: {error}") from error
+        """Let `node` fetch a part from those that have it; again for BRING_S, since it may be busy with others' fetches."""
+        until_s, pause_s = time.monotonic() + BRING_S, BRING_PAUSE_S
+        while True:
+            try:
+                sources = [address for other in part.nodes if (address := self._find_address(other)) is not None]
+                self._client.fetch_to(self._address(node), part.digest, sources, part.size)
+                break
+            except MuskoxError as error:
+                if not isinstance(error, Unavailable) or time.monotonic() + pause_s > until_s:
+                    raise Unavailable(f"node {node} cannot fetch what lies on other nodes of its run: {error}") from error
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, BRING_PAUSE_S_MAX)
+            self._look_again(node)
+        part.nodes.append(node)
+
+    def _find_address(self, node: str) -> str | None:
+        """Return where a node is; one that has come since the beginning, too."""
+        with self._lock:
+            known = self._members.get(node)
+        return self._directory.address(node) if known is None else known.address
 
     def _address(self, node: str) -> str:
         with self._lock:
