@@ -294,6 +294,22 @@ def test_a_commit_that_was_not_done_is_tried_again(keeper: Keeper, url: str, ses
     assert session.find(PATH, stored.DatasetRecord) == (stored.DatasetRecord(latest=777), 2)
 
 
+def test_a_kept_ephemeral_whose_reply_is_lost_is_there_once(keeper: Keeper, url: str, session: Session) -> None:
+    path = layout.hold("d@1-a")
+    with cutting(keeper) as proxy, Session(url.replace(keeper.hosts, proxy.address), SECRET).connect() as cut:
+        proxy.marker = b'"dataset":"d"'
+        cut.keep_ephemeral(path, stored.HoldRecord(dataset="d", version=1))
+        assert proxy.cuts == 1
+        assert session.children(layout.HOLDS) == ["d@1-a"] and session.owner(path) == cut.id
+        proxy.marker = b"d@1-a"  # now the order to delete it is lost
+        cut.let_go(path)
+        gone = threading.Event()
+        while session.version(path, lambda _: gone.set()) is not None:
+            assert gone.wait(BOUND_S)
+            gone.clear()
+        assert proxy.cuts == 2
+
+
 def test_an_old_fence_is_refused(session: Session) -> None:
     fence = session.set(layout.FENCE, layout.FenceRecord(coordinator="ann"))
     session.commit([Check(layout.FENCE, fence), Create(PATH, RECORD)], never)

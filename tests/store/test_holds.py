@@ -2,18 +2,28 @@
 
 import gc
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from store_cluster import StoreCluster
+from store_cluster import SECRET, StoreCluster
 
+from muskox.coordination import Session
 from muskox.errors import CallerError
 from muskox.keeper import Keeper
 from muskox.store import remove_dataset
 from muskox.store.holds import hold_while_alive, readers, reading
 
+BOUND_S = 20.0
 TABLE = pa.table({"i": range(100)})
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + BOUND_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 class Owner:
@@ -58,3 +68,32 @@ def test_a_scan_ends_while_zookeeper_is_away_and_after_the_session_is_closed(tmp
         assert pa.Table.from_batches([first[0], *scans[0]]).equals(TABLE)
         assert time.monotonic() - began < 10
     scans[1].close()
+
+
+def test_a_version_is_held_on_after_the_session_is_lost(cluster: StoreCluster) -> None:
+    cluster.put("d", TABLE, shards=2)
+    with Session(cluster.url, SECRET).connect() as reader, reading(reader, "d", 1):
+        before = reader.id
+        with Session(cluster.url, SECRET) as thief:  # whoever closes a session ends it for all who have it
+            thief.kazoo._session_id, thief.kazoo._session_passwd = reader.kazoo.client_id  # type: ignore[misc]
+            thief.connect()
+            assert thief.id == before
+        until(lambda: reader.id not in (0, before) and readers(cluster.session) == {("d", 1): ["a reader"]})
+    until(lambda: readers(cluster.session) == {})
+
+
+def test_a_hold_that_was_let_go_while_zookeeper_is_away_does_not_stay(tmp_path: Path) -> None:
+    keeper = Keeper().start()
+    try:
+        with StoreCluster(keeper.hosts, tmp_path) as cluster:
+            cluster.add_node("ann")
+            cluster.put("d", TABLE, shards=2, replicas=1)
+            with reading(cluster.session, "d", 1):
+                before = cluster.session.id
+                keeper.kill()
+                until(lambda: not cluster.session.is_connected)
+            keeper.start()
+            until(lambda: cluster.session.is_connected and readers(cluster.session) == {})
+            assert cluster.session.id == before
+    finally:
+        keeper.stop()

@@ -29,6 +29,7 @@ from kazoo.retry import KazooRetry, RetryFailedError
 from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
 
 from muskox.coordination import layout
+from muskox.coordination.ephemerals import Ephemerals
 from muskox.coordination.keys import Plane, derive
 from muskox.coordination.tls import Tls, is_loopback
 from muskox.errors import CallerError, MuskoxError, Unavailable
@@ -151,7 +152,8 @@ class Session:
             command_retry=KazooRetry(**retry, ignore_expire=True),
             **tls_arguments(self.address, tls),
         )
-        self._listeners: list[Callable[[str], None]] = []
+        self._ephemerals = Ephemerals(self._client)
+        self._listeners: list[Callable[[str], None]] = [self._ephemerals.on_state]
         self._is_closed = False
         self._client.add_listener(self._on_state)
 
@@ -291,6 +293,19 @@ class Session:
             return int(self._call(self._client.set, path, data, version).version)
         except (BadVersionError, NoNodeError) as error:
             raise Refused(f"znode {path} is not at version {version}") from error
+
+    def keep_ephemeral(self, path: str, record: msgspec.Struct) -> None:
+        """Create an ephemeral that is made again if its session is lost, until it is let go; no path is used twice."""
+        self._ephemerals.want(path, layout.encode(record))
+        try:
+            self.create(path, record, ephemeral=True)
+        except BaseException:  # bulkhead: an interrupt, too, leaves nobody who would let it go
+            self.let_go(path)
+            raise
+
+    def let_go(self, path: str) -> None:
+        """Have such an ephemeral deleted soon; it waits for nothing, so that it can be called at any place."""
+        self._ephemerals.let_go(path)
 
     def delete(self, path: str, *, recursive: bool = False) -> None:
         """Delete the znode if it is there."""

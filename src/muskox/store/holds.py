@@ -1,8 +1,10 @@
 """Who needs a dataset version: readers, jobs that are not over, models that came of it. What anybody holds is not collected.
 
-A reader's hold is an ephemeral znode: it goes with its session. Jobs and models hold by naming the version in their records.
+A reader's hold is an ephemeral znode: it goes with its process, and comes again if only its session was lost. Jobs and models
+hold by naming the version in their records.
 """
 
+import uuid
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,29 +28,25 @@ def reading(session: Session, name: str, version: int) -> Iterator[None]:
     try:
         yield
     finally:
-        _let_go(session, path)
+        session.let_go(path)
 
 
 def hold_while_alive(owner: object, session: Session, name: str, version: int) -> None:
     """Hold a version until `owner` is garbage, or the session ends; raises as :func:`reading` does."""
-    weakref.finalize(owner, _let_go, session, _take(session, name, version)).atexit = False
-
-
-def _let_go(session: Session, path: str) -> None:
-    """Have the znode deleted soon, and wait for nothing: a reader ends while ZooKeeper is away, or as garbage, at any place.
-
-    Should the order be lost with the connection, the znode goes with its session.
-    """
-    session.kazoo.delete_async(path)
+    weakref.finalize(owner, session.let_go, _take(session, name, version)).atexit = False
 
 
 def _take(session: Session, name: str, version: int) -> str:
-    path = session.create(
-        layout.hold(f"{name}@{version}-"), stored.HoldRecord(dataset=name, version=version), ephemeral=True, sequence=True
-    )
-    assert path is not None, "a sequential name is new"
-    if session.version(layout.version(name, version)) is None:
-        session.delete(path)
+    """Take a hold and return its path: a name of its own, so that no lost reply leaves a second one."""
+    path = layout.hold(f"{name}@{version}-{uuid.uuid4().hex}")
+    session.keep_ephemeral(path, stored.HoldRecord(dataset=name, version=version))
+    try:
+        is_there = session.version(layout.version(name, version)) is not None
+    except BaseException:  # bulkhead: an interrupt, too, leaves nobody who would let it go
+        session.let_go(path)
+        raise
+    if not is_there:
+        session.let_go(path)
         raise CallerError(f"{name}@{version} was removed")
     return path
 
