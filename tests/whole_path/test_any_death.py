@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from killing import FEATURES, ROUNDS_MAX, Killer, estimator, mend, train, until
-from whole_path_data import SEED, TARGET
+from whole_path_data import BY, SEED, SHARDS, TARGET
 
 from muskox.client import down, up
 from muskox.coordination import layout
@@ -104,8 +104,9 @@ def test_the_number_of_workers_changes_no_bit(cluster, dataset, expected, worker
     assert train(dataset, workers=workers) == expected
 
 
-def test_two_deaths_in_one_job(cluster, dataset, expected) -> None:
-    """A node, and later the coordinator: two of three nodes are left, then one."""
+def test_two_deaths_in_one_job(cluster, flights, expected) -> None:
+    """A node, and later the coordinator: two of three nodes are left, then one. Two deaths at a time need three replicas."""
+    dataset = cluster.put("flights-thrice", flights, shards=SHARDS, by=BY, replicas=3)
     first = Killer(cluster, "node", random.Random(f"{SEED}/first"))
     second = Killer(cluster, "coordinator", random.Random(f"{SEED}/second"))
     second.at = LATER
