@@ -15,9 +15,11 @@ import pytest
 from store_cluster import StoreCluster
 
 from muskox.coordination import layout
+from muskox.coordination.stored import PlacementRecord
 from muskox.errors import CallerError, Unavailable
 from muskox.keeper import Keeper
-from muskox.store import Dataset, PutProgress, conform_table, content_digest, cut, list_datasets
+from muskox.store import Dataset, PutProgress, conform_table, content_digest, cut, list_datasets, remove_dataset
+from muskox.store.holders import encode_holders
 
 TABLE = pa.table(
     {
@@ -136,6 +138,110 @@ def test_append_stores_only_the_shards_that_grow(cluster: StoreCluster) -> None:
     cluster.put("d", TABLE.filter(pa.compute.equal(TABLE["key"], "k5")), append=True)
     after = cluster.open("d").shards
     assert sum(old != new for old, new in zip(before, after, strict=True)) == 1
+
+
+GROWING = TABLE.filter(pa.compute.equal(TABLE["key"], "k5"))
+
+
+def move_shards(cluster: StoreCluster, reference: str) -> None:
+    """Do what repair does: copy each run to nodes that do not hold it yet, write that down, delete it where it lay."""
+    dataset = cluster.open(reference)
+    live = cluster.home.directory.live()
+    (held,) = dataset.holders
+    needed: set[tuple[str, str]] = set()  # the empty shards are all one blob
+    for run, olds in enumerate(dataset.holders[0].runs):
+        news = [name for name in sorted(live) if name not in olds][: len(olds)]
+        held = held.with_run(run, news)
+        for shard in held.run(run, len(dataset.shards)):
+            (part,) = dataset.shards[shard].parts
+            for node in news:
+                cluster.client.fetch_to(live[node], part.file_digest, [live[old] for old in olds], part.bytes)
+                needed.add((node, part.file_digest))
+    cluster.session.set(layout.placement(dataset.name, dataset.version, 0), encode_holders(held))
+    for entry in dataset.shards:
+        for node in live:
+            if (node, entry.parts[0].file_digest) not in needed:
+                cluster.client.delete(live[node], [entry.parts[0].file_digest], cluster.client.clock_ns(live[node]))
+
+
+@pytest.mark.parametrize("when", ["reading", "storing"])
+def test_append_takes_over_shards_from_where_they_lie_in_the_end(cluster: StoreCluster, when: str) -> None:
+    for name in ("dan", "eve"):
+        cluster.add_node(name)
+    cluster.put("d", TABLE, shards=40, by="hash:key", replicas=2)
+    moved: list[str] = []
+
+    def move(progress: PutProgress) -> None:
+        if progress.phase == when and progress.done == progress.total and not moved:
+            moved.append(progress.phase)
+            move_shards(cluster, "d@1")
+
+    cluster.put("d", GROWING, append=True, progress=move)
+    dataset = cluster.open("d")
+    assert moved and {health.state for health in dataset.verify()} == {"good"}
+    same = [shard for shard, entry in enumerate(dataset.shards) if entry == cluster.open("d@1").shards[shard]]
+    assert len(same) == 39
+    assert dataset.rows == TABLE.num_rows + GROWING.num_rows == dataset.to_arrow().num_rows
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_shards_that_move_at_the_commit_cost_another_look_and_no_row(
+    cluster: StoreCluster, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    for name in ("dan", "eve"):
+        cluster.add_node(name)
+    cluster.put("d", TABLE, shards=40, by="hash:key", replicas=2)
+    plain, plain_put = cluster.session._commit_once, cluster.client.put_blob
+    moves: list[int] = []
+    stored: list[str] = []
+
+    def overtaken(operations: list[Any]) -> None:
+        if len(moves) < times:
+            moves.append(1)
+            move_shards(cluster, "d@1")
+        plain(operations)
+
+    def put_blob(address: str, data: bytes | Path, digest: str | None = None) -> str:
+        stored.append(plain_put(address, data, digest))
+        return stored[-1]
+
+    monkeypatch.setattr(cluster.session, "_commit_once", overtaken)
+    monkeypatch.setattr(cluster.client, "put_blob", put_blob)
+    assert cluster.put("d", GROWING, append=True) == 2
+    assert len(moves) == times and len(stored) == len(set(stored)) * 2 == 4, "one shard and the manifest, on two nodes each"
+    dataset = cluster.open("d")
+    assert {health.state for health in dataset.verify()} == {"good"}
+    assert dataset.rows == TABLE.num_rows + GROWING.num_rows
+
+
+def test_shards_that_never_come_to_rest_fail_the_append_whole(cluster: StoreCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.put("d", TABLE, shards=8, by="hash:key", replicas=2)
+    place = layout.placement("d", 1, 0)
+    plain = cluster.session._commit_once
+    tries: list[int] = []
+
+    def overtaken(operations: list[Any]) -> None:
+        tries.append(1)
+        cluster.session.set(place, cluster.session.get(place, PlacementRecord, "placement")[0])
+        plain(operations)
+
+    monkeypatch.setattr(cluster.session, "_commit_once", overtaken)
+    with pytest.raises(Unavailable, match="the shards of 'd' were moved from node to node 20 times as this put ended"):
+        cluster.put("d", GROWING, append=True)
+    assert len(tries) == 20 and cluster.open("d").version == 1
+    assert cluster.session.children(layout.UPLOADS) == []
+
+
+def test_an_append_to_what_is_removed_meanwhile_is_told(cluster: StoreCluster) -> None:
+    cluster.put("d", TABLE, shards=8, by="hash:key")
+
+    def remove(progress: PutProgress) -> None:
+        if progress.phase == "storing" and progress.done == progress.total and list_datasets(cluster.session):
+            remove_dataset(cluster.session, "d")
+
+    with pytest.raises(Unavailable, match="d@1 was removed while it was appended to"):
+        cluster.put("d", GROWING, append=True, progress=remove)
+    expect_nothing_left(cluster)
 
 
 def test_append_refuses_other_columns_and_other_shards(cluster: StoreCluster, tmp_path: Path) -> None:

@@ -80,11 +80,16 @@ def read_manifest(home: Home, info: DatasetInfo) -> DatasetManifest:
 
 def read_holders(session: Session, info: DatasetInfo) -> list[Holders]:
     """Return who holds the shards, by column group; none where they lie in an object store or in place."""
+    return [holders for holders, _ in read_placements(session, info)]
+
+
+def read_placements(session: Session, info: DatasetInfo) -> list[tuple[Holders, int]]:
+    """Return the same with the version of the znode that says so."""
     found = (
         session.find(layout.placement(info.name, info.version, group), stored.PlacementRecord)
         for group in range(info.record.groups)
     )
-    return [decode_holders(each[0], info.record.shards) for each in found if each is not None]
+    return [(decode_holders(each[0], info.record.shards), each[1]) for each in found if each is not None]
 
 
 def remove_dataset(session: Session, name: str, *, is_forced: bool = False) -> None:

@@ -6,13 +6,16 @@ in the commit, and how a commit whose reply was lost is recognised. It knows not
 
 import hashlib
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from muskox.coordination import Create, Delete, Operation, Refused, Session, Set, layout, stored
+from muskox.coordination import Check, Create, Delete, Operation, Refused, Session, Set, layout, stored
 from muskox.errors import Unavailable
 from muskox.store.holders import encode_holders
 from muskox.store.manifest import DatasetManifest, encode_manifest
 from muskox.store.upload import Uploads
+
+MOVES_MAX = 20  # tries to commit while repair moves the shards that are taken over: a try takes milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Commit:
 
     upload : the lease, which must still be there
     uploads : what brought its shards, and brings its manifest
+    take_over : called before each try: it tells `uploads` where shards of another version lie, and returns what must hold still
     what : what runs, for whoever is told that it failed: "put", "registration"
     registered : the URL of what was registered in place
     """
@@ -52,6 +56,7 @@ class Commit:
     upload: str
     uploads: Uploads
     replicas: int
+    take_over: Callable[[], Sequence[Check]] = lambda: ()
     what: str = "put"
     registered: str = ""
 
@@ -81,11 +86,41 @@ def commit(session: Session, manifest: DatasetManifest, how: Commit) -> int:
         groups=len(manifest.groups),
         registered=how.registered,
     )
-    version, latest = layout.version(name, number), stored.DatasetRecord(latest=number)
-    pointer: Operation = (
-        Create(layout.dataset(name), latest) if how.fence is None else Set(layout.dataset(name), latest, how.fence)
-    )
-    where: list[Operation] = [
+    version = layout.version(name, number)
+
+    def was_done() -> bool:
+        found = session.find(version, stored.VersionRecord)
+        return found is not None and found[0].upload == how.upload
+
+    left = MOVES_MAX
+    while True:
+        checks = list(how.take_over())
+        operations = [*_step(manifest, how), Create(version, record), *checks, *_placed(manifest, how, nodes)]
+        try:
+            session.commit(operations, was_done)
+            return number
+        except Refused as error:
+            if was_done():  # the lost reply was on its way when we looked
+                return number
+            have_moved = any(session.version(check.path) != check.version for check in checks)
+            why = _why(session, name, how, have_moved=have_moved)
+            left -= 1
+            if why or not left:
+                why = why or f"the shards of {name!r} were moved from node to node {MOVES_MAX} times as this {how.what} ended"
+                raise Unavailable(f"{why}, so nothing was written: try again") from error
+
+
+def _step(manifest: DatasetManifest, how: Commit) -> list[Operation]:
+    """Return how the lease ends, and how the dataset comes to point at the version."""
+    path, latest = layout.dataset(manifest.name), stored.DatasetRecord(latest=manifest.version)
+    pointer: Operation = Create(path, latest) if how.fence is None else Set(path, latest, how.fence)
+    return [Delete(layout.upload(how.upload), 0), pointer]
+
+
+def _placed(manifest: DatasetManifest, how: Commit, nodes: list[str]) -> list[Operation]:
+    """Return what says who holds the manifest and the shards."""
+    name, number = manifest.name, manifest.version
+    return [
         Create(layout.manifest_placement(name, number), stored.ManifestPlacement(nodes=nodes)),
         *(
             Create(layout.placement(name, number, group), encode_holders(holders))
@@ -93,16 +128,11 @@ def commit(session: Session, manifest: DatasetManifest, how: Commit) -> int:
         ),
     ]
 
-    def was_done() -> bool:
-        found = session.find(version, stored.VersionRecord)
-        return found is not None and found[0].upload == how.upload
 
-    try:
-        session.commit([Delete(layout.upload(how.upload), 0), pointer, Create(version, record), *where], was_done)
-    except Refused as error:
-        if was_done():  # the lost reply was on its way when we looked
-            return number
-        lost = session.version(layout.upload(how.upload)) is None
-        why = "the session to ZooKeeper was lost" if lost else f"somebody else changed dataset {name!r}"
-        raise Unavailable(f"{why} while this {how.what} ran, so nothing was written: try again") from error
-    return number
+def _why(session: Session, name: str, how: Commit, *, have_moved: bool) -> str:
+    """Say why a commit was refused; "" if only shards that it takes over have moved."""
+    if session.version(layout.upload(how.upload)) is None:
+        return f"the session to ZooKeeper was lost while this {how.what} ran"
+    if have_moved and session.version(layout.dataset(name)) == how.fence:
+        return ""
+    return f"somebody else changed dataset {name!r} while this {how.what} ran"

@@ -11,13 +11,14 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from muskox.coordination import Session, layout, read_config, stored
-from muskox.errors import CallerError
+from muskox.coordination import Check, Session, layout, read_config, stored
+from muskox.errors import CallerError, Unavailable
 from muskox.store.ahead import ahead
-from muskox.store.catalog import find_dataset
+from muskox.store.catalog import find_dataset, read_placements
 from muskox.store.commit import Commit, Fence, commit, find_fence
 from muskox.store.cutting import Cutting
 from muskox.store.dataset import Dataset, open_dataset
@@ -115,7 +116,8 @@ def put_dataset(home: Home, name: str, data: Any, options: PutOptions = PutOptio
                 _warn_of_skew(plan, cutting, options)
                 entries = _store(plan, cutting, uploads, options)
             manifest = _manifest(plan, source, groups, entries, bounds)
-            return commit(home.session, manifest, Commit(plan.fence.version, upload, uploads, plan.replicas))
+            take_over = partial(_take_over, home.session, plan.base, entries, uploads)
+            return commit(home.session, manifest, Commit(plan.fence.version, upload, uploads, plan.replicas, take_over))
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,7 @@ def _store(plan: _Plan, cutting: Cutting, uploads: Uploads, options: PutOptions)
         try:
             for shard in range(plan.shards):
                 if plan.base is not None and not cutting.rows(shard):
-                    entries[shard] = _adopt(plan.base, shard, uploads)
+                    entries[shard] = plan.base.shards[shard]  # taken over just before the commit
                     continue
                 under_way[shard] = pool.submit(_upload, uploads, shard, cutting.finish(shard))
                 while len(under_way) >= UPLOADS_MAX:
@@ -265,12 +267,22 @@ def _store(plan: _Plan, cutting: Cutting, uploads: Uploads, options: PutOptions)
     return [entries[shard] for shard in range(plan.shards)]
 
 
-def _adopt(base: Dataset, shard: int, uploads: Uploads) -> ShardEntry:
-    """Take over a shard that does not change."""
-    entry = base.shards[shard]
-    for group, part in enumerate(entry.parts):
-        uploads.adopt((group, shard), part.file_digest, part.bytes, base.nodes(shard, group))
-    return entry
+def _take_over(session: Session, base: Dataset | None, entries: list[ShardEntry], uploads: Uploads) -> list[Check]:
+    """Take over the shards of `base` that do not change from where they lie now; return what must hold still at the commit.
+
+    Repair may have moved them while the rows were read, and what it has moved is deleted from where it lay.
+    """
+    if base is None:
+        return []
+    places = read_placements(session, base.info)
+    if len(places) != len(base.holders):
+        raise Unavailable(f"{base.reference} was removed while it was appended to, so nothing was written: try again")
+    for shard, entry in enumerate(base.shards):
+        if entries[shard] == entry:
+            for group, part in enumerate(entry.parts):
+                nodes = places[group][0].of(shard) if places else ()
+                uploads.adopt((group, shard), part.file_digest, part.bytes, nodes)
+    return [Check(layout.placement(base.name, base.version, group), version) for group, (_, version) in enumerate(places)]
 
 
 def _upload(uploads: Uploads, shard: int, written: ShardFiles) -> ShardEntry:

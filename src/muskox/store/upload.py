@@ -39,7 +39,7 @@ class Uploads(Protocol):
         """Store a file durably on all of its replicas; Unavailable if there are too few that take it."""
 
     def adopt(self, part: Part, digest: str, size: int, nodes: Sequence[str]) -> None:
-        """Count in a blob that is stored already: a shard that an append does not change."""
+        """Count in a blob that is stored already: a shard that an append does not change. The last word on a part counts."""
 
     def settle(self) -> list[Holders]:
         """Return who holds what, by column group, once every run lies whole on the same nodes; none in an object store."""
