@@ -1,5 +1,7 @@
 """Which datasets there are, and that removing one never touches another."""
 
+from typing import Any
+
 import pyarrow as pa
 import pytest
 from store_cluster import StoreCluster
@@ -7,6 +9,7 @@ from store_cluster import StoreCluster
 from muskox.coordination import layout, read_config
 from muskox.errors import CallerError
 from muskox.store import PutProgress, list_datasets, parse_reference, remove_dataset
+from muskox.store.catalog import versions_of
 from muskox.store.collection import Collected, Collector
 from muskox.store.kept import Manifests, find_kept
 
@@ -120,3 +123,60 @@ def test_removal_works_with_nodes_that_are_dead(cluster: StoreCluster) -> None:
         cluster.stop_node(name)
     remove_dataset(cluster.session, "d")
     assert list_datasets(cluster.session) == []
+
+
+def many_versions(cluster: StoreCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("muskox.store.catalog.VERSIONS_PER_COMMIT", 2)
+    for _ in range(6):
+        cluster.put("d", TABLE, shards=1, overwrite=True)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_a_removal_that_is_killed_between_its_steps_can_be_done_again(
+    cluster: StoreCluster, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    many_versions(cluster, monkeypatch)
+    plain = cluster.session.commit
+    done: list[int] = []
+
+    def dies(*arguments: Any) -> None:
+        if len(done) == steps:
+            raise KeyboardInterrupt
+        done.append(1)
+        plain(*arguments)
+
+    monkeypatch.setattr(cluster.session, "commit", dies)
+    with pytest.raises(KeyboardInterrupt):
+        remove_dataset(cluster.session, "d")
+    monkeypatch.setattr(cluster.session, "commit", plain)
+    left = tuple(range(1 + 2 * steps, 7))
+    assert [(info.version, info.versions) for info in list_datasets(cluster.session)] == [(6, left)]
+    assert cluster.open("d").to_arrow().num_rows == 100
+    remove_dataset(cluster.session, "d")
+    assert versions_of(cluster.session, "d") == ()
+    assert cluster.put("d", TABLE) > 6
+    assert list_datasets(cluster.session)[0].versions == (cluster.open("d").version,), "none of the old ones shows again"
+
+
+def test_a_version_that_comes_while_a_dataset_is_removed_goes_too_and_never_as_an_older_one(
+    cluster: StoreCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_versions(cluster, monkeypatch)
+    plain = cluster.session.commit
+    latest: list[int] = []
+
+    def overtaken(*arguments: Any) -> None:
+        monkeypatch.setattr(cluster.session, "commit", plain)
+        latest.append(cluster.put("d", TABLE, overwrite=True))
+        monkeypatch.setattr(cluster.session, "commit", watched)
+        plain(*arguments)
+
+    def watched(*arguments: Any) -> None:
+        plain(*arguments)
+        versions = versions_of(cluster.session, "d")
+        assert not versions or latest[0] in versions, "the latest goes last"
+
+    monkeypatch.setattr(cluster.session, "commit", overtaken)
+    remove_dataset(cluster.session, "d")
+    assert latest == [7] and versions_of(cluster.session, "d") == () and list_datasets(cluster.session) == []
+    assert cluster.session.version(layout.acl("d")) is None

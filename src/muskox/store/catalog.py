@@ -7,7 +7,7 @@ coordinator, its bytes.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from muskox.coordination import Create, Delete, Operation, Refused, Session, Set, layout, stored
+from muskox.coordination import Check, Create, Delete, Operation, Refused, Session, Set, layout, stored
 from muskox.errors import CallerError
 from muskox.store.holders import Holders, decode_holders
 from muskox.store.holds import jobs
@@ -95,7 +95,8 @@ def read_placements(session: Session, info: DatasetInfo) -> list[tuple[Holders, 
 def remove_dataset(session: Session, name: str, *, is_forced: bool = False) -> None:
     """Remove every version of a dataset. Its bytes are collected by the coordinator once nobody reads them any more.
 
-    Its znode stays, with no latest version, so that version numbers are never given twice.
+    The older versions go first, a hundred in a step, and the latest last, with the pointer to it: who is killed on the way
+    leaves a dataset with fewer versions. Its znode stays, with no latest version, so that version numbers are never given twice.
 
     Raises
     ------
@@ -110,21 +111,29 @@ def remove_dataset(session: Session, name: str, *, is_forced: bool = False) -> N
     while True:
         found = session.find(layout.dataset(name), stored.DatasetRecord)
         assert found is not None, "a dataset's znode is never deleted"
-        numbers = versions_of(session, name)
-        session.create(layout.acl(name), stored.AclRecord())  # so that no grant can come between: it goes in the same step
-        shared = session.version(layout.acl(name))
-        if shared is None:
-            continue  # somebody else removes it too
-        fence: list[Operation] = [
-            Set(layout.dataset(name), stored.DatasetRecord(latest=0), found[1]),
-            Delete(layout.acl(name), shared),
-        ]
+        latest = found[0].latest
+        older = [number for number in versions_of(session, name) if number != latest]
         try:
-            _trash(session, name, numbers[:VERSIONS_PER_COMMIT], fence)
+            if older:
+                _trash(session, name, older[:VERSIONS_PER_COMMIT], [Check(layout.dataset(name), found[1])])
+            else:
+                _trash_latest(session, name, latest, found[1])
+                return
         except Refused:
-            continue  # somebody committed a version meanwhile
-        if len(numbers) <= VERSIONS_PER_COMMIT:
-            return
+            continue  # somebody committed a version meanwhile, or removes it too
+
+
+def _trash_latest(session: Session, name: str, latest: int, fence: int) -> None:
+    """Remove the last version, the pointer to it and who may read it; Refused if somebody else is changing the dataset."""
+    session.create(layout.acl(name), stored.AclRecord())  # so that no grant can come between: it goes in the same step
+    shared = session.version(layout.acl(name))
+    if shared is None:
+        raise Refused(f"somebody else removes {name} too")
+    gone: list[Operation] = [
+        Set(layout.dataset(name), stored.DatasetRecord(latest=0), fence),
+        Delete(layout.acl(name), shared),
+    ]
+    _trash(session, name, [latest] if latest else [], gone)
 
 
 def remove_version(session: Session, name: str, number: int) -> bool:
