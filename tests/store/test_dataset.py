@@ -1,6 +1,7 @@
 """Reading a dataset from whichever replicas answer, and what is said about their health."""
 
 from contextlib import ExitStack
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -107,3 +108,25 @@ def test_a_worker_reads_a_shard_from_a_file_it_fetched(stored: StoreCluster) -> 
         shard = open_shard(dataset.bring(3, [], none, cache, held), 3)
     assert shard.rows == 12288 and [value for block in shard.blocks for value in block["i"]] == list(range(36864, 49152))
     assert all(isinstance(block, Block) for block in shard.blocks)
+
+
+@pytest.mark.parametrize("becomes", ["dropped", "damaged"])
+def test_a_local_file_that_goes_before_it_is_opened_is_read_from_another_node(
+    stored: StoreCluster, monkeypatch: pytest.MonkeyPatch, becomes: str
+) -> None:
+    dataset = stored.open("d")
+    (part,) = dataset.shards[2].parts
+    holder = dataset.nodes(2)[0]
+    found: list[Path] = []
+
+    def local_path(shard: int, group: int = 0) -> Path:
+        found.append(stored.blobs(holder).path(part.file_digest))
+        if becomes == "dropped":
+            stored.blobs(holder).delete(part.file_digest)
+        else:
+            damage(stored, holder, part.file_digest)
+        return found[-1]
+
+    monkeypatch.setattr(dataset, "local_path", local_path)
+    rows = pa.Table.from_batches(dataset.read_shard(2, first_row=5000))
+    assert found and rows.equals(TABLE.slice(2 * 12288 + 5000, 12288 - 5000).combine_chunks())

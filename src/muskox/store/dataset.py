@@ -223,7 +223,8 @@ class Dataset:
         if path is not None:
             listed = self.full_manifest.groups[group][1]
             fields = [] if columns == listed else [listed.index(name) for name in columns]
-            return read_blocks(open_part(path, fields), first)
+            with contextlib.suppress(Unavailable, Corrupt):  # dropped or damaged since we looked: others have it
+                return read_blocks(open_part(path, fields), first)
         return self._home.client.read_shard(self.addresses(shard, group), part.file_digest, columns, first)
 
     def local_path(self, shard: int, group: int = 0) -> Path | None:
