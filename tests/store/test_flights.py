@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from store_cluster import KEY, SECRET, StoreCluster
 from test_flight import begin_upload, make_certificate, wait_until
 
 from muskox.coordination import Tls, layout, register
+from muskox.errors import Unavailable
 from muskox.keeper import Keeper
 from muskox.program import BLOCK_ROWS
 from muskox.store import (
@@ -36,7 +38,7 @@ from muskox.store import (
     this_host,
 )
 from muskox.store import flights as flights_module
-from muskox.store.callers import USER_TOKEN_S, CallerGate
+from muskox.store.callers import USER_TOKEN_S, Caller, CallerGate, Role
 from muskox.store.object_home import ObjectHome
 from muskox.store.register import RegisterOptions, register_dataset
 
@@ -319,6 +321,42 @@ def test_streams_of_rows_are_bounded(shown: FlightsCluster, monkeypatch: pytest.
                 client.do_get(rows_ticket(dataset="d"), READ).read_all()
             assert slow.read_all().num_rows > 3_000_000
             assert client.do_get(rows_ticket(dataset="d"), READ).read_all().equals(TABLE)
+
+
+def test_one_user_who_stops_reading_shuts_nobody_else_out(shown: FlightsCluster, ann: Any) -> None:
+    shown.put("big", pa.table({"x": pa.array(range(4_000_000))}), shards=1, replicas=1)
+    grant(shown.session, "big", "una", "password")
+    grant(shown.session, "big", "bert", "password")
+    una, bert = (
+        flight.FlightCallOptions(headers=[(b"authorization", basic(name, "password").encode())]) for name in ("una", "bert")
+    )
+    stopped = [ann.do_get(rows_ticket(dataset="big"), una) for _ in range(flights_module.USER_READS_MAX)]
+    for stream in stopped:
+        stream.read_chunk()
+    with pytest.raises(flight.FlightServerError, match="sends you 8 streams already: read one to its end"):
+        ann.do_get(rows_ticket(dataset="big"), una).read_all()
+    assert ann.do_get(rows_ticket(dataset="big", rows=[0, 10]), bert).read_all().num_rows == 10
+    assert ann.do_get(rows_ticket(dataset="d"), READ).read_all().equals(TABLE)
+    assert stopped[0].read_all().num_rows > 3_000_000
+    assert ann.do_get(rows_ticket(dataset="big", rows=[0, 10]), una).read_all().num_rows == 10
+    for stream in stopped[1:]:
+        stream.cancel()
+
+
+def test_streams_are_counted_by_caller_and_in_all() -> None:
+    reads = flights_module.Reads()
+    with ExitStack() as held:
+        for _ in range(flights_module.TOKEN_READS_MAX):
+            held.enter_context(reads.one(Caller(Role.READER)))
+        with pytest.raises(Unavailable, match="sends you 48 streams"), reads.one(Caller(Role.READER)):
+            pass
+        for number in range(16):
+            held.enter_context(reads.one(Caller(Role.USER, f"user {number // 8}")))
+        with pytest.raises(Unavailable, match="reads for 64 clients already"), reads.one(Caller(Role.USER, "another")):
+            pass
+    for _ in range(2 * flights_module.READS_MAX):
+        with reads.one(Caller(Role.READER)):
+            pass
 
 
 def test_a_node_without_flights_says_so(tmp_path: Path) -> None:

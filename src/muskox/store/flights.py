@@ -8,7 +8,9 @@ It must never know how a caller proved who it is. Rows are held against collecti
 import itertools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +35,8 @@ from muskox.store.shard import joined, open_part, read_blocks
 
 MANIFESTS_MAX = 32  # that are kept in memory: one of 100,000 shards is large
 READS_MAX = 64  # streams of rows at a time: a client that stops reading keeps its thread and its version
+USER_READS_MAX = 8  # of these for one user, so that one who stops reading shuts nobody else out
+TOKEN_READS_MAX = 48  # for all who show the read token, and for all members: the token does not say which of them calls
 LOCATIONS_MAX = 3  # of an endpoint, where every node can serve it
 MEMBERS_S = 5.0  # between looks at who is a member
 COMMAND = '{"dataset": "flights@2", "columns": ["delay"], "rows": [0, 1000]}'
@@ -66,7 +70,7 @@ class DatasetFlights:
         self._supply = supply
         self._scheme = "grpc+tls" if is_tls else "grpc"
         self._manifest = lru_cache(MANIFESTS_MAX)(self._read_manifest)
-        self._reads = threading.BoundedSemaphore(READS_MAX)
+        self._reads = Reads()
         self._addresses: dict[str, str] = {}
         self._looked_s = -MEMBERS_S
 
@@ -151,17 +155,12 @@ class DatasetFlights:
         shards = range(len(dataset.shards)) if ticket.shard is None else range(ticket.shard, ticket.shard + 1)
         spans = _spans(dataset, shards, ticket.rows)
         self._members()
-        return schema, self._rows(dataset, schema.names, spans)
+        return schema, self._rows(caller, dataset, schema.names, spans)
 
-    def _rows(self, dataset: Dataset, columns: Sequence[str], spans: Sequence[Span]) -> Iterator[Any]:
-        if not self._reads.acquire(blocking=False):
-            raise Unavailable(f"this node reads for {READS_MAX} clients already: ask another one, or later")
-        try:
-            with reading(self._home.session, dataset.name, dataset.version):
-                for span in spans:
-                    yield from self._span(dataset, columns, span)
-        finally:
-            self._reads.release()
+    def _rows(self, caller: Caller, dataset: Dataset, columns: Sequence[str], spans: Sequence[Span]) -> Iterator[Any]:
+        with self._reads.one(caller), reading(self._home.session, dataset.name, dataset.version):
+            for span in spans:
+                yield from self._span(dataset, columns, span)
 
     def _span(self, dataset: Dataset, columns: Sequence[str], span: Span) -> Iterator[Any]:
         """Yield the rows of one span; where it ends with its shard, read on: a reader may find only there what is wrong."""
@@ -222,6 +221,32 @@ class DatasetFlights:
             self._addresses = self._home.directory.live()
             self._looked_s = time.monotonic()
         return self._addresses
+
+
+class Reads:
+    """The streams of rows that a node sends now, by who asked for them; bounded in all and for each."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_caller: Counter[Caller] = Counter()
+
+    @contextmanager
+    def one(self, caller: Caller) -> Iterator[None]:
+        """Count one stream for as long as this block runs; Unavailable if that is one too many."""
+        own_max = USER_READS_MAX if caller.role is Role.USER else TOKEN_READS_MAX
+        with self._lock:
+            if self._by_caller.total() >= READS_MAX:
+                raise Unavailable(f"this node reads for {READS_MAX} clients already: ask another one, or later")
+            if self._by_caller[caller] >= own_max:
+                raise Unavailable(f"this node sends you {own_max} streams already: read one to its end, or ask another node")
+            self._by_caller[caller] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._by_caller[caller] -= 1
+                if not self._by_caller[caller]:
+                    del self._by_caller[caller]
 
 
 def _text(data: bytes) -> str:
