@@ -96,7 +96,7 @@ def remove_dataset(session: Session, name: str, *, is_forced: bool = False) -> N
     """Remove every version of a dataset. Its bytes are collected by the coordinator once nobody reads them any more.
 
     The older versions go first, a hundred in a step, and the latest last, with the pointer to it: who is killed on the way
-    leaves a dataset with fewer versions. Its znode stays, with no latest version, so that version numbers are never given twice.
+    leaves a dataset with fewer versions. Its znode stays, with no latest version, so that no version number is given twice.
 
     Raises
     ------
