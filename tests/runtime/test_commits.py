@@ -1,32 +1,108 @@
-"""A root that was put out, or whose job was cancelled, shows nothing and deletes nothing."""
+"""Checkpoints replace one another and nothing else; results are not collected on their way; who was put out shows nothing."""
 
 import hashlib
+import threading
+import uuid
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from kazoo.exceptions import ConnectionLoss
 
 from muskox.coordination import Config, Session, layout, register
+from muskox.errors import Unavailable
 from muskox.keeper import Keeper
 from muskox.records import pack
 from muskox.runtime.commits import JobCommits
-from muskox.runtime.messages import Finished
+from muskox.runtime.messages import Checkpointed, Finished
 from muskox.store import NodeHome
+
+SECRET = b"s" * 64
+BOUND_S = 20.0
+BODY = pack({"x": 1})
 
 
 class Stores:
-    """A fake of the store's client: takes every blob, and remembers what was deleted."""
+    """A fake of the store's client: keeps every blob on the one node that there is, and remembers what was deleted."""
 
     def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
         self.deleted: list[str] = []
+        self.on_put: Callable[[], object] = lambda: None
 
     def put_blob(self, address: str, data: bytes) -> str:
+        self.on_put()
+        self.blobs[hashlib.sha256(data).hexdigest()] = data
         return hashlib.sha256(data).hexdigest()
+
+    def get_blob(self, addresses: Any, digest: str) -> bytes:
+        if digest not in self.blobs:
+            raise Unavailable(f"no node can give blob {digest}")
+        return self.blobs[digest]
 
     def clock_ns(self, address: str) -> int:
         return 0
 
     def delete(self, address: str, digests: list[str], unless_newer_than_ns: int) -> None:
         self.deleted += digests
+        for digest in digests:
+            del self.blobs[digest]
+
+
+class Losing(Session):
+    """A session whose next commits are lost on their way to the server."""
+
+    losses = 0
+
+    def _commit_once(self, *arguments: Any) -> None:
+        if self.losses:
+            self.losses -= 1
+            raise ConnectionLoss
+        super()._commit_once(*arguments)
+
+
+@pytest.fixture(scope="module")
+def keeper() -> Iterator[Keeper]:
+    with Keeper() as keeper:
+        yield keeper
+
+
+@pytest.fixture
+def session(keeper: Keeper) -> Iterator[Losing]:
+    with Losing(f"zk://{keeper.hosts}/commits-{uuid.uuid4().hex}", SECRET).connect() as session:
+        register(session, member())
+        yield session
+
+
+@pytest.fixture
+def stores() -> Stores:
+    return Stores()
+
+
+def running(session: Session, stores: Stores, job_id: str) -> JobCommits:
+    """Return the commits of a job that runs in its second generation."""
+    session.create(layout.job(job_id), layout.JobRecord(kind="k", program="p", program_nodes=[], dataset="d@1"))
+    session.create(layout.job_state(job_id), layout.JobState(phase=layout.JobPhase.RUNNING))
+    session.create(layout.generation(job_id), layout.GenerationRecord(number=0))
+    for number in (1, 2):
+        session.set(layout.generation(job_id), layout.GenerationRecord(number=number))
+    home = NodeHome(session, stores)  # type: ignore[arg-type]
+    config = Config(layout.ConfigRecord())
+    node = SimpleNamespace(session=session, home=home, name="ann", config=lambda: config)
+    return JobCommits(node, job_id)  # type: ignore[arg-type]
+
+
+def keep(commits: JobCommits, round_: int, body: bytes = BODY, generation: int = 2) -> None:
+    commits.keep_checkpoint(Checkpointed(generation, round_, "digest"), body)
+    for thread in threading.enumerate():
+        if thread.name == "checkpoint":
+            thread.join(BOUND_S)
+            assert not thread.is_alive()
+
+
+def checkpoint(session: Session, job_id: str) -> layout.CheckpointRecord:
+    return session.get(layout.checkpoint(job_id), layout.CheckpointRecord, "checkpoint")[0]
 
 
 def member() -> layout.MemberRecord:
@@ -34,23 +110,78 @@ def member() -> layout.MemberRecord:
 
 
 @pytest.mark.parametrize("why", ["generation passed", "cancelled"])
-def test_a_result_that_was_not_committed_leaves_the_checkpoint_alone(why: str) -> None:
-    with Keeper() as keeper, Session(f"zk://{keeper.hosts}/c", b"s" * 64).connect() as session:
-        register(session, member())
-        record = layout.JobRecord(kind="k", program="p", program_nodes=[], dataset="d@1")
-        session.create(layout.job("j"), record)
-        phase = layout.JobPhase.CANCELLED if why == "cancelled" else layout.JobPhase.RUNNING
-        session.create(layout.job_state("j"), layout.JobState(phase=phase))
-        session.create(layout.generation("j"), layout.GenerationRecord(number=0))
-        for number in (1, 2):
-            session.set(layout.generation("j"), layout.GenerationRecord(number=number))
-        session.create(layout.checkpoint("j"), layout.CheckpointRecord(round=50, digest="d", blob="b", nodes=["ann"]))
-        stores = Stores()
-        node = SimpleNamespace(
-            session=session, home=NodeHome(session, stores), name="ann", config=lambda: Config(layout.ConfigRecord())
-        )
-        finished = Finished(1 if why == "generation passed" else 2, 60, "r")
-        JobCommits(node, "j").finish(record, pack({"code": 1}), finished, pack({"x": 1}))
-        assert session.version(layout.checkpoint("j")) is not None
-        assert stores.deleted == []
-        assert session.get(layout.job_state("j"), layout.JobState, "state")[0].phase is phase
+def test_a_result_that_was_not_committed_leaves_the_checkpoint_alone(session: Losing, stores: Stores, why: str) -> None:
+    commits = running(session, stores, "j")
+    keep(commits, 50)
+    before = checkpoint(session, "j")
+    phase = layout.JobPhase.CANCELLED if why == "cancelled" else layout.JobPhase.RUNNING
+    session.set(layout.job_state("j"), layout.JobState(phase=phase))
+    record = session.get(layout.job("j"), layout.JobRecord, "job")[0]
+    commits.finish(record, pack({"code": 1}), Finished(1 if why == "generation passed" else 2, 60, "r"), BODY)
+    assert checkpoint(session, "j") == before and before.blob in stores.blobs
+    assert session.get(layout.job_state("j"), layout.JobState, "state")[0].phase is phase
+
+
+def test_a_checkpoint_goes_when_the_next_one_stands_and_no_other_job_loses_the_same_state(
+    session: Losing, stores: Stores
+) -> None:
+    ours, theirs = running(session, stores, "a"), running(session, stores, "b")
+    keep(ours, 1)
+    keep(theirs, 1)
+    former, other = checkpoint(session, "a"), checkpoint(session, "b")
+    assert former.digest == other.digest and former.blob != other.blob
+    result = NodeHome(session, stores).put(BODY, 1)[0]  # type: ignore[arg-type]
+    keep(ours, 2)
+    assert stores.deleted == [former.blob]
+    assert set(stores.blobs) == {checkpoint(session, "a").blob, other.blob, result}
+    assert ours.read_checkpoint(checkpoint(session, "a")) == theirs.read_checkpoint(other) == BODY
+    record = layout.JobRecord(kind="k", program="p", program_nodes=[], dataset="d@1")
+    ours.finish(record, pack({"code": 1}), Finished(2, 3, "r"), BODY)
+    assert session.version(layout.checkpoint("a")) is None
+    assert set(stores.blobs) == {other.blob, result}
+    assert session.get(layout.job_state("a"), layout.JobState, "state")[0].result_blob == result
+    assert session.children(layout.UPLOADS) == []
+
+
+def test_the_former_checkpoint_stays_until_the_next_one_is_known_to_stand(session: Losing, stores: Stores) -> None:
+    commits = running(session, stores, "a")
+    keep(commits, 1)
+    former = checkpoint(session, "a")
+    session.losses = 2
+    keep(commits, 2)
+    assert checkpoint(session, "a").round == 2 and stores.deleted == [former.blob]
+    former = checkpoint(session, "a")
+    keep(commits, 3, generation=1)
+    assert checkpoint(session, "a") == former and former.blob in stores.blobs
+
+
+def test_a_checkpoint_that_lost_its_lease_is_not_named(session: Losing, stores: Stores) -> None:
+    """Its bytes may have been collected: the next checkpoint replaces the former one."""
+    commits = running(session, stores, "a")
+    keep(commits, 1)
+    former = checkpoint(session, "a")
+    stores.on_put = lambda: [session.delete(layout.upload(lease)) for lease in session.children(layout.UPLOADS)]
+    keep(commits, 2)
+    assert checkpoint(session, "a") == former and former.blob in stores.blobs
+    stores.on_put = lambda: None
+    keep(commits, 3)
+    assert checkpoint(session, "a").round == 3
+
+
+def test_a_result_has_a_lease_until_it_is_named_and_is_put_again_if_that_is_lost(session: Losing, stores: Stores) -> None:
+    commits = running(session, stores, "a")
+    record = layout.JobRecord(kind="k", program="p", program_nodes=[], dataset="d@1", model="m")
+    leases: list[list[str]] = []
+
+    def lose_first() -> None:
+        leases.append(session.children(layout.UPLOADS))
+        if len(leases) == 1:
+            session.delete(layout.upload(leases[0][0]))
+
+    stores.on_put = lose_first
+    with pytest.raises(Unavailable, match=r"its lease changed meanwhile: Check\(path='/uploads/"):
+        commits.finish(record, pack({"code": 1}), Finished(2, 3, "r"), BODY)
+    assert session.version(layout.model("m")) is None
+    commits.finish(record, pack({"code": 1}), Finished(2, 3, "r"), BODY)
+    assert session.get(layout.model("m"), layout.ModelRecord, "model")[0].digest == "r"
+    assert [len(names) for names in leases] == [1, 1] and leases[0] != leases[1]

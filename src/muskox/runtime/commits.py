@@ -1,10 +1,11 @@
 """What a node commits for a job: checkpoints, the result with its model, failures.
 
 Each is one ZooKeeper multi that checks the generation, so that nothing of a worker that was put out passes; its blobs lie on as
-many nodes as asked before any znode points at them.
+many nodes as asked before any znode points at them, under a lease that the multi checks too: until it is committed nothing
+names them, and a collection waits for leases. Equal results share their bytes, and go by collection alone. The checkpoints of a
+job replace each other every few seconds: no two have the same bytes, so that the former one can go at once.
 """
 
-import contextlib
 import logging
 import math
 import threading
@@ -21,6 +22,8 @@ from muskox.runtime.messages import Checkpointed, Finished
 from muskox.runtime.node_context import NodeContext
 
 log = logging.getLogger(__name__)
+
+ATTEMPT_BYTES = 16  # a UUID before the bytes of a checkpoint: no other blob is the same
 
 
 class Fate(Enum):
@@ -49,28 +52,44 @@ class JobCommits:
             self._keeping.start()
 
     def _keep(self, message: Checkpointed, body: bytes) -> None:
-        path = layout.checkpoint(self._job)
+        session, path = self._node.session, layout.checkpoint(self._job)
+
+        def is_kept(blob: str) -> bool:
+            found = session.find(path, layout.CheckpointRecord)
+            return found is not None and found[0].blob == blob
+
         try:
-            before = self._node.session.find(path, layout.CheckpointRecord)
+            before = session.find(path, layout.CheckpointRecord)
             if before is not None and before[0].round >= message.round and before[0].blob != self.lost:
                 return  # a later one stands
-            blob, nodes = self._replicate(body)
-            record = layout.CheckpointRecord(round=message.round, digest=message.digest, blob=blob, nodes=nodes)
-            write: Operation = Create(path, record) if before is None else Set(path, record, before[1])
-            check = Check(layout.generation(self._job), message.generation)
-            self._node.session.commit([check, write], lambda: True)  # if lost, the next checkpoint replaces it
-            if before is not None and before[0].blob != blob:
-                self._drop(before[0])
+            with self._node.home.writing() as lease:
+                blob, nodes = self._replicate(uuid.uuid4().bytes + body)
+                record = layout.CheckpointRecord(round=message.round, digest=message.digest, blob=blob, nodes=nodes)
+                write: Operation = Create(path, record) if before is None else Set(path, record, before[1])
+                checks = [Check(layout.generation(self._job), message.generation), Check(layout.upload(lease), 0)]
+                session.commit([*checks, write], lambda: is_kept(blob))
+            if before is not None:
+                self._node.home.drop(before[0].blob, before[0].nodes)
         except MuskoxError as error:
             log.warning("job %s: the checkpoint of round %d is skipped: %s", self._job, message.round, error)
 
-    def _drop(self, checkpoint: layout.CheckpointRecord) -> None:
-        """Delete the bytes of a checkpoint that nothing points at any more, where they can be reached."""
-        with contextlib.suppress(MuskoxError):  # what is left is collected with the other blobs that nobody names
-            self._node.home.drop(checkpoint.blob, checkpoint.nodes)
+    def read_checkpoint(self, checkpoint: layout.CheckpointRecord) -> bytes:
+        """Return the state that was kept, packed; Unavailable or Corrupt if nobody can give it."""
+        return self._node.home.get(checkpoint.blob, checkpoint.nodes)[ATTEMPT_BYTES:]
 
     def finish(self, record: layout.JobRecord, program: bytes, message: Finished, body: bytes) -> None:
         """Keep the result on as many nodes as asked, then commit model and job in one step."""
+        with self._node.home.writing() as lease:
+            if self._finish(record, message, body, lease) is Fate.TOO_LATE:
+                return
+        self._publish(unpack(program), unpack(body))
+        path = layout.checkpoint(self._job)
+        checkpoint = self._node.session.find(path, layout.CheckpointRecord)
+        if checkpoint is not None:
+            self._node.session.delete(path)
+            self._node.home.drop(checkpoint[0].blob, checkpoint[0].nodes)
+
+    def _finish(self, record: layout.JobRecord, message: Finished, body: bytes, lease: str) -> Fate:
         blob, nodes = self._replicate(body)
         done = layout.JobState(
             phase=layout.JobPhase.DONE,
@@ -81,19 +100,12 @@ class JobCommits:
             result_nodes=nodes,
             finished_ms=time.time_ns() // 1_000_000,
         )
-        operations: list[Operation] = []
+        operations: list[Operation] = [Check(layout.upload(lease), 0)]
         if record.model:
             path, model = layout.model(record.model), self._model(record, done, unpack(body))
             exists = self._node.session.version(path) is not None
             operations.append(Set(path, model) if exists else Create(path, model))
-        if self._commit_final(message.generation, done, operations) is Fate.TOO_LATE:
-            return
-        self._publish(unpack(program), unpack(body))
-        path = layout.checkpoint(self._job)
-        checkpoint = self._node.session.find(path, layout.CheckpointRecord)
-        if checkpoint is not None:
-            self._node.session.delete(path)
-            self._drop(checkpoint[0])
+        return self._commit_final(message.generation, done, operations)
 
     def _publish(self, program: Record, result: Record) -> None:
         """Let one of our own programs show its committed result outside; a user's code is not run in the node."""
@@ -132,7 +144,7 @@ class JobCommits:
         Raises
         ------
         Unavailable
-            If somebody changed the job or the model meanwhile: to be tried again, from what there is then.
+            If the job or the model was changed, or the lease lost, meanwhile: to be tried again, from what there is then.
         """
         session, path = self._node.session, layout.job_state(self._job)
 
@@ -152,5 +164,5 @@ class JobCommits:
             if generation and session.version(layout.generation(self._job)) != generation:
                 log.info("job %s: generation %d has passed: %s", self._job, generation, error)
                 return Fate.TOO_LATE
-            raise Unavailable(f"not committed, for somebody changed the job or the model meanwhile: {error}") from error
+            raise Unavailable(f"not committed, for the job, its model or its lease changed meanwhile: {error}") from error
         return Fate.DONE

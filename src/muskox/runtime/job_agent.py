@@ -350,7 +350,7 @@ class JobAgent(threading.Thread):
             return
         checkpoint = found[0]
         try:
-            body = self._node.home.get(checkpoint.blob, checkpoint.nodes)
+            body = self._commits.read_checkpoint(checkpoint)
         except (Unavailable, Corrupt) as error:
             now = time.monotonic()
             self._unreachable_s = self._unreachable_s or now

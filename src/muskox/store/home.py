@@ -1,12 +1,14 @@
 """Where a cluster's blobs are durable, and how to put, get and fetch one there: on the nodes, or in an object store.
 
 A home is what the rest of muskox holds of the store: it carries the session, the Flight client and the directory of nodes. A
-blob is named by its digest; `nodes` says who holds it, and is empty in an object store, whose replication is its own.
+blob is named by its digest; `nodes` says who holds it, and is empty in an object store, whose replication is its own. Until a
+znode names it, a lease keeps it from being collected (store/leases.py).
 """
 
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +18,7 @@ from muskox.store.blobs import BlobStore
 from muskox.store.cache import BlobCache
 from muskox.store.client import StoreClient
 from muskox.store.directory import Directory
+from muskox.store.leases import writing
 
 if TYPE_CHECKING:
     from muskox.store.upload import Uploads
@@ -28,8 +31,11 @@ class Home(Protocol):
     client: StoreClient
     directory: Directory
 
+    def writing(self) -> AbstractContextManager[str]:
+        """Hold a lease for what is put here, and yield its id, which the commit that names the blobs checks."""
+
     def put(self, data: bytes, replicas: int, *, first: str = "") -> tuple[str, list[str]]:
-        """Keep a small blob durably, before any znode points at it; return its digest and who holds it."""
+        """Keep a small blob durably, under a lease and before any znode points at it; return its digest and who holds it."""
 
     def get(self, digest: str, nodes: Sequence[str]) -> bytes:
         """Return a blob's bytes, checked; Unavailable if nobody can give them."""
@@ -38,7 +44,10 @@ class Home(Protocol):
         """Bring a blob into a local folder, unless it is there and whole, and return its path; raises as :meth:`get` does."""
 
     def drop(self, digest: str, nodes: Sequence[str]) -> None:
-        """Delete a blob that nothing points at any more, where it can be reached; what is left is collected later."""
+        """Delete a blob that only one znode could ever name, and that it names no more, where it can be reached; never raises.
+
+        Any other blob is the collection's: somebody else may be about to name the same bytes.
+        """
 
     def uploads(self, replicas: int) -> "Uploads":
         """Return what brings the shards of one put here."""
@@ -68,6 +77,9 @@ class NodeHome:
         self.session = session
         self.client = client
         self.directory = Directory(session)
+
+    def writing(self) -> AbstractContextManager[str]:
+        return writing(self.session, "")
 
     def put(self, data: bytes, replicas: int, *, first: str = "") -> tuple[str, list[str]]:
         """Store `data` on `replicas` live nodes, `first` among them if named, and return its digest and the nodes.
@@ -103,10 +115,11 @@ class NodeHome:
         return self.client.fetch_blob(self.directory.candidates(nodes), digest, into)
 
     def drop(self, digest: str, nodes: Sequence[str]) -> None:
-        live = self.directory.live()
-        for address in (live[node] for node in nodes if node in live):
+        for node in nodes:
             with contextlib.suppress(MuskoxError):
-                self.client.delete(address, [digest], self.client.clock_ns(address))
+                address = self.directory.address(node)
+                if address is not None:
+                    self.client.delete(address, [digest], self.client.clock_ns(address))
 
     def uploads(self, replicas: int) -> "Uploads":
         from muskox.store.upload import NodeUploads

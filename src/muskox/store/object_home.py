@@ -1,9 +1,10 @@
 """Blobs in an object store, whose replication is its own; the disks of the nodes are caches.
 
-A writer holds a lease while its blobs are on their way, and takes turns with the collection (store/leases.py). Nodes are given
-no shards: every one can get them all.
+Whoever holds a lease for blobs on their way takes turns with the collection (store/leases.py). Nodes are given no shards: every
+one can get them all.
 """
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from muskox.coordination import Session
-from muskox.errors import Corrupt, Unavailable
+from muskox.errors import Corrupt, MuskoxError, Unavailable
 from muskox.store.blobs import BlobStore
 from muskox.store.client import StoreClient
 from muskox.store.directory import Directory
@@ -35,10 +36,12 @@ class ObjectHome:
         self.directory = Directory(session)
         self.objects = ObjectBlobs(url)
 
+    def writing(self) -> contextlib.AbstractContextManager[str]:
+        return writing(self.session, "")
+
     def put(self, data: bytes, replicas: int, *, first: str = "") -> tuple[str, list[str]]:  # noqa: ARG002  # a home's contract
         digest = hashlib.sha256(data).hexdigest()
-        with writing(self.session, ""):
-            store(self.objects, data, digest)
+        store(self.objects, data, digest)
         return digest, []
 
     def get(self, digest: str, nodes: Sequence[str]) -> bytes:  # noqa: ARG002  # a home's contract
@@ -57,8 +60,9 @@ class ObjectHome:
             return "missing" if is_missing(error) else "unreachable"
         return "good"
 
-    def drop(self, digest: str, nodes: Sequence[str]) -> None:
-        """Leave it to the collection: another znode may name the same bytes."""
+    def drop(self, digest: str, nodes: Sequence[str]) -> None:  # noqa: ARG002  # a home's contract
+        with contextlib.suppress(MuskoxError):
+            self.objects.delete([digest])
 
     def uploads(self, replicas: int) -> "ObjectUploads":  # noqa: ARG002  # a home's contract
         return ObjectUploads(self.objects)
