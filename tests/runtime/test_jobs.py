@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from kazoo.exceptions import ConnectionLoss
 
 from muskox.coordination import Session, layout, register
 from muskox.errors import CallerError, Unavailable
@@ -91,6 +92,30 @@ def test_a_job_is_one_znode_and_its_program_lies_on_the_nodes(session: Session, 
     assert (state.phase, state.reason) == ("waiting", "no coordinator has seen it yet")
 
 
+@pytest.mark.parametrize(("losses", "is_submitted"), [(1, True), (2, True), (3, False)])
+def test_a_program_is_put_again_if_its_lease_is_lost(session: Session, losses: int, is_submitted: bool) -> None:
+    register(session, member("ann"))
+    leases: list[str] = []
+
+    class Losing(FakeStores):
+        def put_blob(self, address: str, data: bytes) -> str:
+            (lease,) = session.children(layout.UPLOADS)
+            leases.append(lease)
+            if len(leases) <= losses:
+                session.delete(layout.upload(lease))
+            return super().put_blob(address, data)
+
+    home = NodeHome(session, Losing())  # type: ignore[arg-type]
+    if is_submitted:
+        assert session.children(layout.JOBS) == [] and session.version(layout.job(submit(home, SPEC))) == 0
+    else:
+        with pytest.raises(Unavailable, match="was lost 3 times while the job was submitted: try again"):
+            submit(home, SPEC)
+        assert session.children(layout.JOBS) == []
+    assert len(set(leases)) == min(losses + 1, 3)
+    assert session.children(layout.UPLOADS) == []
+
+
 def test_a_cluster_without_nodes_takes_no_job(session: Session, stores: Any) -> None:
     with pytest.raises(Unavailable, match="has no live node: start one with `muskox up` or `muskox node`"):
         submit(NodeHome(session, stores), SPEC)
@@ -126,6 +151,23 @@ def test_a_job_is_cancelled_once(session: Session, job_id: str, admitted: bool) 
     assert cancel(session, job_id)
     assert not cancel(session, job_id)
     assert wait(session, job_id).phase == "cancelled"
+
+
+def test_a_cancellation_that_was_lost_on_its_way_is_tried_again(session: Session, job_id: str) -> None:
+    admit(session, job_id)
+
+    class Losing(Session):
+        losses = 1
+
+        def _commit_once(self, *arguments: Any) -> None:
+            if self.losses:
+                self.losses -= 1
+                raise ConnectionLoss
+            super()._commit_once(*arguments)
+
+    with Losing(str(session.address), SECRET).connect() as losing:
+        assert cancel(losing, job_id)
+    assert job_state(session, job_id).phase == "cancelled"
 
 
 def test_a_finished_job_cannot_be_cancelled(session: Session, job_id: str) -> None:

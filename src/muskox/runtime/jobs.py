@@ -1,25 +1,27 @@
 """Jobs as a client sees them: submit, follow, wait, cancel, list. A submitted job needs no client.
 
-Submitting writes the program's blob, then one znode. The job's id is chosen here, so a lost reply is no riddle: if the znode is
-there, it is ours.
+Submitting writes the program's blob, then one znode, under a lease that keeps what nothing names yet from being collected. The
+job's id is chosen here, so a lost reply is no riddle: if the znode is there, it is ours.
 """
 
 import json
 import secrets
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from muskox.coordination import Refused, Session, Set, layout, live_members, read_config
+from muskox.coordination import Check, Create, Operation, Refused, Session, Set, layout, live_members, read_config
 from muskox.errors import CallerError, Unavailable
 from muskox.program import Portable, Program, RoundReport, reference
 from muskox.records import Record, pack, unpack
 from muskox.store import Home
 
 LOOK_S = 1.0  # a waiter looks at least so often, whatever watches do
+SUBMITS_MAX = 3  # tries: each fails only if the session is lost in the midst of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def submit(home: Home, spec: JobSpec) -> str:
     Raises
     ------
     Unavailable
-        If the cluster has no live node.
+        If the cluster has no live node, or its ZooKeeper forgot this client again and again.
     """
     session = home.session
     if spec.workers < 0:
@@ -86,23 +88,30 @@ def submit(home: Home, spec: JobSpec) -> str:
     model = spec.model and layout.check_name("model", spec.model)
     kind = layout.check_name("job kind", spec.kind)
     replicas = int(read_config(session)["replicas"])
-    blob, nodes = home.put(pack(spec.program), replicas)
-    job_id = f"{kind}-{secrets.token_hex(4)}"
-    record = layout.JobRecord(
-        kind=kind,
-        program=blob,
-        program_nodes=nodes,
-        dataset=spec.dataset,
-        columns=list(spec.columns),
-        workers=spec.workers,
-        model=model,
-        fingerprint=usual_fingerprint(members),
-        rounds_max=spec.rounds_max,
-        lineage=spec.lineage or {},
-        submitted_ms=time.time_ns() // 1_000_000,
-    )
-    session.create(layout.job(job_id), record)
-    return job_id
+    program, job_id = pack(spec.program), f"{kind}-{secrets.token_hex(4)}"
+    for _ in range(SUBMITS_MAX):
+        with home.writing() as lease:
+            blob, nodes = home.put(program, replicas)
+            record = layout.JobRecord(
+                kind=kind,
+                program=blob,
+                program_nodes=nodes,
+                dataset=spec.dataset,
+                columns=list(spec.columns),
+                workers=spec.workers,
+                model=model,
+                fingerprint=usual_fingerprint(members),
+                rounds_max=spec.rounds_max,
+                lineage=spec.lineage or {},
+                submitted_ms=time.time_ns() // 1_000_000,
+            )
+            operations: list[Operation] = [Check(layout.upload(lease), 0), Create(layout.job(job_id), record)]
+            try:
+                session.commit(operations, lambda: session.version(layout.job(job_id)) is not None)
+                return job_id
+            except Refused:
+                continue  # the lease went with its session, and the program may have gone, too
+    raise Unavailable(f"the session with {session.address} was lost {SUBMITS_MAX} times while the job was submitted: try again")
 
 
 def usual_fingerprint(members: dict[str, layout.MemberRecord]) -> str:
@@ -137,19 +146,20 @@ def wait(session: Session, job_id: str) -> layout.JobState:
 
 def cancel(session: Session, job_id: str) -> bool:
     """Cancel the job; return whether it was not final already."""
-    cancelled = layout.JobState(phase=layout.JobPhase.CANCELLED, finished_ms=time.time_ns() // 1_000_000)
+    path, attempt = layout.job_state(job_id), uuid.uuid4().hex
+    cancelled = layout.JobState(phase=layout.JobPhase.CANCELLED, attempt=attempt, finished_ms=time.time_ns() // 1_000_000)
+
+    def was_done() -> bool:
+        return job_state(session, job_id).attempt == attempt
+
     while not job_state(session, job_id).phase.is_final:
-        found = session.find(layout.job_state(job_id), layout.JobState)
+        found = session.find(path, layout.JobState)
+        write = Create(path, cancelled) if found is None else Set(path, cancelled, found[1])
         try:
-            if found is None:
-                if session.create(layout.job_state(job_id), cancelled) is not None:
-                    return True
-            else:
-                session.commit([Set(layout.job_state(job_id), cancelled, found[1])], lambda: True)
-                return True
+            session.commit([write], was_done)
         except Refused:
             continue
-    return False
+    return was_done()
 
 
 def result(home: Home, job_id: str, state: layout.JobState) -> Record:
