@@ -34,7 +34,7 @@ SETTINGS = {
         0, 0, 100_000, "newest versions of each dataset that are kept; older ones go unless needed; 0: all"
     ),
     "jobs_days": Setting(30.0, 0.0, 36_500.0, "days that a job which is over stays listed"),
-    "collect_after_s": Setting(
+    "collect_after_s": Setting(  # 0 loses nothing either: what is on its way has a lease, which collections wait for
         3600.0, 0.0, 8_640_000.0, "seconds that bytes which nothing names stay before they are collected"
     ),
 }
