@@ -3,9 +3,8 @@
 A collection goes over all nodes in one round. It *begins*: it notes which uploads are under way and each node's clock. It
 *ends* once all of those uploads are over, committed or not: then it reads everything that znodes name, then what each node
 holds, and deletes the difference, but nothing that was written since the beginning (a later upload writes its blobs anew, so
-that they are newer). What a removed version named goes at once; a blob of unknown origin must be `collect_after_s` old: a
-program or result is stored a moment before the znode that names it. Versions that a reader, a job or a model needs stay
-(store/holds.py).
+that they are newer). What a removed version named goes at once; a blob of unknown origin must be `collect_after_s` old.
+Versions that a reader, a job or a model needs stay (store/holds.py).
 
 It is the coordinator's, one thread's, and decides nothing that a restart could not decide again.
 """
@@ -77,6 +76,7 @@ class Collector:
             retire_versions(session, int(config["versions_kept"]))
             retire_jobs(session, config["jobs_days"])
             clocks = self._clocks()  # before the uploads: one that begins between the two writes what is newer than this
+            session.kazoo.sync(layout.UPLOADS)  # a follower may not know yet of a lease that is older than the clocks
             self._begun = Begun(frozenset(session.children(layout.UPLOADS)), clocks)
         if self._begun.uploads.intersection(session.children(layout.UPLOADS)):
             return None
