@@ -18,8 +18,8 @@ import sys
 import time
 from collections import Counter
 
-from muskox.store.placement import NodeView, place, run_level
-from muskox.store.repair import Action, Copied, Copy, Node, Record, Recorded, Repairer, RepairOptions, Seen, Unit
+from muskox.store.placement.repair import Action, Copied, Copy, Node, Record, Recorded, Repairer, RepairOptions, Seen, Unit
+from muskox.store.placement.runs import NodeView, place, run_level
 
 SHARD_BYTES = 64_000_000
 DISK_BYTES = 4_000_000_000_000

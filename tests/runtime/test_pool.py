@@ -93,7 +93,7 @@ def make_file():
     "Write the one shard that stands for all of them; return its path."
     import pyarrow as pa
     from pathlib import Path
-    from muskox.store.shard import write_shard
+    from muskox.store.disk.shard import write_shard
 
     table = pa.table({"x": [1.0]})
     draft = Path(sys.argv[0]).with_name("draft")

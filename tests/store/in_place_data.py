@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from object_server import ObjectServer
 
-from muskox.store.filesystems import open_place
+from muskox.store.objects.filesystems import open_place
 
 
 @dataclass

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from muskox.store.repair import (
+from muskox.store.placement.repair import (
     Action,
     Copied,
     Copy,

@@ -10,9 +10,9 @@ from store_cluster import StoreCluster
 
 from muskox.coordination import Operation, Session, layout, stored
 from muskox.errors import CallerError, Unavailable
-from muskox.store import access as access_module
 from muskox.store import acl, grant, remove_dataset, revoke
-from muskox.store.access import READERS_MAX, digest_id, may_read, user_of
+from muskox.store.service import access as access_module
+from muskox.store.service.access import READERS_MAX, digest_id, may_read, user_of
 
 TABLE = pa.table({"i": range(10)})
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from muskox.store.ahead import ahead
+from muskox.store.input.ahead import ahead
 
 
 def numbers(count: int, log: list[Any]) -> Iterator[Any]:

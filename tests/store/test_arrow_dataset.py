@@ -16,8 +16,8 @@ from muskox.errors import CallerError, Unavailable
 from muskox.keeper import Keeper
 from muskox.program import BLOCK_ROWS
 from muskox.store import RegisterOptions, StoreClient, register_dataset, remove_dataset, this_host
-from muskox.store.arrow_dataset import part_datasets, to_duckdb, to_polars, to_pyarrow_dataset, to_reader
-from muskox.store.holds import readers
+from muskox.store.care.holds import readers
+from muskox.store.readers.arrow_dataset import part_datasets, to_duckdb, to_polars, to_pyarrow_dataset, to_reader
 
 ROWS = 6 * BLOCK_ROWS + 100
 TABLE = pa.table(

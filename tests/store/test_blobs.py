@@ -14,7 +14,7 @@ import pytest
 
 from muskox.errors import CallerError, Corrupt, Unavailable
 from muskox.store import BlobStore
-from muskox.store.blobs import CHUNK_BYTES, check_once, file_digest
+from muskox.store.disk.blobs import CHUNK_BYTES, check_once, file_digest
 
 DATA = os.urandom(3 * CHUNK_BYTES + 17)
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -76,7 +76,7 @@ def test_a_file_is_digested_once_as_long_as_nobody_writes_to_it(blobs: BlobStore
     path = blobs.path(blobs.put_bytes(DATA))
     digested: list[Path] = []
     plain = file_digest
-    monkeypatch.setattr("muskox.store.blobs.file_digest", lambda path: (digested.append(path), plain(path))[1])
+    monkeypatch.setattr("muskox.store.disk.blobs.file_digest", lambda path: (digested.append(path), plain(path))[1])
     check_once(path)
     check_once(path)
     assert digested == [], "its bytes were digested when they came"
@@ -86,7 +86,7 @@ def test_a_file_is_digested_once_as_long_as_nobody_writes_to_it(blobs: BlobStore
     with pytest.raises(Corrupt):
         check_once(path)
     assert digested == [path], "setting its times back hides nothing"
-    monkeypatch.setattr("muskox.store.blobs.CHECKED_S", -1.0)
+    monkeypatch.setattr("muskox.store.disk.blobs.CHECKED_S", -1.0)
     blobs.put_bytes(DATA)
     check_once(path)
     assert digested == [path, path], "an hour later it is digested again"
@@ -116,7 +116,7 @@ def test_what_somebody_else_is_to_blame_for_is_no_damage(blobs: BlobStore, monke
     def refused(path: Path) -> str:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("muskox.store.blobs.file_digest", refused)
+    monkeypatch.setattr("muskox.store.disk.blobs.file_digest", refused)
     with pytest.raises(Unavailable, match="cannot be read now"):
         blobs.check(digest)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from muskox.errors import CallerError, Unavailable
-from muskox.store.blobs import BlobStore
-from muskox.store.cache import BlobCache, Maker
+from muskox.store.disk.blobs import BlobStore
+from muskox.store.disk.cache import BlobCache, Maker
 
 WAIT_SECONDS_MAX = 30.0
 

@@ -9,9 +9,9 @@ from store_cluster import StoreCluster
 from muskox.coordination import layout, read_config
 from muskox.errors import CallerError
 from muskox.store import PutProgress, list_datasets, parse_reference, remove_dataset
+from muskox.store.care.collection import Collected, Collector
+from muskox.store.care.kept import Manifests, find_kept
 from muskox.store.catalog import versions_of
-from muskox.store.collection import Collected, Collector
-from muskox.store.kept import Manifests, find_kept
 
 TABLE = pa.table({"i": range(100)})
 

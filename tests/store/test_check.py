@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.errors import CallerError
-from muskox.store.check import CheckOptions, CheckReport, Rows, check_rows
+from muskox.store.inspection.check import CheckOptions, CheckReport, Rows, check_rows
 
 COLUMNS = {"id": "int", "a": "string", "b": "float", "y": "bool"}
 SCHEMA = pa.schema([("id", pa.int64()), ("a", pa.string()), ("b", pa.float64()), ("y", pa.bool_())])

@@ -10,10 +10,10 @@ from store_cluster import StoreCluster
 from muskox.coordination import Config, layout, stored
 from muskox.errors import CallerError, Unavailable
 from muskox.store import PutProgress, remove_dataset
-from muskox.store.collection import Collector, retire_jobs, retire_versions
-from muskox.store.holders import decode_holders, encode_holders
-from muskox.store.kept import Manifests, find_kept
-from muskox.store.leases import writing
+from muskox.store.care.collection import Collector, retire_jobs, retire_versions
+from muskox.store.care.kept import Manifests, find_kept
+from muskox.store.care.leases import writing
+from muskox.store.placement.holders import decode_holders, encode_holders
 
 TABLE = pa.table({"i": range(1000)})
 AT_ONCE = Config(layout.ConfigRecord(values={"collect_after_s": 0.0}))

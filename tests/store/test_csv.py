@@ -14,10 +14,11 @@ import pyarrow as pa
 import pytest
 
 from muskox.errors import CallerError
-from muskox.store import csv, open_source, spool
-from muskox.store.csv_lines import ROW_BYTES_MAX, Dialect, line_of_row, read_header
-from muskox.store.input_files import find_input_files
-from muskox.store.reading import Reading
+from muskox.store import open_source
+from muskox.store.input import csv, spool
+from muskox.store.input.csv_lines import ROW_BYTES_MAX, Dialect, line_of_row, read_header
+from muskox.store.input.input_files import find_input_files
+from muskox.store.input.reading import Reading
 
 
 @pytest.fixture

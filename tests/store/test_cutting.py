@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.errors import Unavailable
-from muskox.store import arrow_schema, cutting
-from muskox.store.blobs import file_digest
-from muskox.store.cutting import Cutting
-from muskox.store.shard import ShardFiles, content_digest, joined, open_file, read_blocks
+from muskox.store import arrow_schema
+from muskox.store.disk import cutting
+from muskox.store.disk.blobs import file_digest
+from muskox.store.disk.cutting import Cutting
+from muskox.store.disk.shard import ShardFiles, content_digest, joined, open_file, read_blocks
 
 SCHEMA = arrow_schema({"i": "int", "s": "string"})
 MUCH = 1 << 30
@@ -96,7 +97,7 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mo
     def full(file: Any, data: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"muskox.store.{module}.write_all", full)
+    monkeypatch.setattr(f"muskox.store.disk.{module}.write_all", full)
     monkeypatch.setattr(cutting, "FILES_MAX", 128 if module == "shard" else 0)
     with pytest.raises(Unavailable, match="is full"), Cutting(tmp_path, SCHEMA, 2, [["i", "s"]], memory_bytes=MUCH) as files:
         files.add(batch_of([1, 2]), np.array([0, 1]))

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muskox.store.difference import Difference, compare_versions
+from muskox.store.inspection.difference import Difference, compare_versions
 from muskox.store.manifest import DatasetManifest, Part, ShardEntry, dataset_digest
 
 

@@ -8,8 +8,8 @@ import pytest
 from muskox.coordination import Session, layout, register, stored
 from muskox.errors import CallerError
 from muskox.keeper import Keeper
-from muskox.store.drains import count_units, drain, undrain
-from muskox.store.holders import Holders, encode_holders
+from muskox.store.care.drains import count_units, drain, undrain
+from muskox.store.placement.holders import Holders, encode_holders
 
 SECRET = b"0123456789abcdef" * 4
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from muskox.errors import CallerError, Unavailable
-from muskox.store.filesystems import Patience, find_refusal, open_place
+from muskox.store.objects.filesystems import Patience, find_refusal, open_place
 
 WRONG = [
     ("data/flights", r"is no URL: write file:///.*/data/flights"),

@@ -21,11 +21,11 @@ from muskox.coordination import Tls
 from muskox.errors import CallerError, Corrupt, MuskoxError, PeerError, Unavailable
 from muskox.program import BLOCK_ROWS
 from muskox.store import BlobStore, Plugins, StoreClient, StoreServer, Stream
-from muskox.store import client as client_module
-from muskox.store import server as server_module
-from muskox.store.auth import GREETING, NONCE_BYTES, ClientHandshake, prove
-from muskox.store.messages import ACTION_BYTES_MAX, CHUNK_BYTES_MAX, CHUNK_SCHEMA
-from muskox.store.shard import write_shard
+from muskox.store.disk.shard import write_shard
+from muskox.store.service import client as client_module
+from muskox.store.service import server as server_module
+from muskox.store.service.auth import GREETING, NONCE_BYTES, ClientHandshake, prove
+from muskox.store.service.messages import ACTION_BYTES_MAX, CHUNK_BYTES_MAX, CHUNK_SCHEMA
 
 DATA = os.urandom((9 << 20) + 5)
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -500,7 +500,7 @@ def test_a_process_forked_before_the_first_call_can_fetch(server: StoreServer, c
     digest = client.put_blob(server.address, DATA)
     code = (
         "import os, sys; from pathlib import Path; from muskox.store import BlobStore, StoreClient\n"
-        "import muskox.store.client\n"
+        "import muskox.store.service.client\n"
         "def fetch(name):\n"
         "    with StoreClient(bytes.fromhex(sys.argv[3])) as client:\n"
         "        client.fetch_blob([sys.argv[1]], sys.argv[2], BlobStore(Path(sys.argv[4]) / name))\n"

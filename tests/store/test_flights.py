@@ -37,10 +37,10 @@ from muskox.store import (
     supplier,
     this_host,
 )
-from muskox.store import flights as flights_module
-from muskox.store.callers import USER_TOKEN_S, Caller, CallerGate, Role
-from muskox.store.object_home import ObjectHome
-from muskox.store.register import RegisterOptions, register_dataset
+from muskox.store.objects.object_home import ObjectHome
+from muskox.store.objects.register import RegisterOptions, register_dataset
+from muskox.store.service import flights as flights_module
+from muskox.store.service.callers import USER_TOKEN_S, Caller, CallerGate, Role
 
 ROWS = 5 * BLOCK_ROWS + 10
 TABLE = pa.table({"i": range(ROWS), "s": [f"value {i}" for i in range(ROWS)], "x": [i / 7 for i in range(ROWS)]})
@@ -508,7 +508,7 @@ def test_a_users_token_ends_and_cannot_be_altered(shown: FlightsCluster, ann: An
 
 
 def test_members_may_still_do_everything(shown: FlightsCluster, ann: Any) -> None:
-    from muskox.store.auth import ClientHandshake
+    from muskox.store.service.auth import ClientHandshake
 
     ann.authenticate(ClientHandshake(KEY))
     for call in READS.values():

@@ -14,7 +14,7 @@ import pytest
 
 from muskox.errors import CallerError
 from muskox.store import open_source
-from muskox.store.reading import Reading
+from muskox.store.input.reading import Reading
 
 VALUES = {"a": [1, 2, None], "s": ["x", None, "y"]}
 COLUMNS = {"a": "int", "s": "string"}

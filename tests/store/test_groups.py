@@ -3,7 +3,7 @@
 import pytest
 
 from muskox.errors import CallerError
-from muskox.store.groups import GROUPS_MAX, parse_groups, touched
+from muskox.store.placement.groups import GROUPS_MAX, parse_groups, touched
 
 COLUMNS = ["id", "user", "body", "x", "y"]
 

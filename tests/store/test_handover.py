@@ -12,8 +12,8 @@ from store_cluster import KEY, StoreCluster
 from muskox.coordination import layout, register
 from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
 from muskox.store import BlobStore, NodeHome, PutOptions, StoreClient, StoreServer, put_dataset, this_host
-from muskox.store.blobs import file_digest
-from muskox.store.handover import ADOPT, hand_over
+from muskox.store.disk.blobs import file_digest
+from muskox.store.service.handover import ADOPT, hand_over
 
 TABLE = pa.table({"key": [f"k{i % 97}" for i in range(50_000)], "i": range(50_000)})
 NAME = "0123456789abcdef" * 2

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.errors import CallerError
-from muskox.store.hashing import CACHE_ROWS, hash_columns, hash_values
+from muskox.store.partition.hashing import CACHE_ROWS, hash_columns, hash_values
 
 MASK = (1 << 64) - 1
 MISSING = 0x6D75736B6F780001

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from muskox.coordination import layout, stored
 from muskox.errors import Corrupt
-from muskox.store.holders import Holders, decode_holders, encode_holders
+from muskox.store.placement.holders import Holders, decode_holders, encode_holders
 
 NAMES = [f"node-{number}" for number in range(12)]
 

@@ -13,7 +13,7 @@ from muskox.coordination import Session
 from muskox.errors import CallerError
 from muskox.keeper import Keeper
 from muskox.store import remove_dataset
-from muskox.store.holds import hold_while_alive, readers, reading
+from muskox.store.care.holds import hold_while_alive, readers, reading
 
 BOUND_S = 20.0
 TABLE = pa.table({"i": range(100)})

@@ -13,9 +13,9 @@ from object_server import REASON, ObjectServer, Wrong, is_installed
 
 from muskox.errors import CallerError, Corrupt, Unavailable
 from muskox.store import BlobStore, open_shard
-from muskox.store.in_place import BATCH_ROWS, InPlace, check_shard, decode_in_place, read_shard, write_local
-from muskox.store.shard import write_shard
-from muskox.store.survey import survey
+from muskox.store.disk.shard import write_shard
+from muskox.store.objects.in_place import BATCH_ROWS, InPlace, check_shard, decode_in_place, read_shard, write_local
+from muskox.store.objects.survey import survey
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from muskox.errors import CallerError
-from muskox.store.input_files import find_format, find_input_files
+from muskox.store.input.input_files import find_format, find_input_files
 
 FORMATS = [
     ("x.csv", b"a\n1\n", "csv"),

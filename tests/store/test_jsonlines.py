@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from muskox.errors import CallerError
-from muskox.store import jsonlines, open_source
-from muskox.store.input_files import find_input_files
-from muskox.store.json_values import read_values
-from muskox.store.reading import Reading
+from muskox.store import open_source
+from muskox.store.input import jsonlines
+from muskox.store.input.input_files import find_input_files
+from muskox.store.input.json_values import read_values
+from muskox.store.input.reading import Reading
 
 DAY = datetime.datetime(2013, 1, 2)
 

@@ -11,7 +11,7 @@ import pytest
 from muskox.coordination import Session, layout, stored
 from muskox.errors import Unavailable
 from muskox.keeper import Keeper
-from muskox.store.leases import collecting, writing
+from muskox.store.care.leases import collecting, writing
 
 WAIT_SECONDS_MAX = 30.0
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from muskox.errors import Corrupt, Unavailable
-from muskox.store.mappings import Mappings
-from muskox.store.shard import write_shard
+from muskox.store.disk.mappings import Mappings
+from muskox.store.disk.shard import write_shard
 
 
 def shard(folder: Path, name: str, rows: int) -> Path:

@@ -33,10 +33,10 @@ from muskox.store import (
     remove_dataset,
     supplier,
 )
-from muskox.store.collection import Collector
-from muskox.store.kept import Manifests, find_kept
-from muskox.store.leases import writing
-from muskox.store.object_home import ObjectHome
+from muskox.store.care.collection import Collector
+from muskox.store.care.kept import Manifests, find_kept
+from muskox.store.care.leases import writing
+from muskox.store.objects.object_home import ObjectHome
 
 TABLE = pa.table({"n": range(60_000), "s": [f"row {n // 2}" for n in range(60_000)], "x": [n / 7 for n in range(60_000)]})
 

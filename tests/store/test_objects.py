@@ -20,9 +20,9 @@ import pytest
 from object_server import REASON, ObjectServer, Wrong, is_installed
 
 from muskox.errors import CallerError, Corrupt, Unavailable
-from muskox.store.blobs import BlobStore
-from muskox.store.filesystems import Patience
-from muskox.store.objects import SMALL_BYTES_MAX, ObjectBlobs
+from muskox.store.disk.blobs import BlobStore
+from muskox.store.objects.filesystems import Patience
+from muskox.store.objects.object_blobs import SMALL_BYTES_MAX, ObjectBlobs
 
 SMALL = b"a small blob"
 LARGE = os.urandom(1 << 20) * 41  # five parts
@@ -260,7 +260,7 @@ def test_a_process_that_is_killed_while_it_sends_leaves_what_was_there(s3: Bucke
     ObjectBlobs(s3.url).put(huge, name(huge))
     s3.server.requests()
     code = (
-        "import sys; from pathlib import Path; from muskox.store.objects import ObjectBlobs\n"
+        "import sys; from pathlib import Path; from muskox.store.objects.object_blobs import ObjectBlobs\n"
         "ObjectBlobs(sys.argv[1]).put(Path(sys.argv[2]), sys.argv[3])"
     )
     with subprocess.Popen([sys.executable, "-c", code, s3.url, str(source), name(huge)]) as process:
@@ -360,7 +360,8 @@ def test_a_killed_writer_leaves_no_blob_and_what_it_left_is_removed(tmp_path: Pa
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     """The limit on a file's size stands in for the disk's: the kernel refuses the write in the same way."""
     code = (
-        "import resource, sys; from muskox.store.objects import ObjectBlobs; from muskox.errors import Unavailable\n"
+        "import resource, sys; from muskox.errors import Unavailable\n"
+        "from muskox.store.objects.object_blobs import ObjectBlobs\n"
         "import hashlib; data = bytes(1_000_000); blobs = ObjectBlobs(sys.argv[1])\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))\n"
         "try: blobs.put(data, hashlib.sha256(data).hexdigest())\n"
@@ -398,7 +399,8 @@ def test_the_check_says_what_to_do_about_a_store_that_does_not_work(s3: Bucket, 
 
 
 def test_opening_this_file_of_the_room_starts_no_thread_and_imports_no_s3() -> None:
-    code = "import os, sys; import muskox.store.objects, muskox.store.cache; print(len(os.listdir('/proc/self/task')), " \
+    code = "import os, sys; import muskox.store.objects.object_blobs, muskox.store.disk.cache; " \
+           "print(len(os.listdir('/proc/self/task')), " \
            "any('fs' in name.split('.')[-1] for name in sys.modules if name.startswith('pyarrow.')))"  # fmt: skip
     plain = subprocess.run(
         [sys.executable, "-c", "import os, sys; import pyarrow; print(len(os.listdir('/proc/self/task')))"],

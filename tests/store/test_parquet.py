@@ -13,7 +13,7 @@ import pytest
 
 from muskox.errors import CallerError
 from muskox.store import open_source
-from muskox.store.reading import Reading
+from muskox.store.input.reading import Reading
 
 DAY = datetime.date(2013, 1, 2)
 NOON = datetime.datetime(2013, 1, 2, 12)

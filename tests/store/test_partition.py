@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from muskox.errors import CallerError
 from muskox.store import assign_rows, assign_shards, cut
-from muskox.store.hashing import mix
-from muskox.store.partition import SHARDS_MAX, assign, group, parse_by, sample_bounds
+from muskox.store.partition.assignment import SHARDS_MAX, assign, group, parse_by, sample_bounds
+from muskox.store.partition.hashing import mix
 
 
 def test_the_shards_never_change() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from muskox.errors import CallerError, Unavailable
 from muskox.store import place, run_level
-from muskox.store.placement import NodeView, stand_ins
+from muskox.store.placement.runs import NodeView, stand_ins
 
 nodes = st.integers(1, 12).map(lambda count: [f"node-{i}" for i in range(count)])
 

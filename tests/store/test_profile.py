@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muskox.store.hashing import hash_values
-from muskox.store.profile import DISTINCT_MAX, ColumnProfile, Profiler
+from muskox.store.inspection.profile import DISTINCT_MAX, ColumnProfile, Profiler
+from muskox.store.partition.hashing import hash_values
 
 
 def profile_of(column: Any, kind: str = "float", size: int = 7) -> ColumnProfile:

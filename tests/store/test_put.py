@@ -19,7 +19,7 @@ from muskox.coordination.stored import PlacementRecord
 from muskox.errors import CallerError, Unavailable
 from muskox.keeper import Keeper
 from muskox.store import Dataset, PutProgress, conform_table, content_digest, cut, list_datasets, remove_dataset
-from muskox.store.holders import encode_holders
+from muskox.store.placement.holders import encode_holders
 
 TABLE = pa.table(
     {
@@ -85,7 +85,7 @@ def test_the_digest_does_not_depend_on_nodes_replicas_or_temporary_files(
     cluster.put("one", TABLE, by="hash:key", replicas=1)
     one = cluster.open("one")
     cluster.delist("ann")
-    monkeypatch.setattr("muskox.store.cutting.FILES_MAX", 0)
+    monkeypatch.setattr("muskox.store.disk.cutting.FILES_MAX", 0)
     cluster.put("two", TABLE, by="hash:key", replicas=2)
     two = cluster.open("two")
     assert one.digest == two.digest
@@ -364,7 +364,7 @@ def test_a_full_disk_of_every_node_fails_the_put_whole(cluster: StoreCluster, mo
     def full(file: Any, data: Any) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("muskox.store.blobs.write_all", full)
+    monkeypatch.setattr("muskox.store.disk.blobs.write_all", full)
     with pytest.raises(Unavailable, match=r"0 of 2 replicas could be stored: the disk under .* is full"):
         cluster.put("d", TABLE)
     expect_nothing_left(cluster)
@@ -378,8 +378,8 @@ def test_a_full_disk_of_the_client_fails_the_put_whole(
     def full(file: Any, data: Any) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(f"muskox.store.{module}.write_all", full)
-    monkeypatch.setattr("muskox.store.cutting.FILES_MAX", files_max)
+    monkeypatch.setattr(f"muskox.store.disk.{module}.write_all", full)
+    monkeypatch.setattr("muskox.store.disk.cutting.FILES_MAX", files_max)
     (cluster.folder / "temporary").mkdir()
     with pytest.raises(Unavailable, match=r"temporary.* is full"):
         cluster.put("d", TABLE, folder=cluster.folder / "temporary")

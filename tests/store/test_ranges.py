@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.errors import CallerError
-from muskox.store.hashing import mix
-from muskox.store.ranges import BOUND_CHARACTERS_MAX, SAMPLE_ROWS, range_bounds, range_shards
+from muskox.store.partition.hashing import mix
+from muskox.store.partition.ranges import BOUND_CHARACTERS_MAX, SAMPLE_ROWS, range_bounds, range_shards
 
 KINDS = [
     (pa.string(), st.text(max_size=4)),

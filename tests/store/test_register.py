@@ -32,8 +32,8 @@ from muskox.store import (
     register_dataset,
     remove_dataset,
 )
-from muskox.store.collection import Collector
-from muskox.store.kept import Manifests, find_kept
+from muskox.store.care.collection import Collector
+from muskox.store.care.kept import Manifests, find_kept
 
 WAIT_SECONDS_MAX = 30.0
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from muskox.store.repair import (
+from muskox.store.placement.repair import (
     Action,
     Copied,
     Copy,

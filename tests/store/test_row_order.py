@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muskox.store.row_order import RowOrder, share
+from muskox.store.readers.row_order import RowOrder, share
 
 SHARDS = st.lists(st.integers(0, 40), min_size=1, max_size=6).map(lambda rows: tuple(enumerate(rows)))
 

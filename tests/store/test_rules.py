@@ -3,7 +3,7 @@
 import pytest
 
 from muskox.errors import CallerError
-from muskox.store.rules import ByHash, ByRandom, ByRange, ByRows, BySha256, Rule, key_columns, needs_sample, parse_by
+from muskox.store.partition.rules import ByHash, ByRandom, ByRange, ByRows, BySha256, Rule, key_columns, needs_sample, parse_by
 
 COLUMNS = ["a", "b", "c:d", "e,f"]
 

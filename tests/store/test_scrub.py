@@ -9,7 +9,7 @@ from store_cluster import StoreCluster
 
 from muskox.coordination import Config, layout, stored
 from muskox.store import BlobStore
-from muskox.store.scrub import FOLDERS, Round, Scrubber
+from muskox.store.disk.scrub import FOLDERS, Round, Scrubber
 
 FAST = {"scrub_days": 0.00001, "scrub_mb_per_s": 10_000.0}
 SLOW = {"scrub_days": 365.0}
@@ -92,7 +92,7 @@ def test_a_round_goes_on_where_the_last_process_was(
 
 
 def test_what_is_put_aside_is_bounded(blobs: BlobStore) -> None:
-    from muskox.store.blobs import ASIDE_MAX
+    from muskox.store.disk.blobs import ASIDE_MAX
 
     for number in range(ASIDE_MAX + 5):
         blobs.put_aside(blobs.put_bytes(f"blob {number}".encode()))
@@ -109,7 +109,7 @@ def make_unreadable(blobs: BlobStore, digest: str) -> None:
 def test_what_the_disk_cannot_read_is_put_aside_and_the_round_goes_on(
     cluster: StoreCluster, blobs: BlobStore, scrubber: Callable[[dict], Scrubber], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muskox.store.scrub.REPORT_S", 0.1)
+    monkeypatch.setattr("muskox.store.disk.scrub.REPORT_S", 0.1)
     digests = sorted(blobs.put_bytes(f"blob {number}".encode()) for number in range(5))
     make_unreadable(blobs, "00" + "0" * 62)  # before all others
     make_unreadable(blobs, digests[2][:60] + "beef")  # and among them
@@ -134,7 +134,7 @@ def test_a_doubt_about_what_cannot_be_read_does_not_end_the_scrub(
 def test_damage_that_cannot_be_moved_stops_neither_the_round_nor_the_thread(
     cluster: StoreCluster, blobs: BlobStore, scrubber: Callable[[dict], Scrubber], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muskox.store.scrub.REPORT_S", 0.1)
+    monkeypatch.setattr("muskox.store.disk.scrub.REPORT_S", 0.1)
     digests = sorted(blobs.put_bytes(f"blob {number}".encode() * 10) for number in range(4))
     damage(blobs, digests[1])
     (blobs.folder / "damaged").write_text("a file in the way")
@@ -156,7 +156,7 @@ def test_an_error_at_one_blob_does_not_hold_the_round_there(
         if digest == digests[1]:
             raise RuntimeError("what nobody has thought of")
 
-    monkeypatch.setattr("muskox.store.scrub.REPORT_S", 0.01)
+    monkeypatch.setattr("muskox.store.disk.scrub.REPORT_S", 0.01)
     monkeypatch.setattr(blobs, "check", check)
     scrubber(FAST)
     until(lambda: len(looked) >= 4, "the rest of the round")

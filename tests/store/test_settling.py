@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muskox.errors import CallerError, Unavailable
-from muskox.store.settling import NodeView, Run, settle
+from muskox.store.placement.settling import NodeView, Run, settle
 
 Holders = list[tuple[str, ...]]
 weights = st.sampled_from([1.0, 1.0, 2.0, 4.0])

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from muskox.errors import CallerError
 from muskox.store import hash_partition
-from muskox.store.partition import assign, parse_by
-from muskox.store.sha256 import sha256_shards
+from muskox.store.partition.assignment import assign, parse_by
+from muskox.store.partition.sha256 import sha256_shards
 
 
 def reference_text(value: object) -> str:

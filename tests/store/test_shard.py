@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from muskox.errors import Corrupt, Unavailable
 from muskox.program import BLOCK_ROWS
 from muskox.store import arrow_schema, content_digest, open_shard
-from muskox.store.shard import joined, open_part, read_blocks, reblock, write_shard
+from muskox.store.disk.shard import joined, open_part, read_blocks, reblock, write_shard
 
 ROWS = 2 * BLOCK_ROWS + 1000
 SCHEMA = arrow_schema({"i": "int", "f": "float", "b": "bool", "s": "string", "t": "timestamp"})

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muskox.store.partition import cut
-from muskox.store.skew import CANDIDATES_MAX, DominantKey, Skew, find_dominant_key, measure_skew
+from muskox.store.partition.assignment import cut
+from muskox.store.partition.skew import CANDIDATES_MAX, DominantKey, Skew, find_dominant_key, measure_skew
 
 
 @settings(deadline=None)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muskox.store import open_source
-from muskox.store.reading import Reading
+from muskox.store.input.reading import Reading
 
 kind, folder, megabytes = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 pa.set_memory_pool(pa.system_memory_pool())

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from muskox.errors import Unavailable
 from muskox.store import arrow_schema
-from muskox.store import spill as spill_module
-from muskox.store.spill import Spill
+from muskox.store.disk import spill as spill_module
+from muskox.store.disk.spill import Spill
 
 SCHEMA = arrow_schema({"i": "int", "s": "string"})
 

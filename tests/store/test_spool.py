@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from muskox.errors import Unavailable
-from muskox.store import spool
-from muskox.store.spool import Cache, Spool
+from muskox.store.input import spool
+from muskox.store.input.spool import Cache, Spool
 
 
 def batch(**columns: Any) -> Any:

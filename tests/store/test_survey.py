@@ -15,8 +15,8 @@ from object_server import REASON, ObjectServer, Wrong, is_installed
 
 from muskox.errors import CallerError, Unavailable
 from muskox.store import content_digest
-from muskox.store.in_place import Piece, decode_in_place, read_shard
-from muskox.store.survey import _cut, _Group, survey
+from muskox.store.objects.in_place import Piece, decode_in_place, read_shard
+from muskox.store.objects.survey import _cut, _Group, survey
 
 
 @pytest.fixture(scope="module")

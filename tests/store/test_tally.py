@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muskox.store.hashing import mix
-from muskox.store.tally import GATHERED_MIN, Part, Tally, collision_probability, parts_of
+from muskox.store.inspection.tally import GATHERED_MIN, Part, Tally, collision_probability, parts_of
+from muskox.store.partition.hashing import mix
 
 WORDS = st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=30), max_size=5)
 

@@ -15,11 +15,11 @@ from store_cluster import StoreCluster
 from muskox.errors import CallerError, Unavailable
 from muskox.program import BLOCK_ROWS
 from muskox.store import register_dataset
-from muskox.store.holds import readers
+from muskox.store.care.holds import readers
 
 torch = pytest.importorskip("torch")
 
-from muskox.store.torch_rows import TorchOptions, TorchRows  # noqa: E402  # it imports torch
+from muskox.store.readers.torch_rows import TorchOptions, TorchRows  # noqa: E402  # it imports torch
 
 ROWS = 4 * BLOCK_ROWS + 900
 TABLE = pa.table(

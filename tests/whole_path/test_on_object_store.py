@@ -30,8 +30,8 @@ from muskox.client import down, up
 from muskox.coordination import layout
 from muskox.errors import CallerError, Unavailable
 from muskox.store import RegisterOptions, open_dataset, register_dataset
-from muskox.store.filesystems import open_place
-from muskox.store.shard import open_file
+from muskox.store.disk.shard import open_file
+from muskox.store.objects.filesystems import open_place
 
 AWAY_SECONDS = 3.0
 

@@ -37,7 +37,7 @@ class PlacementRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Where one column group of a version lies: for each run of 2**level shards `replicas` positions in `nodes`.
 
     `runs` is Base64 of little-endian uint16 of shape (runs, replicas), 65535 for a replica that is not there: 100,000 shards on
-    1,000 nodes take some 50 kB. See :mod:`muskox.store.holders`.
+    1,000 nodes take some 50 kB. See :mod:`muskox.store.placement.holders`.
     """
 
     level: int

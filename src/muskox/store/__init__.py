@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 from muskox.front_door import lazy
 
 if TYPE_CHECKING:
-    from muskox.store.access import acl, grant, revoke
-    from muskox.store.arrow_dataset import to_duckdb, to_polars, to_pyarrow_dataset, to_reader
-    from muskox.store.auth import flight_token
-    from muskox.store.blobs import BlobStore
-    from muskox.store.cache import BlobCache
+    from muskox.store.care.drains import count_units, drain, undrain
+    from muskox.store.care.holds import needed_by
+    from muskox.store.care.steward import Steward
     from muskox.store.catalog import (
         DatasetInfo,
         find_dataset,
@@ -23,38 +21,40 @@ if TYPE_CHECKING:
         remove_dataset,
         remove_version,
     )
-    from muskox.store.check import CheckOptions, CheckReport, Rows, check_rows
-    from muskox.store.client import StoreClient
     from muskox.store.dataset import Dataset, ReplicaHealth, open_dataset
-    from muskox.store.difference import Difference, compare_versions
-    from muskox.store.directory import Directory, this_host
-    from muskox.store.drains import count_units, drain, undrain
-    from muskox.store.flights import DatasetFlights
-    from muskox.store.holders import Holders
-    from muskox.store.holds import needed_by
+    from muskox.store.disk.blobs import BlobStore
+    from muskox.store.disk.cache import BlobCache
+    from muskox.store.disk.scrub import Scrubber
+    from muskox.store.disk.shard import content_digest, open_shard
     from muskox.store.home import Home, NodeHome, open_home, supplier
+    from muskox.store.input.reading import Reading
+    from muskox.store.input.source import Source, open_source
+    from muskox.store.inspection.check import CheckOptions, CheckReport, Rows, check_rows
+    from muskox.store.inspection.difference import Difference, compare_versions
     from muskox.store.manifest import DatasetManifest, ShardEntry, dataset_digest
-    from muskox.store.objects import ObjectBlobs
-    from muskox.store.partition import assign_rows, assign_shards, cut, hash_partition
-    from muskox.store.placement import place, run_level
+    from muskox.store.objects.object_blobs import ObjectBlobs
+    from muskox.store.objects.register import RegisterOptions, register_dataset
+    from muskox.store.partition.assignment import assign_rows, assign_shards, cut, hash_partition
+    from muskox.store.partition.skew import Skew, measure_skew
+    from muskox.store.placement.holders import Holders
+    from muskox.store.placement.runs import place, run_level
     from muskox.store.put import PutOptions, PutProgress, put_dataset
-    from muskox.store.reading import Reading
-    from muskox.store.register import RegisterOptions, register_dataset
+    from muskox.store.readers.arrow_dataset import to_duckdb, to_polars, to_pyarrow_dataset, to_reader
+    from muskox.store.readers.torch_rows import TorchOptions, TorchRows
     from muskox.store.schema import arrow_schema, columns_of, conform_table
-    from muskox.store.scrub import Scrubber
-    from muskox.store.server import Plugins, StoreServer, Stream
-    from muskox.store.shard import content_digest, open_shard
-    from muskox.store.skew import Skew, measure_skew
-    from muskox.store.source import Source, open_source
-    from muskox.store.steward import Steward
-    from muskox.store.torch_rows import TorchOptions, TorchRows
+    from muskox.store.service.access import acl, grant, revoke
+    from muskox.store.service.auth import flight_token
+    from muskox.store.service.client import StoreClient
+    from muskox.store.service.directory import Directory, this_host
+    from muskox.store.service.flights import DatasetFlights
+    from muskox.store.service.server import Plugins, StoreServer, Stream
 
 _HOMES = {
-    "arrow_dataset": ("to_duckdb", "to_polars", "to_pyarrow_dataset", "to_reader"),
-    "access": ("acl", "grant", "revoke"),
-    "auth": ("flight_token",),
-    "blobs": ("BlobStore",),
-    "cache": ("BlobCache",),
+    "readers.arrow_dataset": ("to_duckdb", "to_polars", "to_pyarrow_dataset", "to_reader"),
+    "service.access": ("acl", "grant", "revoke"),
+    "service.auth": ("flight_token",),
+    "disk.blobs": ("BlobStore",),
+    "disk.cache": ("BlobCache",),
     "catalog": (
         "DatasetInfo",
         "find_dataset",
@@ -64,31 +64,31 @@ _HOMES = {
         "remove_dataset",
         "remove_version",
     ),
-    "check": ("CheckOptions", "CheckReport", "Rows", "check_rows"),
-    "client": ("StoreClient",),
+    "inspection.check": ("CheckOptions", "CheckReport", "Rows", "check_rows"),
+    "service.client": ("StoreClient",),
     "dataset": ("Dataset", "ReplicaHealth", "open_dataset"),
-    "difference": ("Difference", "compare_versions"),
-    "directory": ("Directory", "this_host"),
-    "drains": ("count_units", "drain", "undrain"),
-    "flights": ("DatasetFlights",),
-    "holders": ("Holders",),
-    "holds": ("needed_by",),
+    "inspection.difference": ("Difference", "compare_versions"),
+    "service.directory": ("Directory", "this_host"),
+    "care.drains": ("count_units", "drain", "undrain"),
+    "service.flights": ("DatasetFlights",),
+    "placement.holders": ("Holders",),
+    "care.holds": ("needed_by",),
     "home": ("Home", "NodeHome", "open_home", "supplier"),
     "manifest": ("DatasetManifest", "ShardEntry", "dataset_digest"),
-    "objects": ("ObjectBlobs",),
-    "partition": ("assign_rows", "assign_shards", "cut", "hash_partition"),
-    "placement": ("place", "run_level"),
+    "objects.object_blobs": ("ObjectBlobs",),
+    "partition.assignment": ("assign_rows", "assign_shards", "cut", "hash_partition"),
+    "placement.runs": ("place", "run_level"),
     "put": ("PutOptions", "PutProgress", "put_dataset"),
-    "reading": ("Reading",),
-    "register": ("RegisterOptions", "register_dataset"),
+    "input.reading": ("Reading",),
+    "objects.register": ("RegisterOptions", "register_dataset"),
     "schema": ("arrow_schema", "columns_of", "conform_table"),
-    "scrub": ("Scrubber",),
-    "server": ("Plugins", "StoreServer", "Stream"),
-    "shard": ("content_digest", "open_shard"),
-    "skew": ("Skew", "measure_skew"),
-    "source": ("Source", "open_source"),
-    "steward": ("Steward",),
-    "torch_rows": ("TorchOptions", "TorchRows"),
+    "disk.scrub": ("Scrubber",),
+    "service.server": ("Plugins", "StoreServer", "Stream"),
+    "disk.shard": ("content_digest", "open_shard"),
+    "partition.skew": ("Skew", "measure_skew"),
+    "input.source": ("Source", "open_source"),
+    "care.steward": ("Steward",),
+    "readers.torch_rows": ("TorchOptions", "TorchRows"),
 }
 
 __all__ = [

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from muskox.coordination import Check, Create, Delete, Operation, Refused, Session, Set, layout, stored
 from muskox.errors import CallerError
-from muskox.store.holders import Holders, decode_holders
-from muskox.store.holds import jobs
+from muskox.store.care.holds import jobs
 from muskox.store.home import Home
 from muskox.store.manifest import DatasetManifest, decode_manifest
+from muskox.store.placement.holders import Holders, decode_holders
 
 VERSIONS_PER_COMMIT = 100
 VERSION_DIGITS_MAX = 10  # a version is a count of commits

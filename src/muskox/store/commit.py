@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from muskox.coordination import Check, Create, Delete, Operation, Refused, Session, Set, layout, stored
 from muskox.errors import Unavailable
-from muskox.store.holders import encode_holders
 from muskox.store.manifest import DatasetManifest, encode_manifest
+from muskox.store.placement.holders import encode_holders
 from muskox.store.upload import Uploads
 
 MOVES_MAX = 20  # tries to commit while repair moves the shards that are taken over: a try takes milliseconds

@@ -19,20 +19,20 @@ import pyarrow as pa
 from muskox.errors import CallerError, Corrupt, Unavailable
 from muskox.program import BLOCK_ROWS, Manifest
 from muskox.records import canonical_json
-from muskox.store import in_place
-from muskox.store.blobs import BlobStore
-from muskox.store.cache import BlobCache, Fetcher
+from muskox.store.care.holds import reading
 from muskox.store.catalog import DatasetInfo, find_dataset, parse_reference, read_holders, read_manifest
-from muskox.store.groups import touched
-from muskox.store.holders import Holders
-from muskox.store.holds import reading
+from muskox.store.disk.blobs import BlobStore
+from muskox.store.disk.cache import BlobCache, Fetcher
+from muskox.store.disk.shard import joined, open_part, read_blocks, reblock
 from muskox.store.home import Home, preference
-from muskox.store.in_place import InPlace, decode_in_place
 from muskox.store.manifest import DatasetManifest, Part, ShardEntry
-from muskox.store.messages import BYTES_PER_S_MIN, CALL_TIMEOUT_S
-from muskox.store.object_home import ObjectHome
+from muskox.store.objects import in_place
+from muskox.store.objects.in_place import InPlace, decode_in_place
+from muskox.store.objects.object_home import ObjectHome
+from muskox.store.placement.groups import touched
+from muskox.store.placement.holders import Holders
 from muskox.store.schema import Columns, arrow_schema
-from muskox.store.shard import joined, open_part, read_blocks, reblock
+from muskox.store.service.messages import BYTES_PER_S_MIN, CALL_TIMEOUT_S
 
 VERIFIERS_MAX = 8  # replicas read again at a time
 READERS_MAX = 4  # shards on their way at a time in to_arrow

@@ -2,7 +2,7 @@
 
 A home is what the rest of muskox holds of the store: it carries the session, the Flight client and the directory of nodes. A
 blob is named by its digest; `nodes` says who holds it, and is empty in an object store, whose replication is its own. Until a
-znode names it, a lease keeps it from being collected (store/leases.py).
+znode names it, a lease keeps it from being collected (care/leases.py).
 """
 
 import contextlib
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from muskox.coordination import Session, layout
 from muskox.errors import MuskoxError, Unavailable
-from muskox.store.blobs import BlobStore
-from muskox.store.cache import BlobCache
-from muskox.store.client import StoreClient
-from muskox.store.directory import Directory
-from muskox.store.leases import writing
+from muskox.store.care.leases import writing
+from muskox.store.disk.blobs import BlobStore
+from muskox.store.disk.cache import BlobCache
+from muskox.store.service.client import StoreClient
+from muskox.store.service.directory import Directory
 
 if TYPE_CHECKING:
     from muskox.store.upload import Uploads
@@ -58,7 +58,7 @@ def open_home(session: Session, client: StoreClient) -> Home:
     found = session.find(layout.CLUSTER, layout.ClusterRecord)
     if found is None or not found[0].store:
         return NodeHome(session, client)
-    from muskox.store.object_home import ObjectHome
+    from muskox.store.objects.object_home import ObjectHome
 
     return ObjectHome(session, client, found[0].store)
 

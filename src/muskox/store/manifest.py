@@ -1,7 +1,7 @@
 """The manifest of a dataset version: every shard with its files and digests. A JSON blob; a znode holds its digest.
 
 It owns the record and the dataset's digest, which covers columns, rule and the shards' contents, and neither where replicas
-lie (store/holders.py), nor how columns are grouped, nor how the files are written. It never changes once it is committed.
+lie (placement/holders.py), nor how columns are grouped, nor how the files are written. It never changes once it is committed.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ class DatasetManifest(msgspec.Struct, frozen=True, kw_only=True):
 
     groups : (name, its columns), in the order of each shard's parts
     bounds : where a rule such as "range:COLUMN" cuts; found once, used again by every append
-    registered : for a version registered in place: the files, and which row groups make up which shard; see store/in_place.py
+    registered : for a version registered in place: the files, and which row groups make up which shard; see objects/in_place.py
     """
 
     name: str

@@ -17,23 +17,23 @@ from typing import Any
 
 from muskox.coordination import Check, Session, layout, read_config, stored
 from muskox.errors import CallerError, Unavailable
-from muskox.store.ahead import ahead
+from muskox.store.care.leases import writing
 from muskox.store.catalog import find_dataset, read_placements
 from muskox.store.commit import Commit, Fence, commit, find_fence
-from muskox.store.cutting import Cutting
 from muskox.store.dataset import Dataset, open_dataset
-from muskox.store.groups import Groups, parse_groups
-from muskox.store.holders import Holders
+from muskox.store.disk.cutting import Cutting
+from muskox.store.disk.shard import ShardFiles
 from muskox.store.home import Home
-from muskox.store.leases import writing
+from muskox.store.input.ahead import ahead
+from muskox.store.input.reading import USUAL, Reading
+from muskox.store.input.source import Source, open_source
 from muskox.store.manifest import DatasetManifest, Part, ShardEntry, dataset_digest
-from muskox.store.partition import Bounds, assign, check_shards, sample_bounds
-from muskox.store.reading import USUAL, Reading
-from muskox.store.rules import ROWS, ByRandom, Rule, key_columns, needs_sample, parse_by
+from muskox.store.partition.assignment import Bounds, assign, check_shards, sample_bounds
+from muskox.store.partition.rules import ROWS, ByRandom, Rule, key_columns, needs_sample, parse_by
+from muskox.store.partition.skew import find_dominant_key, measure_skew
+from muskox.store.placement.groups import Groups, parse_groups
+from muskox.store.placement.holders import Holders
 from muskox.store.schema import arrow_schema
-from muskox.store.shard import ShardFiles
-from muskox.store.skew import find_dominant_key, measure_skew
-from muskox.store.source import Source, open_source
 from muskox.store.upload import Uploads
 
 SHARDS = 12  # where the caller does not say
@@ -57,8 +57,8 @@ class PutOptions:
     """How to write a dataset.
 
     shards : how many; None means 12, or as many as the version that is appended to has
-    by : "rows", "hash:COLUMN[,COLUMN]", "sha256:COLUMN", "range:COLUMN", "random" or "random:SEED" (store/rules.py); None means
-        rows, or what the version that is appended to has
+    by : "rows", "hash:COLUMN[,COLUMN]", "sha256:COLUMN", "range:COLUMN", "random" or "random:SEED" (partition/rules.py); None
+        means rows, or what the version that is appended to has
     groups : columns that shall lie together, apart from the others, such as "ids:id,user; text:body; features:*"
     replicas : nodes that shall hold each shard; None means the cluster's setting
     overwrite, append : what to do if there is a dataset of that name; otherwise that is an error

@@ -15,12 +15,12 @@ from typing import Protocol
 
 from muskox.coordination import layout
 from muskox.errors import MuskoxError, Unavailable
-from muskox.store.client import StoreClient
-from muskox.store.directory import Directory
-from muskox.store.handover import hand_over
-from muskox.store.holders import Holders
 from muskox.store.home import preference
-from muskox.store.placement import NodeView, place, run_level, stand_ins
+from muskox.store.placement.holders import Holders
+from muskox.store.placement.runs import NodeView, place, run_level, stand_ins
+from muskox.store.service.client import StoreClient
+from muskox.store.service.directory import Directory
+from muskox.store.service.handover import hand_over
 
 BRING_S = 60.0  # how long a node is asked again that cannot fetch a part: repair may keep it busy
 BRING_PAUSE_S = 0.1  # between the first two tries; doubled each time

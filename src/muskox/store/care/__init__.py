@@ -1,0 +1,1 @@
+"""What keeps it alive: repair, drains, collection, and what must not be collected."""

@@ -1,0 +1,1 @@
+"""A node's files: blobs, shards as files, caches, mappings, the scrub."""

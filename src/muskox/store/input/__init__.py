@@ -1,0 +1,1 @@
+"""What can be put: files, frames, streams, as batches of one schema."""

@@ -1,0 +1,1 @@
+"""Which shard a row belongs to, and how evenly rows lie (pure)."""

@@ -1,0 +1,1 @@
+"""What should lie where, and how to bring that about (pure)."""

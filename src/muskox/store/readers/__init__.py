@@ -1,0 +1,1 @@
+"""Ways to read: pyarrow, DuckDB, Polars, PyTorch."""

@@ -1,0 +1,1 @@
+"""A node on the network: the Flight service, its clients, who may do what."""
