@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from store_cluster import StoreCluster
 
 from muskox.coordination import Config, layout, stored
 from muskox.store import BlobStore
-from muskox.store.disk.scrub import FOLDERS, Round, Scrubber
+from muskox.store.disk.scrub import FOLDERS, Round, Scrubber, is_news
 
 FAST = {"scrub_days": 0.00001, "scrub_mb_per_s": 10_000.0}
 SLOW = {"scrub_days": 365.0}
@@ -180,3 +181,22 @@ def test_a_round_lists_each_folder_once_and_skips_what_is_deleted_meanwhile(blob
         found.append(digest)
     assert found == digests[:7] + digests[8:]
     assert listed[256:] == FOLDERS, "and read folder by folder"
+
+
+def test_what_comes_and_goes_is_told_soon_and_nothing_else_wakes_the_coordinator(
+    cluster: StoreCluster, blobs: BlobStore, scrubber: Callable[[dict], Scrubber], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muskox.store.disk.scrub.NEWS_S", 0.1)
+    scrubber(SLOW)
+    until(lambda: disk(cluster) is not None, "the disk is told of at the start")
+    digest = blobs.put_bytes(b"a blob that came")
+    until(lambda: (told := disk(cluster)) is not None and told.bytes_held == 16, "what came")
+    blobs.delete(digest)
+    until(lambda: (told := disk(cluster)) is not None and told.blobs == 0, "what went")
+
+
+def test_only_news_are_written() -> None:
+    told = stored.DiskRecord(bytes_free=10_000, bytes_held=5, blobs=1)
+    assert is_news(told, None, 100_000)
+    for change, expected in (({"bytes_free": 9_500}, False), ({"bytes_free": 8_000}, True), ({"bytes_held": 6}, True)):
+        assert is_news(msgspec.structs.replace(told, **change), told, 100_000) is expected

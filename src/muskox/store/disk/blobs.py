@@ -36,6 +36,7 @@ class BlobStore:
 
     def __init__(self, folder: Path, *, is_ours: bool = True) -> None:
         self.folder = folder
+        self.changes = 0  # of what is here, made through this object: tells one state of the folder from another
         self._blobs = folder / "blobs"
         self._arriving = self._blobs / "arriving"
         if is_ours:
@@ -196,6 +197,7 @@ class BlobStore:
                 os.utime(file.fileno())  # a collection spares what is newer than its look
                 os.fsync(file.fileno())
             settle(laid, path)
+            self.changes += 1
         except OSError as error:
             raise refused_write(error, self.folder) from error
 
@@ -226,6 +228,7 @@ class BlobStore:
             path.unlink()
         except FileNotFoundError:
             return True
+        self.changes += 1
         return True
 
     def _corrupt(self, digest: str) -> Corrupt:
@@ -268,6 +271,7 @@ class BlobWriter:
             os.fsync(self._file.fileno())
             self._file.close()
             settle(self._path, path)
+            self._store.changes += 1
         except OSError as error:
             raise refused_write(error, self._store.folder) from error
         return digest

@@ -7,11 +7,14 @@ coordinator's to decide: it sees the record change. It knows digests and no data
 
 import contextlib
 import logging
+import math
 import queue
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+
+import msgspec
 
 from muskox.coordination import Config, Session, layout, stored
 from muskox.errors import Corrupt, MuskoxError, Unavailable
@@ -20,6 +23,9 @@ from muskox.store.disk.blobs import BlobStore
 log = logging.getLogger(__name__)
 
 DAY_S = 86_400.0
+NEWS_S = 5.0  # between two reports at least where blobs came or went
+LISTING_SHARE = 0.05  # of the time, that reports may take
+FREE_SHARE = 0.01  # of the disk: less is no news
 REPORT_S = 60.0  # between two reports where nothing was found
 FOUND_MAX = 10_000  # blobs that wait to be looked at: a client that names rubbish makes no queue grow
 PLACE_S = 30.0  # how often the place is kept at which a scrub is
@@ -46,7 +52,10 @@ class Scrubber(threading.Thread):
         self._ended = threading.Event()
         self._bad = 0
         self._scrubbed_ms = 0
-        self._told: tuple[stored.DiskRecord, float] | None = None
+        self._told: stored.DiskRecord | None = None
+        self._told_s = -math.inf
+        self._changes = 0
+        self._rest_s = 0.0  # after a report, by how long it took
         self._place_file = blobs.folder / "scrubbed"
         self._round = Round(blobs, self._place(), time.monotonic())
 
@@ -76,6 +85,7 @@ class Scrubber(threading.Thread):
             try:
                 self._look(self._doubtful.get(timeout=min(left_s, 1.0)))
             except queue.Empty:
+                self._report(is_urgent=False)
                 continue
             self._report(is_urgent=True)
 
@@ -131,10 +141,11 @@ class Scrubber(threading.Thread):
             log.error("the damaged blob %s is not put aside: %s", digest, error)
 
     def _report(self, *, is_urgent: bool) -> None:
-        """Write what is known of the disk, at once if something was found, else now and then."""
+        """Write what is known of the disk: at once if something was found, soon if blobs came or went, else if it is news."""
         now_s = time.monotonic()
-        is_urgent = is_urgent or self._told is None or self._told[0].bad != self._bad
-        if not is_urgent and self._told is not None and now_s - self._told[1] < REPORT_S:
+        changes = self._blobs.changes
+        is_urgent = is_urgent or self._told is None or self._told.bad != self._bad
+        if not is_urgent and now_s < self._told_s + (NEWS_S if changes != self._changes else REPORT_S) + self._rest_s:
             return
         path = layout.disk(self._node)
         try:
@@ -147,12 +158,15 @@ class Scrubber(threading.Thread):
                 scrubbed_ms=self._scrubbed_ms,
                 folder_id=self._folder_id,
             )
-            if self._session.create(path, record) is None:
-                self._session.set(path, record)
+            if is_urgent or is_news(record, self._told, shutil.disk_usage(self._blobs.folder).total):
+                if self._session.create(path, record) is None:
+                    self._session.set(path, record)
+                self._told = record
         except (MuskoxError, OSError) as error:
             log.warning("the state of the disk is not told: %s", error)
             return
-        self._told = (record, now_s)
+        self._told_s, self._changes = now_s, changes
+        self._rest_s = (time.monotonic() - now_s) / LISTING_SHARE
 
     def _place(self) -> str:
         try:
@@ -166,6 +180,13 @@ class Scrubber(threading.Thread):
                 self._place_file.write_text(digest)
         except OSError as error:  # a full disk: the round begins anew after a restart
             log.warning("the place of the scrub is not kept: %s", error)
+
+
+def is_news(record: stored.DiskRecord, told: stored.DiskRecord | None, disk_bytes: int) -> bool:
+    """Return whether the coordinator, whom every report wakes, should hear of it."""
+    if told is None or abs(record.bytes_free - told.bytes_free) > FREE_SHARE * disk_bytes:
+        return True
+    return msgspec.structs.replace(record, bytes_free=told.bytes_free) != told
 
 
 class Round:
