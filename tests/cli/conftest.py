@@ -23,6 +23,16 @@ def table() -> Any:
 
 @pytest.fixture(scope="session")
 def muskox(tmp_path_factory: pytest.TempPathFactory, table: Any) -> Iterator[Muskox]:
+    yield from two_nodes(tmp_path_factory, table)
+
+
+@pytest.fixture(scope="module")
+def own_cluster(tmp_path_factory: pytest.TempPathFactory, table: Any) -> Iterator[Muskox]:
+    """The same for one module alone: other modules add nodes to theirs."""
+    yield from two_nodes(tmp_path_factory, table)
+
+
+def two_nodes(tmp_path_factory: pytest.TempPathFactory, table: Any) -> Iterator[Muskox]:
     """A cluster with the dataset "rides" and the model "late"."""
     folder = tmp_path_factory.mktemp("cluster")
     muskox = Muskox(folder / "home")

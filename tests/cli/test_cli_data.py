@@ -17,6 +17,11 @@ from muskox.errors import Unavailable
 WAIT_S_MAX = 60.0
 
 
+@pytest.fixture(scope="module")
+def muskox(own_cluster: Muskox) -> Muskox:
+    return own_cluster
+
+
 def test_what_comes_by_stdin_is_read_in_any_dialect(muskox: Muskox) -> None:
     words = ["put", "piped", "-", "--delimiter", ";", "--no-header", "--missing", "-", "--type", "x0=string", "--shards", "2"]
     command = [sys.executable, "-m", "muskox", *words]

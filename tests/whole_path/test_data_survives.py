@@ -45,9 +45,11 @@ def folder_of(cluster: mx.Cluster, node: str) -> Path:
 
 
 def kill(cluster: mx.Cluster, node: str) -> None:
+    """Kill a node, and wait for its end: `up` would take it for living."""
     pid = cluster.folder.node_pid(node)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
+    until(lambda: cluster.folder.node_pid(node) is None, f"the end of {node}")
 
 
 def holders(cluster: mx.Cluster, name: str) -> list[tuple[str, ...]]:
