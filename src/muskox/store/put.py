@@ -7,7 +7,7 @@ stays, and its own version is the fence.
 """
 
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from muskox.coordination import Check, Session, layout, read_config, stored
+from muskox.coordination import Check, Session, layout, read_config
 from muskox.errors import CallerError, Unavailable
 from muskox.store.care.leases import writing
-from muskox.store.catalog import find_dataset, read_placements
+from muskox.store.catalog import read_placements
 from muskox.store.commit import Commit, Fence, commit, find_fence
 from muskox.store.dataset import Dataset, open_dataset
 from muskox.store.disk.cutting import Cutting
@@ -68,7 +68,7 @@ class PutOptions:
     memory_mb : how much memory the put may take, beside the program itself; at least MEMORY_MB_MIN. Parquet of many columns may
         take up to about 100 MB more: its reader holds a piece of each
     progress : called now and then from the calling thread
-    warn : called with a sentence on what is worth knowing: a key that no rule can balance, too few nodes
+    warn : called with a sentence on what is worth knowing, such as a key that no rule can balance
     """
 
     shards: int | None = None
@@ -94,7 +94,7 @@ class PutOptions:
 
 
 def put_dataset(home: Home, name: str, data: Any, options: PutOptions = PutOptions()) -> int:
-    """Write `data` (paths, a pyarrow.Table or a pandas DataFrame) as a new version of dataset `name`; return its number.
+    """Write `data` (whatever :func:`muskox.store.open_source` takes) as a new version of dataset `name`; return its number.
 
     Raises
     ------
@@ -154,14 +154,14 @@ def _typed(columns: Mapping[str, str]) -> str:
     return ", ".join(f"{name} ({kind})" for name, kind in columns.items())
 
 
-def _replicas(session: Session, name: str, options: PutOptions) -> int:
+def _replicas(session: Session, base: Dataset | None, options: PutOptions) -> int:
     """Return what was asked for, else what the version that is appended to has, else the live setting."""
-    if options.replicas is not None:
-        return options.replicas
-    found = session.find(layout.dataset(name), stored.DatasetRecord) if options.append else None
-    if found is not None and found[0].latest:
-        return find_dataset(session, name, found[0].latest).record.replicas
-    return int(read_config(session)["replicas"])
+    replicas = options.replicas
+    if replicas is None:
+        replicas = int(read_config(session)["replicas"]) if base is None else base.info.record.replicas
+    if not 1 <= replicas <= REPLICAS_MAX:
+        raise CallerError(f"a dataset has between 1 and {REPLICAS_MAX} replicas, not {replicas}")
+    return replicas
 
 
 def _plan(home: Home, name: str, options: PutOptions) -> _Plan:
@@ -169,14 +169,12 @@ def _plan(home: Home, name: str, options: PutOptions) -> _Plan:
         raise CallerError("a put either overwrites or appends, not both")
     if options.memory_mb < MEMORY_MB_MIN:
         raise CallerError(f"a put takes at least {MEMORY_MB_MIN} MB of memory, not {options.memory_mb}")
-    replicas = _replicas(home.session, name, options)
-    if not 1 <= replicas <= REPLICAS_MAX:
-        raise CallerError(f"a dataset has between 1 and {REPLICAS_MAX} replicas, not {replicas}")
     fence = find_fence(home.session, name)
     latest = fence.latest
     if latest and not (options.overwrite or options.append):
         raise CallerError(f"there is a dataset {name!r} already: overwrite it or append to it (--overwrite, --append)")
     base = open_dataset(home, name, latest) if latest and options.append else None
+    replicas = _replicas(home.session, base, options)
     shards, by = options.shards, options.by
     if base is not None:
         if shards not in (None, len(base.shards)) or by not in (None, base.full_manifest.by):
@@ -209,7 +207,7 @@ def _read(source: Source, plan: _Plan, cutting: Cutting, options: PutOptions) ->
     bounds = _bounds(source, plan, rule)
     before = plan.base.rows if plan.base is not None and isinstance(rule, ByRandom) else 0  # new rows draw new numbers
     done = 0
-    for batch in ahead(_each(source.batches())):
+    for batch in ahead(batch for batch in source.batches()):
         if done + batch.num_rows > source.rows:
             raise CallerError(CHANGED)
         cutting.add(batch, assign(rule, batch, before + done, source.rows, plan.shards, bounds))
@@ -219,10 +217,6 @@ def _read(source: Source, plan: _Plan, cutting: Cutting, options: PutOptions) ->
         raise CallerError(CHANGED)
     cutting.flush()
     return bounds
-
-
-def _each(batches: Iterator[Any]) -> Generator[Any, None, None]:
-    yield from batches
 
 
 def _bounds(source: Source, plan: _Plan, rule: Rule) -> Bounds:
