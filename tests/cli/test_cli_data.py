@@ -73,6 +73,7 @@ def test_groups_and_missing_nodes_are_told(muskox: Muskox, tmp_path: Path) -> No
     )
     view = muskox.json("datasets", "grouped")
     assert view["column_groups"] == {"ids": ["k"], "rest": ["v", "w"]} and view["groups"] == 2
+    assert set(view["placement"][0]["nodes_by_group"]) == {"ids", "rest"}
     assert view["health"]["below"] == view["health"]["units"] > 0
     assert view["lies_on"]["node-1"]["files"] == 40 and view["lies_on"]["node-1"]["live"]
     listed, _ = muskox.run("datasets", "grouped")

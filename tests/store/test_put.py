@@ -543,3 +543,15 @@ def test_memory_stays_within_its_setting_whatever_the_size_of_the_file(tmp_path:
         for path in (small, big)
     ]  # fmt: skip
     assert peaks_kib[1] - peaks_kib[0] < MEMORY_MB << 10
+
+
+@pytest.mark.parametrize("options", [{"by": "hash:nope"}, {"by": "alphabet"}, {"groups": "a:i"}, {"groups": "a:nope;b:*"}])
+def test_a_rule_or_group_that_cannot_be_is_told_before_the_rows_are_looked_at(
+    cluster: StoreCluster, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """The rows of this file are bad, too: who reads an hour of them first would hear of those."""
+    path = tmp_path / "bad.csv"
+    path.write_text("key,i,x\na,1,2\nb,oops,3\n")
+    with pytest.raises(CallerError, match=r"no column 'nope'|no way to partition|is in no group|names 'nope'"):
+        cluster.put("d", path, **options)
+    expect_nothing_left(cluster)

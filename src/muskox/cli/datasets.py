@@ -162,7 +162,9 @@ def print_shards(placement: list[dict[str, Any]], *, is_whole: bool) -> None:
     columns = [*numbers, *(["nodes"] if has_nodes else [])]
 
     def cells(shard: dict[str, Any]) -> list[Any]:
-        nodes = [" ".join(shard["nodes"])] if has_nodes else []
+        by_group = shard.get("nodes_by_group") or {"": shard["nodes"]}
+        words = (f"{name}: {' '.join(own)}" if name else " ".join(own) for name, own in by_group.items())
+        nodes = ["; ".join(words)] if has_nodes else []
         return [shard["shard"], f"{shard['rows']:,}", screen.size(shard["bytes"]), *nodes]
 
     if is_whole or len(placement) <= SHARDS_LISTED_MAX:

@@ -36,12 +36,15 @@ def dataset(info: DatasetInfo) -> dict[str, Any]:
 def described(opened: Dataset, live: Collection[str]) -> dict[str, Any]:
     """Return what there is to know of a version: `placement` says of each shard who holds it, `lies_on` of each node how much.
 
-    Where there are column groups a shard's nodes are those of the first one; `lies_on` counts the files of all of them.
+    Where there are column groups, `nodes_by_group` says who holds which of them, and `nodes` who holds any.
     """
     lies_on: dict[str, dict[str, Any]] = {}
     placement = []
     for index, shard in enumerate(opened.shards):
-        placement.append({"shard": index, "rows": shard.rows, "bytes": shard.bytes, "nodes": list(opened.nodes(index))})
+        by_group = {name: list(opened.nodes(index, group)) for group, name in enumerate(opened.groups)}
+        nodes = list(dict.fromkeys(node for own in by_group.values() for node in own))
+        apart = {"nodes_by_group": by_group} if len(by_group) > 1 else {}
+        placement.append({"shard": index, "rows": shard.rows, "bytes": shard.bytes, "nodes": nodes, **apart})
         for group, part in enumerate(shard.parts):
             for node in opened.nodes(index, group):
                 held = lies_on.setdefault(node, {"live": node in live, "files": 0, "bytes": 0})

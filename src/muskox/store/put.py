@@ -7,7 +7,7 @@ stays, and its own version is the fence.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -88,10 +88,6 @@ class PutOptions:
         if self.progress is not None:
             self.progress(PutProgress(phase, done, total))
 
-    def read_into(self, folder: Path) -> Reading:
-        """Return how to read, with temporary files in `folder`."""
-        return replace(self.reading, folder=folder, progress=self.tell)
-
 
 def put_dataset(home: Home, name: str, data: Any, options: PutOptions = PutOptions()) -> int:
     """Write `data` (whatever :func:`muskox.store.open_source` takes) as a new version of dataset `name`; return its number.
@@ -106,7 +102,8 @@ def put_dataset(home: Home, name: str, data: Any, options: PutOptions = PutOptio
     layout.check_name("dataset", name)
     plan = _plan(home, name, options)
     types = {**(plan.base.columns if plan.base else {}), **(options.types or {})}
-    with _temporary(options.folder) as folder, open_source(data, types, options.read_into(folder)) as source:
+    reading = replace(options.reading, on_columns=plan.groups_of, progress=options.tell)
+    with _temporary(options.folder) as folder, open_source(data, types, replace(reading, folder=folder)) as source:
         groups = plan.check_source(source)
         with writing(home.session, name) as upload:
             uploads = home.uploads(plan.replicas)
@@ -140,8 +137,12 @@ class _Plan:
                 f"cannot append to {self.name!r}: its columns are {_typed(self.base.columns)}; those of the new rows are "
                 f"{_typed(source.columns)}"
             )
-        parse_by(self.by, list(source.columns))
-        return self.base.groups if self.base is not None else parse_groups(self.groups, list(source.columns))
+        return self.groups_of(list(source.columns))
+
+    def groups_of(self, columns: Sequence[str]) -> Groups:
+        """Return the column groups of rows with these columns; CallerError if the rule or a group names others."""
+        parse_by(self.by, columns)
+        return self.base.groups if self.base is not None else parse_groups(self.groups, columns)
 
     def cutting(self, folder: Path, schema: Any, groups: Groups, options: PutOptions) -> Cutting:
         """Return what cuts the rows, which come after those of `base`."""

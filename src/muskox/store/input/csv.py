@@ -97,6 +97,7 @@ class Look:
                 raise CallerError(f"{file.path}: its columns are not those of {files.files[0].path}: {', '.join(self._names)}")
         files.check_own(self._names, files.files[0].path)
         apply_types(dict.fromkeys(self._names, "string"), files.given)
+        reading.name_columns([*self._names, *files.partition_columns])
         self._inference = Inference(dict(files.given))
         self._bytes_before = 0
         self._bytes = files.bytes

@@ -1,7 +1,7 @@
 """How a caller wants input read: the format, the dialect of CSV, where temporary files may lie, whom to tell how far it is."""
 
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ class Reading:
     missing : the unquoted spellings of a missing value
     encoding : of text; nothing but UTF-8 is read
     folder : where temporary files may lie; None means the system's place
+    on_columns : called with the columns' names as soon as they are known, if that is before the rows have been looked at: what
+        it raises saves a long look
     progress : called now and then from the thread that opens the source, with "looking", bytes done and bytes in all
     """
 
@@ -35,6 +37,7 @@ class Reading:
     missing: tuple[str, ...] = MISSING_SPELLINGS
     encoding: str = "utf-8"
     folder: Path | None = None
+    on_columns: Callable[[Sequence[str]], object] | None = None
     progress: Callable[[str, int, int], None] | None = None
 
     def check(self) -> None:
@@ -54,6 +57,10 @@ class Reading:
             encoding = ""
         if encoding not in ("utf-8", "utf-8-sig", "ascii"):
             raise CallerError(f"encoding {self.encoding!r}: only UTF-8 is read; convert first, with iconv -t utf-8, say")
+
+    def name_columns(self, names: Sequence[str]) -> None:
+        if self.on_columns is not None:
+            self.on_columns(names)
 
     def tell(self, done: int, total: int) -> None:
         if self.progress is not None:
