@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from muskox.errors import CallerError, Corrupt, MuskoxError, PeerError, Unavailable
     from muskox.keeper import Keeper
     from muskox.learn import Encoder, LogisticRegression, distributed_gradient_descent
-    from muskox.program import Block, Done, Manifest, RoundReport, Shard
+    from muskox.program import Block, Done, Manifest, RoundReport, RunOptions, Shard
     from muskox.serve import distributed_parallel_inference
     from muskox.store import hash_partition
 
@@ -26,7 +26,7 @@ _HOMES = {
     "errors": ("CallerError", "Corrupt", "MuskoxError", "PeerError", "Unavailable"),
     "keeper": ("Keeper",),
     "learn": ("Encoder", "LogisticRegression", "distributed_gradient_descent"),
-    "program": ("Block", "Done", "Manifest", "RoundReport", "Shard"),
+    "program": ("Block", "Done", "Manifest", "RoundReport", "RunOptions", "Shard"),
     "serve": ("distributed_parallel_inference",),
     "store": ("hash_partition",),
 }
@@ -44,6 +44,7 @@ __all__ = [
     "MuskoxError",
     "PeerError",
     "RoundReport",
+    "RunOptions",
     "Shard",
     "Unavailable",
     "connect",

@@ -5,7 +5,7 @@ This file owns both contracts and the values that cross between them; it never k
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -170,6 +170,11 @@ class RunOptions:
     """How to run a program, none of which changes a bit of its result.
 
     workers : how many workers at most; None means as many as the engine finds sensible
+    workers_min : how many there must be at least: with fewer the job waits (clusters only, as are all of the next five)
+    cores, memory_bytes, gpus : what each worker takes of its node; memory 0 counts none
+    priority : of jobs that do not all fit, the higher runs first; lower ones make room, and go on later
+    audit : the share of shard results, from 0 to 1, that is computed a second time elsewhere and compared
+    changes : (round, values by parameter) to make after that round: those of an earlier run, to repeat it
     name : register the result as a model of this name (clusters only)
     rounds_max : stop with CallerError("... did not finish") after so many rounds: a program that never ends is a bug
     on_round : called with every round that the watcher sees; may skip rounds
@@ -177,10 +182,22 @@ class RunOptions:
     """
 
     workers: int | None = None
+    workers_min: int = 0
+    cores: float = 1.0
+    memory_bytes: int = 0
+    gpus: int = 0
+    priority: int = 0
+    audit: float = 0.0
+    changes: Sequence[tuple[int, Mapping[str, float]]] = ()
     name: str | None = None
     rounds_max: int = 1_000_000
     on_round: Callable[[RoundReport], None] | None = None
     lineage: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run_options(options: RunOptions | None, **given: Any) -> RunOptions:
+    """Return `options`, or the usual ones, with those of `given` that are not None in place of theirs."""
+    return replace(options or RunOptions(), **{name: value for name, value in given.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,34 @@ def test_a_model_has_a_name_by_the_rule(session: Session, stores: Any, job_id: s
     assert session.children(layout.JOBS) == [job_id]
 
 
+@pytest.mark.parametrize(
+    ("asked", "rule"),
+    [
+        ({"workers_min": 3}, "workers_min must lie between 0 and workers, which is 2, not be 3"),
+        ({"cores": 0.0}, "cores of a worker must be more than 0"),
+        ({"memory_bytes": -1}, "memory and gpus of a worker must be 0 or more"),
+        ({"priority": 1001}, "priority must lie between -1000 and 1000"),
+        ({"audit": 1.5}, "audit must be a share from 0 to 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(
+    session: Session, stores: Any, job_id: str, asked: dict[str, Any], rule: str
+) -> None:
+    with pytest.raises(CallerError, match=rule):
+        submit(NodeHome(session, stores), replace(SPEC, **asked))
+    assert session.children(layout.JOBS) == [job_id]
+
+
+def test_a_job_says_what_it_takes_and_whose_it_is(
+    session: Session, stores: Any, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUSKOX_USER", "ann")
+    asking = replace(SPEC, workers_min=1, cores=0.5, memory_bytes=7, gpus=1, priority=-2, audit=0.01, changes=[(3, {"a": 2.0})])
+    record, _ = session.get(layout.job(submit(NodeHome(session, stores), asking)), layout.JobRecord, "the job")
+    assert (record.workers_min, record.cores, record.memory_bytes, record.gpus) == (1, 0.5, 7, 1)
+    assert (record.priority, record.user, record.audit, record.changes) == (-2, "ann", 0.01, [(3, {"a": 2.0})])
+
+
 def test_a_job_that_is_not_there_is_the_callers_fault(session: Session) -> None:
     for ask in (job_state, cancel):
         with pytest.raises(CallerError, match="there is no job 'nothing'; `muskox jobs` lists them"):

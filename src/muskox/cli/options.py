@@ -1,5 +1,6 @@
 """What many commands share: options, the way from them to a cluster, and groups of commands one of which needs no name."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,38 @@ SecretFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="print JSON for scripts")]
 Workers = Annotated[int | None, typer.Option(metavar="N", min=1, help="at most so many workers; changes no bit of the result")]
 
+WorkersSpan = Annotated[
+    str | None,
+    typer.Option(
+        "--workers", metavar="N or MIN:MAX", help="at most so many workers, and at least; changes no bit of the result"
+    ),
+]
+ASKS = "What it takes, and whether it goes first"
+Cores = Annotated[float, typer.Option("--cores", metavar="N", help="cores that each worker takes", rich_help_panel=ASKS)]
+Memory = Annotated[
+    str, typer.Option("--memory", metavar="SIZE", help="memory that each worker takes, such as 2GB", rich_help_panel=ASKS)
+]
+Gpus = Annotated[int, typer.Option("--gpus", metavar="N", help="GPUs that each worker takes", min=0, rich_help_panel=ASKS)]
+Priority = Annotated[
+    int, typer.Option("--priority", metavar="N", help="the higher runs first; lower ones make room", rich_help_panel=ASKS)
+]
+Audit = Annotated[
+    str,
+    typer.Option("--audit", metavar="SHARE", help="share of the results to compute twice, such as 1%", rich_help_panel=ASKS),
+]
+
+SIZE_UNITS = {
+    "": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+    "TIB": 2**40,
+}
+
 
 @contextmanager
 def connected(dir_: Path | None, zk: str | None, secret_file: Path | None) -> Iterator["Cluster"]:
@@ -53,6 +86,49 @@ def folder_of(dir_: Path | None) -> Path:
 def names(text: str | None) -> list[str] | None:
     """Return the names in "A,B,C"; None for none given."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def span(text: str | None) -> tuple[int, int | None]:
+    """Return (least, most) workers of "N", "MIN:MAX" or "MIN:"; 0 and None where nothing is said.
+
+    >>> span("4"), span("2:4"), span("2:"), span(None)
+    ((0, 4), (2, 4), (2, None), (0, None))
+    """
+    least, colon, most = (text or "").rpartition(":")
+    try:
+        found = int(least or 0), int(most) if most or not (colon or text is None) else None
+    except ValueError as error:
+        raise typer.BadParameter(f"--workers {text}: write N or MIN:MAX, such as 4 or 2:4") from error
+    if found[0] < 0 or (found[1] is not None and found[1] < max(found[0], 1)):
+        raise typer.BadParameter(f"--workers {text}: at least one worker, and MAX not below MIN")
+    return found
+
+
+def size(text: str) -> int:
+    """Return the bytes that "2GB", "512 MiB" or "1000" mean.
+
+    >>> size("2GB"), size("1.5 KiB"), size("0")
+    (2000000000, 1536, 0)
+    """
+    spelt = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([KMGT]i?B)?", text.strip(), re.IGNORECASE)
+    if spelt is None:
+        raise typer.BadParameter(f"{text!r} is no size: write a number and a unit, such as 512MB or 2GB")
+    return int(float(spelt[1]) * SIZE_UNITS[(spelt[2] or "").upper()])
+
+
+def share(text: str) -> float:
+    """Return the part of one that "1%" or "0.01" means.
+
+    >>> share("1%"), share("0.25")
+    (0.01, 0.25)
+    """
+    try:
+        found = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        found = -1.0
+    if not 0.0 <= found <= 1.0:
+        raise typer.BadParameter(f"{text!r} is no share: write 0% to 100%, or 0 to 1")
+    return found
 
 
 class DefaultGroup(TyperGroup):

@@ -9,7 +9,23 @@ import typer
 from muskox.cli import screen
 from muskox.cli.jobs import require_done, watch
 from muskox.cli.models import show_model
-from muskox.cli.options import Dir, Json, SecretFile, Workers, Zk, connected, names
+from muskox.cli.options import (
+    Audit,
+    Cores,
+    Dir,
+    Gpus,
+    Json,
+    Memory,
+    Priority,
+    SecretFile,
+    WorkersSpan,
+    Zk,
+    connected,
+    names,
+    share,
+    size,
+    span,
+)
 from muskox.cli.putting import pairs
 
 PARAMETERS = "C, solver (lbfgs or gd), max_rounds, tol, learning_rate, standardise, categorical, categories_max"
@@ -31,8 +47,13 @@ def logistic(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     name: ModelName,
     features: Features = None,
     settings: Settings = None,
-    workers: Workers = None,
+    workers: WorkersSpan = None,
     detach: Detach = False,
+    cores: Cores = 1.0,
+    memory: Memory = "0",
+    gpus: Gpus = 0,
+    priority: Priority = 0,
+    audit: Audit = "0",
     json_: Json = False,
     dir_: Dir = None,
     zk: Zk = None,
@@ -40,12 +61,23 @@ def logistic(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
 ) -> None:
     """Train a logistic regression. Once submitted it needs no client: Ctrl-C only detaches."""
     given = pairs(settings or [], "--set")
+    from muskox.program import RunOptions
+
+    least, most = span(workers)
+    asks: dict[str, Any] = {
+        "workers_min": least,
+        "cores": cores,
+        "memory_bytes": size(memory),
+        "gpus": gpus,
+        "priority": priority,
+    }
+    options = RunOptions(workers=most, name=name, audit=share(audit), **asks)
     from muskox.learn import LogisticRegression
 
     parameters = {key: parameter(key, value, LogisticRegression) for key, value in given.items()}
     estimator = LogisticRegression(**parameters)
     with connected(dir_, zk, secret_file) as cluster:
-        job_id = cluster.submit(estimator, dataset, target, name=name, workers=workers, features=names(features))
+        job_id = cluster.submit(estimator, dataset, target, name=name, features=names(features), options=options)
         record = cluster.job(job_id)
         if detach:
             if json_:

@@ -32,7 +32,7 @@ from muskox.coordination import (
 )
 from muskox.engines import ClusterDataset, Nodes
 from muskox.errors import CallerError
-from muskox.program import RoundReport, RunOptions
+from muskox.program import RoundReport, RunOptions, run_options
 from muskox.records import Record
 from muskox.store import Home, StoreClient, open_home
 
@@ -125,12 +125,16 @@ class Cluster(ClusterData):
         name: str,
         workers: int | None = None,
         features: list[str] | None = None,
+        options: RunOptions | None = None,
     ) -> str:
-        """Submit the training of `estimator` and return the job's id; the model will be called `name`."""
+        """Submit the training of `estimator` and return the job's id; the model will be called `name`.
+
+        options : what else there is to say of the run: resources, priority, least workers; see :class:`muskox.RunOptions`
+        """
         opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
         program = estimator.program(target, features)
         lineage = {"estimator": type(estimator).__name__, "target": target, "parameters": program.parameters()}
-        options = RunOptions(workers=workers, name=name, lineage=lineage)
+        options = run_options(options, workers=workers, name=name, lineage=lineage)
         spec = self._engine.spec(program, opened, options)
         return runtime.submit(self.home, spec)
 

@@ -4,7 +4,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from muskox.program import ArrayPartition, Block, Done, Manifest, Outcome, RoundReport, RunOptions, Runs, Shard, in_process
+from muskox.program import (
+    ArrayPartition,
+    Block,
+    Done,
+    Manifest,
+    Outcome,
+    RoundReport,
+    RunOptions,
+    Runs,
+    Shard,
+    in_process,
+    run_options,
+)
 from muskox.records import Record
 
 
@@ -44,6 +56,7 @@ def rounds(  # noqa: PLR0913  # keywords of the public door
     columns: Sequence[str] = (),
     workers: int | None = None,
     on_round: Callable[[RoundReport], None] | None = None,
+    options: RunOptions | None = None,
 ) -> Record:
     """Run your own algorithm in synchronous rounds, with everything muskox promises: any death, same bits.
 
@@ -56,6 +69,7 @@ def rounds(  # noqa: PLR0913  # keywords of the public door
     update : ``update(state, total) -> state`` after the round, or ``mx.Done(result)``
     columns : those that `partial` looks at; none means all. Where a dataset has column groups, others are not read
     workers : at most so many, which changes no bit of the result
+    options : what else there is to say of a run on a cluster; see :class:`muskox.RunOptions`
 
     States, partials and results are records: dicts of arrays and JSON values. The functions must be pure: every worker
     computes `update` by itself. On a cluster they travel as code, between members that proved the cluster's secret.
@@ -75,5 +89,5 @@ def rounds(  # noqa: PLR0913  # keywords of the public door
 
         table = dataset if isinstance(dataset, pa.Table) else pa.Table.from_pandas(dataset, preserve_index=False)
         dataset = in_process(table, ArrayPartition())
-    outcome: Outcome = dataset.run(program, RunOptions(workers=workers, on_round=on_round))
+    outcome: Outcome = dataset.run(program, run_options(options, workers=workers, on_round=on_round))
     return outcome.result

@@ -68,6 +68,8 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     rack : what fails together with it, as its operator says; "" where nobody said
     disk_bytes : the size of its disk, by which shards are spread
+    memory_bytes, gpus : what it offers to workers beside its cores; memory 0: it does not say, and nothing is counted
+    is_leaving : it ends as soon as its workers are missed no more
     host, folder : this machine's id and where the blobs lie on it, for readers on the same machine
     """
 
@@ -80,6 +82,9 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     rack: str = ""
     disk_bytes: int = 1
+    memory_bytes: int = 0
+    gpus: int = 0
+    is_leaving: bool = False
     host: str = ""
     folder: str = ""
 
@@ -95,7 +100,13 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     dataset : name@version
     columns : those that the program looks at; none means all
-    workers : how many at most; 0 means one a node
+    workers, workers_min : how many at most, 0 meaning one a node; and how many at least, 0 meaning one
+    cores, memory_bytes, gpus : what each worker takes of its node
+    priority : of jobs that do not all fit, the higher runs first, and takes from the lower
+    user : who shares the cluster fairly with other users
+    audit : the share of shard results that is computed twice, to be compared
+    parallelism : "data", "task" or "hybrid": what runs side by side
+    changes : (round, values by parameter) of a run before, to be made again at the same rounds
     model : register the result under this name; "" for none
     fingerprint : the numeric fingerprint the result shall have; nodes of another one take no part
     """
@@ -106,6 +117,15 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     columns: list[str] = []
     workers: int = 0
+    workers_min: int = 0
+    cores: float = 1.0
+    memory_bytes: int = 0
+    gpus: int = 0
+    priority: int = 0
+    user: str = ""
+    audit: float = 0.0
+    parallelism: str = "data"
+    changes: list[tuple[int, dict[str, float]]] = []
     model: str = ""
     fingerprint: str = ""
     rounds_max: int = 1_000_000
@@ -165,6 +185,13 @@ class ProgressRecord(msgspec.Struct, frozen=True, kw_only=True):
     round: int
     generation: int
     metrics: dict[str, float] = {}
+
+
+class PaceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the workers of a generation took for a row of late, by name: slow ones get fewer shards in the next one."""
+
+    generation: int
+    seconds: dict[str, float] = {}
 
 
 class CheckpointRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,6 +335,10 @@ def generation(job_id: str) -> str:
 
 def progress(job_id: str) -> str:
     return f"{JOBS}/{job_id}/progress"
+
+
+def pace(job_id: str) -> str:
+    return f"{JOBS}/{job_id}/pace"
 
 
 def checkpoint(job_id: str) -> str:

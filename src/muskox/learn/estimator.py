@@ -15,7 +15,7 @@ from muskox.learn.encoder import CATEGORIES_MAX, Encoder
 from muskox.learn.logistic import LogisticProgram
 from muskox.learn.model import load_predictor
 from muskox.learn.tables import to_table, with_target
-from muskox.program import ArrayPartition, RoundReport, RunOptions, Runs, in_process, resolve
+from muskox.program import ArrayPartition, RoundReport, RunOptions, Runs, in_process, resolve, run_options
 from muskox.records import Array, Record
 
 ROUNDS_BESIDE = 2  # rounds of a fit that evaluate nothing: the encoder's, and room for one more
@@ -88,6 +88,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         name: str | None = None,
         workers: int | None = None,
         on_round: Callable[[RoundReport], None] | None = None,
+        options: RunOptions | None = None,
     ) -> "LogisticRegression":
         """Train on arrays or a table with `y` (or with `target`, a column of the table), or on a dataset with `target`.
 
@@ -98,6 +99,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         name : register the model under this name (datasets of a cluster only)
         workers : at most so many, which changes no bit of the result
         on_round : called with each finished round's report
+        options : what else there is to say of a run on a cluster; see :class:`muskox.RunOptions`
         """
         dataset, target = training_data(X, y, target, ArrayPartition(1 if shards is None else shards, by))
         if isinstance(X, Runs) and (shards is not None or by != "rows"):
@@ -105,8 +107,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         program = self.program(target, features)
         lineage = {"estimator": "LogisticRegression", "target": target, "parameters": program.parameters()}
         rounds_max = program.max_rounds + ROUNDS_BESIDE
-        options = RunOptions(workers=workers, name=name, rounds_max=rounds_max, on_round=on_round, lineage=lineage)
-        return self._adopt(dataset.run(program, options).result)
+        given = {"workers": workers, "name": name, "rounds_max": rounds_max, "on_round": on_round, "lineage": lineage}
+        return self._adopt(dataset.run(program, run_options(options, **given)).result)
 
     def program(self, target: str, features: Sequence[str] | None = None) -> LogisticProgram:
         """Return what `fit` runs: the program with this estimator's parameters."""

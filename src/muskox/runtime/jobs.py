@@ -4,13 +4,15 @@ Submitting writes the program's blob, then one znode, under a lease that keeps w
 job's id is chosen here, so a lost reply is no riddle: if the znode is there, it is ours.
 """
 
+import getpass
 import json
+import os
 import secrets
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,8 @@ from muskox.records import Record, pack, unpack
 from muskox.store import Home
 
 LOOK_S = 1.0  # a waiter looks at least so often, whatever watches do
+CORES_MAX = 65_536  # of one worker
+PRIORITY_MAX = 1_000
 SUBMITS_MAX = 3  # tries: each fails only if the session is lost in the midst of it
 
 
@@ -33,6 +37,14 @@ class JobSpec:
     dataset: str
     columns: Sequence[str] = ()
     workers: int = 0
+    workers_min: int = 0
+    cores: float = 1.0
+    memory_bytes: int = 0
+    gpus: int = 0
+    priority: int = 0
+    audit: float = 0.0
+    parallelism: str = "data"
+    changes: Sequence[tuple[int, Mapping[str, float]]] = ()
     model: str = ""
     rounds_max: int = 1_000_000
     lineage: dict[str, Any] | None = None
@@ -76,12 +88,13 @@ def submit(home: Home, spec: JobSpec) -> str:
 
     Raises
     ------
+    CallerError
+        If it asks for what cannot be.
     Unavailable
         If the cluster has no live node, or its ZooKeeper forgot this client again and again.
     """
     session = home.session
-    if spec.workers < 0:
-        raise CallerError(f"workers must be at least 1, or 0 for one a node, not {spec.workers}")
+    check_asked(spec)
     members = live_members(session)
     if not members:
         raise Unavailable(f"the cluster at {session.address} has no live node: start one with `muskox up` or `muskox node`")
@@ -99,6 +112,15 @@ def submit(home: Home, spec: JobSpec) -> str:
                 dataset=spec.dataset,
                 columns=list(spec.columns),
                 workers=spec.workers,
+                workers_min=spec.workers_min,
+                cores=spec.cores,
+                memory_bytes=spec.memory_bytes,
+                gpus=spec.gpus,
+                priority=spec.priority,
+                user=submitter(),
+                audit=spec.audit,
+                parallelism=spec.parallelism,
+                changes=[(round_, dict(values)) for round_, values in spec.changes],
                 model=model,
                 fingerprint=usual_fingerprint(members),
                 rounds_max=spec.rounds_max,
@@ -112,6 +134,30 @@ def submit(home: Home, spec: JobSpec) -> str:
             except Refused:
                 continue  # the lease went with its session, and the program may have gone, too
     raise Unavailable(f"the session with {session.address} was lost {SUBMITS_MAX} times while the job was submitted: try again")
+
+
+def check_asked(spec: JobSpec) -> None:
+    """Raise CallerError with the rule if `spec` asks for what cannot be."""
+    if spec.workers < 0:
+        raise CallerError(f"workers must be at least 1, or 0 for one a node, not {spec.workers}")
+    if spec.workers_min < 0 or (spec.workers and spec.workers_min > spec.workers):
+        raise CallerError(f"workers_min must lie between 0 and workers, which is {spec.workers}, not be {spec.workers_min}")
+    if not 0 < spec.cores <= CORES_MAX:
+        raise CallerError(f"cores of a worker must be more than 0 and at most {CORES_MAX}, not {spec.cores:g}")
+    if spec.memory_bytes < 0 or spec.gpus < 0:
+        raise CallerError(f"memory and gpus of a worker must be 0 or more, not {spec.memory_bytes} and {spec.gpus}")
+    if abs(spec.priority) > PRIORITY_MAX:
+        raise CallerError(f"priority must lie between -{PRIORITY_MAX} and {PRIORITY_MAX}, not be {spec.priority}")
+    if not 0.0 <= spec.audit <= 1.0:
+        raise CallerError(f"audit must be a share from 0 to 1, not {spec.audit:g}")
+
+
+def submitter() -> str:
+    """Return the name by which fair share knows whoever runs this process: MUSKOX_USER, or the system's."""
+    try:
+        return os.environ.get("MUSKOX_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container's user often has no name
+        return str(os.getuid())
 
 
 def usual_fingerprint(members: dict[str, layout.MemberRecord]) -> str:
