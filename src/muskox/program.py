@@ -158,11 +158,16 @@ class Portable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RoundReport:
-    """One finished round as a watcher sees it. `round` counts from 1; `generation` is 0 in process."""
+    """One finished round as a watcher sees it. `round` counts from 1; `generation` is 0 in process.
+
+    phases : what the engine measured of it, in seconds: "compute" (the slowest worker), "wait" (the root waited for others),
+        "reduce", "update", "round" (all of it); and "rows_per_s". An engine may know only some of them
+    """
 
     round: int
     metrics: Mapping[str, float]
     generation: int = 0
+    phases: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ FROM_NODE = (
 FROM_WORKER = (
     messages.Listening("h:1", 4),
     messages.Wanted(1),
-    messages.Told(1, 2, {"loss": 0.5}),
+    messages.Told(1, 2, {"loss": 0.5}, {"compute": 0.25, "round": 0.5}),
     messages.Checkpointed(1, 2, "d"),
     messages.Finished(1, 2, "d"),
     messages.Failed(1, "no"),

@@ -20,12 +20,17 @@ def rounds_of(batches: Iterator[Any]) -> list[int]:
 def test_a_follower_gets_what_was_told_before_it_came() -> None:
     log = ProgressLog()
     for number in range(1, 6):
-        log.add("job", RoundReport(number, {"loss": number / 10}, 2))
+        log.add("job", RoundReport(number, {"loss": number / 10}, 2, {"round": number / 4}))
     log.close("job")
     (batch,) = log.stream(argument("job", 2))
     assert batch.column("round").to_pylist() == [3, 4, 5]
     assert batch.column("generation").to_pylist() == [2, 2, 2]
     assert [json.loads(text) for text in batch.column("metrics").to_pylist()] == [{"loss": 0.3}, {"loss": 0.4}, {"loss": 0.5}]
+    assert [json.loads(text) for text in batch.column("phases").to_pylist()] == [
+        {"round": 0.75},
+        {"round": 1.0},
+        {"round": 1.25},
+    ]
 
 
 def test_a_follower_gets_rounds_as_they_are_told() -> None:

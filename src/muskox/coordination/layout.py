@@ -185,6 +185,7 @@ class ProgressRecord(msgspec.Struct, frozen=True, kw_only=True):
     round: int
     generation: int
     metrics: dict[str, float] = {}
+    phases: dict[str, float] = {}
 
 
 class PaceRecord(msgspec.Struct, frozen=True, kw_only=True):

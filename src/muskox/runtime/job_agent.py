@@ -251,7 +251,7 @@ class JobAgent(threading.Thread):
         """Of rounds and checkpoints only the latest counts, so that a ZooKeeper that is away makes no queue grow."""
         match message:
             case Told():
-                report = RoundReport(message.round, message.metrics, message.generation)
+                report = RoundReport(message.round, message.metrics, message.generation, message.phases)
                 self._node.progress.add(self._job, report)  # at once: who follows a job must not wait for ZooKeeper
                 with self._latest:
                     is_first, self._told = self._told is None, message
@@ -372,6 +372,6 @@ class JobAgent(threading.Thread):
             return
         self._told_s = now
         path = layout.progress(self._job)
-        record = layout.ProgressRecord(round=told.round, generation=told.generation, metrics=told.metrics)
+        record = layout.ProgressRecord(round=told.round, generation=told.generation, metrics=told.metrics, phases=told.phases)
         if self._node.session.create(path, record) is None:
             self._node.session.set(path, record)

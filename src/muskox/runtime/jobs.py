@@ -275,7 +275,7 @@ def _from_root(
 
 
 def _report(row: dict[str, Any]) -> RoundReport:
-    return RoundReport(row["round"], json.loads(row["metrics"]), row["generation"])
+    return RoundReport(row["round"], json.loads(row["metrics"]), row["generation"], json.loads(row["phases"]))
 
 
 def run(home: Home, spec: JobSpec, on_round: Callable[[RoundReport], None] | None) -> tuple[str, layout.JobState]:

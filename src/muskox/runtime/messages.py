@@ -175,11 +175,12 @@ class Suspected(Message, frozen=True):
 
 
 class Told(Message, frozen=True):
-    """A finished round, told by the root."""
+    """A finished round, told by the root; see :class:`muskox.program.RoundReport` for `phases`."""
 
     generation: int
     round: int
     metrics: dict[str, float]
+    phases: dict[str, float] = {}
 
 
 class Checkpointed(Message, frozen=True):

@@ -23,7 +23,7 @@ WAIT_S = 0.2  # how long a follower waits for a round before it gets an empty ba
 def stream_schema() -> "pa.Schema":
     import pyarrow as pa
 
-    return pa.schema([("round", pa.int64()), ("generation", pa.int64()), ("metrics", pa.string())])
+    return pa.schema([("round", pa.int64()), ("generation", pa.int64()), ("metrics", pa.string()), ("phases", pa.string())])
 
 
 class ProgressLog:
@@ -81,5 +81,6 @@ class ProgressLog:
                 pa.array([report.round for report in reports], pa.int64()),
                 pa.array([report.generation for report in reports], pa.int64()),
                 pa.array([json.dumps(dict(report.metrics)) for report in reports], pa.string()),
+                pa.array([json.dumps(dict(report.phases)) for report in reports], pa.string()),
             ]
             yield pa.record_batch(columns, schema=stream_schema())
