@@ -128,6 +128,20 @@ class Reports(Protocol):
 
 
 @runtime_checkable
+class Adjusts(Protocol):
+    """A program some of whose parameters may change while it runs. They live in its state, so that every worker has them.
+
+    A change is made once, to the state after a certain round, and recorded: who makes it again at that round gets the same bits.
+    """
+
+    def adjustable(self) -> Mapping[str, str]:
+        """Return what each parameter that may change means, in one line, by name."""
+
+    def adjust(self, state: Record, changes: Mapping[str, float]) -> Record:
+        """Return `state` with these values from now on. Pure; CallerError with the rule for a value that cannot be."""
+
+
+@runtime_checkable
 class Reads(Protocol):
     """A program that looks at some columns only: its workers are given no others than those that lie together with them."""
 
@@ -211,6 +225,23 @@ class Outcome:
 
     result: Record
     rounds: int
+
+
+def adjusted(program: Program, state: Record, changes: Mapping[str, float]) -> Record:
+    """Return `state` with `changes` made; see :class:`Adjusts`.
+
+    Raises
+    ------
+    CallerError
+        If the program lets nothing be changed, or not this, or not to this value.
+    """
+    if not isinstance(program, Adjusts):
+        raise CallerError(f"{type(program).__name__} has no parameter that may change while it runs")
+    known = program.adjustable()
+    for name in changes:
+        if name not in known:
+            raise CallerError(f"{name} cannot change while this job runs: what can is {', '.join(known) or 'nothing'}")
+    return program.adjust(state, changes)
 
 
 class Engine(Protocol):

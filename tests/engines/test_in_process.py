@@ -107,6 +107,11 @@ def test_a_program_that_never_ends_is_stopped_at_its_bound() -> None:
     assert in_process(numbers(4), ArrayPartition()).run(Trace(7), RunOptions(rounds_max=7)).rounds == 7
 
 
+def test_a_program_without_changeable_parameters_refuses_a_change() -> None:
+    with pytest.raises(CallerError, match="Trace has no parameter that may change while it runs"):
+        in_process(numbers(4), ArrayPartition()).run(Trace(4), RunOptions(changes=[(2, {"rate": 1.0})]))
+
+
 def test_columns_are_kept_in_the_five_types_of_a_dataset() -> None:
     table = pa.table(
         {

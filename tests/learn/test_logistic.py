@@ -14,7 +14,19 @@ from muskox import tree
 from muskox.digest import digest
 from muskox.errors import CallerError
 from muskox.learn import LogisticProgram
-from muskox.program import ArrayPartition, Done, Portable, Program, Reports, RunOptions, in_process, reference, resolve
+from muskox.program import (
+    Adjusts,
+    ArrayPartition,
+    Done,
+    Portable,
+    Program,
+    Reports,
+    RunOptions,
+    adjusted,
+    in_process,
+    reference,
+    resolve,
+)
 from muskox.records import Record, pack, unpack
 
 
@@ -121,6 +133,7 @@ def test_empty_shards_add_nothing_that_matters() -> None:
 def test_it_keeps_the_contracts_of_a_program() -> None:
     program = LogisticProgram("late", ("a", "b"), ("b",), C=0.5, solver="gd", learning_rate=0.1)
     assert isinstance(program, Program) and isinstance(program, Portable) and isinstance(program, Reports)
+    assert isinstance(program, Adjusts)
     assert resolve(unpack(pack(reference(program)))) == program
 
 
@@ -146,6 +159,43 @@ def test_max_rounds_bounds_the_evaluations_and_keeps_the_best_point() -> None:
     more = in_process(mixed_table(2000), ArrayPartition()).run(LogisticProgram("late", max_rounds=4), RunOptions()).result
     assert more["rounds"] == 4
     assert more["loss"] < model["loss"]
+
+
+def trained_with(changes: list[tuple[int, dict[str, float]]], **parameters: Any) -> Record:
+    dataset = in_process(mixed_table(2000), ArrayPartition(3))
+    return dataset.run(LogisticProgram("late", solver="gd", tol=0.0, **parameters), RunOptions(changes=changes)).result
+
+
+@pytest.mark.parametrize("first", [None, 0.5])
+def test_a_learning_rate_that_changes_is_that_of_every_step_from_then_on(first: float | None) -> None:
+    expected = trained_with([], learning_rate=0.25, max_rounds=6)
+    for round_ in (1, 2):  # the encoder's round, and the evaluation where everybody starts
+        changed = trained_with([(round_, {"learning_rate": 0.25})], learning_rate=first, max_rounds=6)
+        assert changed["coef"].tolist() == expected["coef"].tolist()
+    later = trained_with([(4, {"learning_rate": 0.25})], learning_rate=0.5, max_rounds=6)
+    assert later["coef"].tolist() != expected["coef"].tolist()
+
+
+def test_max_rounds_that_changes_ends_the_training_there() -> None:
+    assert trained_with([(2, {"max_rounds": 4})], max_rounds=50)["rounds"] == 4
+    assert trained_with([(2, {"max_rounds": 9.0})], max_rounds=3)["rounds"] == 9
+    assert trained_with([(6, {"max_rounds": 1})], max_rounds=50)["rounds"] == 6  # already past it: the next one is the last
+
+
+@pytest.mark.parametrize(
+    ("solver", "changes", "says"),
+    [
+        ("gd", {"learning_rate": -1.0}, "learning_rate=-1.0: it must be a finite number above 0"),
+        ("gd", {"max_rounds": 2.5}, "max_rounds=2.5: it must be a whole number, 1 or above"),
+        ("gd", {"C": 1.0}, "C cannot change while this job runs: what can is max_rounds, learning_rate"),
+        ("lbfgs", {"learning_rate": 1.0}, "learning_rate cannot change while this job runs: what can is max_rounds"),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused_with_the_rule(solver: str, changes: dict[str, float], says: str) -> None:
+    program = LogisticProgram("late", solver=solver)
+    state = program.initial(in_process(mixed_table(20), ArrayPartition()).manifest)
+    with pytest.raises(CallerError, match=says):
+        adjusted(program, state, changes)
 
 
 def test_separable_data_and_huge_numbers_stay_finite() -> None:

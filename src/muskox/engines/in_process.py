@@ -23,6 +23,7 @@ from muskox.program import (
     RoundReport,
     RunOptions,
     Shard,
+    adjusted,
 )
 from muskox.records import Record, normal
 from muskox.store import columns_of, conform_table, cut
@@ -48,6 +49,9 @@ class InProcess:
                     program.publish(result)
                 return Outcome(result, round_)
             state = normal(after)
+            for at, values in options.changes:
+                if at == round_:
+                    state = normal(adjusted(program, state, values))
             if options.on_round is not None:
                 metrics = program.report(state) if isinstance(program, Reports) else {}
                 options.on_round(RoundReport(round_, metrics))

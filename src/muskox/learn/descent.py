@@ -59,6 +59,14 @@ def advance(state: Record, loss: float, gradient: Floats, tol: float) -> Record:
     return {**state, "point": state["origin"] - step * gradient}
 
 
+def with_rate(state: Record, learning_rate: float) -> Record:
+    """Return the state that goes on with this fixed step, from the point whose gradient it knows."""
+    state = {**state, "step": learning_rate, "fixed": True}
+    if state["loss"] is None:
+        return state
+    return {**state, "point": state["origin"] - learning_rate * state["gradient"]}
+
+
 def falls_enough(state: Record, loss: float, gradient: Floats) -> bool:
     """Say whether the step satisfies Armijo's condition, or within rounding of the loss overshoots little."""
     square = inner(state["gradient"], state["gradient"])

@@ -18,8 +18,6 @@ from muskox.learn.tables import to_table, with_target
 from muskox.program import ArrayPartition, RoundReport, RunOptions, Runs, in_process, resolve, run_options
 from muskox.records import Array, Record
 
-ROUNDS_BESIDE = 2  # rounds of a fit that evaluate nothing: the encoder's, and room for one more
-
 
 class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Binary logistic regression with an L2 penalty, on tables of numbers, text and missing values.
@@ -106,8 +104,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             raise CallerError("shards= and by= are for arrays: a dataset was cut into shards when it was put")
         program = self.program(target, features)
         lineage = {"estimator": "LogisticRegression", "target": target, "parameters": program.parameters()}
-        rounds_max = program.max_rounds + ROUNDS_BESIDE
-        given = {"workers": workers, "name": name, "rounds_max": rounds_max, "on_round": on_round, "lineage": lineage}
+        given = {"workers": workers, "name": name, "on_round": on_round, "lineage": lineage}
         return self._adopt(dataset.run(program, run_options(options, **given)).result)
 
     def program(self, target: str, features: Sequence[str] | None = None) -> LogisticProgram:

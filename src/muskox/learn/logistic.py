@@ -27,6 +27,8 @@ from muskox.program import Block, Done, Manifest, Program, Shard
 from muskox.records import Record
 
 SOLVERS = ("lbfgs", "gd")
+ADJUSTABLE = {"max_rounds": "evaluations of the objective at most"}
+ADJUSTABLE_OF_GD = {"learning_rate": "the step from the next round on, in place of one found by backtracking"}
 MODEL = "muskox.learn:LogisticModel"  # what predicts by the record
 
 
@@ -90,7 +92,8 @@ class LogisticProgram:
     def initial(self, manifest: Manifest) -> Record:
         target = target_column(manifest, self.target)
         columns = choose(manifest, self.target, self.features, self.categorical)
-        return {"phase": "encode", "columns": to_record(columns), "target": to_record([target])}
+        own = {"max_rounds": self.max_rounds, "learning_rate": self.learning_rate}  # from here on the state's: they may change
+        return {"phase": "encode", "columns": to_record(columns), "target": to_record([target]), **own}
 
     def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
         target = from_record(state["target"])
@@ -118,8 +121,24 @@ class LogisticProgram:
         loss = float(total["sums"][-1] / rows + 0.5 * lbfgs.inner(penalty * point, point))
         advance = lbfgs.advance if self.solver == "lbfgs" else descent.advance
         state = {**state, "round": state["round"] + 1, "solver": advance(state["solver"], loss, gradient, self.tol)}
-        if state["solver"]["status"] != lbfgs.RUNNING or state["round"] >= self.max_rounds:
+        if state["solver"]["status"] != lbfgs.RUNNING or state["round"] >= state["max_rounds"]:
             return Done(self._model(state))
+        return state
+
+    def adjustable(self) -> Mapping[str, str]:
+        return {**ADJUSTABLE, **(ADJUSTABLE_OF_GD if self.solver == "gd" else {})}
+
+    def adjust(self, state: Record, changes: Mapping[str, float]) -> Record:
+        for name, value in changes.items():
+            if name == "max_rounds":
+                whole = int(value) if float(value).is_integer() else value
+                require_count(name, whole)
+                state = {**state, name: whole}
+            else:
+                require_number(name, value, above=0.0)
+                state = {**state, name: float(value)}
+                if state["phase"] == "fit":
+                    state["solver"] = descent.with_rate(state["solver"], float(value))
         return state
 
     def report(self, state: Record) -> Mapping[str, float]:
@@ -151,15 +170,17 @@ class LogisticProgram:
             "rows": rows,
             "penalty": penalty,
             "round": 0,
-            "solver": self._start(point, bent),
+            "max_rounds": state["max_rounds"],
+            "learning_rate": state["learning_rate"],
+            "solver": self._start(point, bent, state["learning_rate"]),
         }
 
-    def _start(self, point: Floats, bent: Record) -> Record:
+    def _start(self, point: Floats, bent: Record, learning_rate: float | None) -> Record:
         if self.solver == "lbfgs":
             return lbfgs.start(point, bent)
         bound = float(np.add.reduce(bent["diagonal"]))  # the trace bounds the greatest eigenvalue
-        step = 1.0 / bound if self.learning_rate is None else float(self.learning_rate)
-        return descent.start(point, step, self.learning_rate is not None)
+        step = 1.0 / bound if learning_rate is None else float(learning_rate)
+        return descent.start(point, step, learning_rate is not None)
 
     def _model(self, state: Record) -> Record:
         """Return the model: the best point, which is where the solver stands, not where it would look next."""
