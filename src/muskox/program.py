@@ -131,7 +131,7 @@ class Reports(Protocol):
 class Adjusts(Protocol):
     """A program some of whose parameters may change while it runs. They live in its state, so that every worker has them.
 
-    A change is made once, to the state after a certain round, and recorded: who makes it again at that round gets the same bits.
+    A change is made once, to the state after a certain round, and recorded: made again at that round it gives the same bits.
     """
 
     def adjustable(self) -> Mapping[str, str]:

@@ -1,11 +1,16 @@
 """Numbers, sizes and curves as people read them."""
 
+import io
+from typing import Any
+
 import pytest
+from rich.console import Console
 
 from muskox.cli.clusters import merged
 from muskox.cli.curve import BLANK, chart, plot
 from muskox.cli.follow import JobScreen
 from muskox.cli.options import names
+from muskox.cli.phases import bar, sentence
 from muskox.cli.screen import metrics, number, size
 from muskox.cli.training import parameter
 from muskox.program import RoundReport
@@ -43,13 +48,47 @@ def test_the_chart_names_its_greatest_and_least_value() -> None:
 def test_a_job_on_the_screen_tells_of_its_generations() -> None:
     shown = JobScreen("late", rounds_max=10)
     assert shown.line() == "starting workers"
-    shown.see({"state": "waiting", "reason": "no node of that kind", "workers": []})
+    nothing: dict[str, Any] = {"workers": [], "generations": [], "deaths": []}
+    shown.see({**nothing, "state": "waiting", "reason": "no node of that kind"})
     assert shown.line() == "waiting: no node of that kind"
     shown.add(RoundReport(1, {}, 1))
     shown.add(RoundReport(2, {"loss": 0.5}, 2))
-    shown.see({"state": "running", "reason": "", "workers": [{"node": "a"}]})
+    shown.see({**nothing, "state": "running", "reason": "", "workers": [{"node": "a"}]})
     assert shown.line() == "round 2 of at most 11   loss 0.5   generation 2   on a"
     assert [event.plain for event in shown._events] == ["round 2: goes on in generation 2"]
+    course = {
+        "generations": [{"number": 1, "reason": "a joined, b joined"}, {"number": 2, "reason": "b was reported"}],
+        "deaths": [{"generation": 1, "reason": "its process ended"}],
+    }
+    for _ in range(2):  # a reason is told once
+        shown.see({**nothing, **course, "state": "running", "reason": ""})
+    assert [event.plain for event in shown._events] == ["round 2: goes on in generation 2: b was reported (its process ended)"]
+
+
+def drawn(shown: JobScreen, width: int) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    console.print(shown)
+    return console.file.getvalue().splitlines()
+
+
+def test_a_job_on_the_screen_shows_where_the_time_goes_within_80_columns() -> None:
+    shown = JobScreen("late")
+    shown.add(RoundReport(1, {"loss": 0.5}, 1))
+    assert not any("compute" in line for line in drawn(shown, 80))
+    phases = {"compute": 0.030, "wait": 0.006, "reduce": 0.002, "update": 0.002, "round": 0.041, "rows_per_s": 2.51e6}
+    for round_ in range(2, 60):
+        shown.add(RoundReport(round_, {"loss": 0.5 / round_, "gradient_norm": 1e-3}, 1, phases))
+    names, numbers = drawn(shown, 80)[-2:]
+    assert names.split() == ["round", "loss", "rows/s", "a", "round", "█", "compute", "░", "wait", "▓", "reduce", "▒", "update"]
+    assert numbers.split()[:2] == ["59", "0.0084746"] and "2.5 M" in numbers
+    assert all(text in numbers for text in ("41 ms", "30 ms", "6.0 ms", "2.0 ms"))
+    assert numbers.rstrip().endswith("███████░░▒")
+
+
+def test_phases_of_which_little_is_known_are_shown_as_far_as_they_are() -> None:
+    assert sentence({}) == "" and bar({}, 8).plain == "" and bar({"round": 1.0}, 8).plain == ""
+    assert sentence({"rows_per_s": 950.0}) == "950 rows/s"
+    assert bar({"wait": 1.0}, 4).plain == "░░░░"
 
 
 def test_logs_are_merged_by_time_and_a_traceback_stays_together(tmp_path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from muskox.client import views
-from muskox.coordination import Session, found_cluster, layout, register, stored
+from muskox.coordination import Session, course, found_cluster, layout, register, stored
 from muskox.errors import CallerError
 from muskox.keeper import Keeper
 from muskox.store import DatasetInfo
@@ -53,6 +53,26 @@ def test_a_running_job_shows_its_round_and_who_works_for_it(session: Session) ->
     view = views.job(session, "job-1")
     assert (view["state"], view["round"], view["generation"], view["metrics"]) == ("running", 9, 2, {"loss": 0.5})
     assert view["workers"] == [{"node": "ann", "pid": 7, "shards": "0-3"}]
+    assert (view["parallelism"], view["workers_min"], view["workers_max"], view["priority"]) == ("data", 1, 0, 0)
+    assert view["asks"] == {"cores": 1.0, "memory_bytes": 0, "gpus": 0}
+
+
+def test_a_job_tells_what_it_went_through(session: Session) -> None:
+    begin(session, "job-1", layout.JobPhase.RUNNING)
+    first = course.PastGeneration(number=1, formed_ms=1_000, workers=2, reason="a joined")
+    death = course.Death(worker="a.1", node="a", generation=1, at_ms=2_000, reason="its process ended")
+    record = layout.GenerationRecord(number=1, course=course.CourseRecord().after(first, []))
+    second = course.PastGeneration(number=2, formed_ms=2_000, workers=1, reason="a was reported")
+    session.set(layout.generation("job-1"), layout.GenerationRecord(number=2, course=record.course.after(second, [death])))
+    view = views.job(session, "job-1")
+    assert [(past["number"], past["workers"], past["reason"]) for past in view["generations"]] == [
+        (1, 2, "a joined"),
+        (2, 1, "a was reported"),
+    ]
+    assert view["deaths"] == [
+        {"worker": "a.1", "node": "a", "generation": 1, "at": "1970-01-01T00:00:02+00:00", "reason": "its process ended"}
+    ]
+    assert view["deaths_total"] == 1
 
 
 def test_a_finished_job_shows_its_digest_and_no_workers(session: Session) -> None:

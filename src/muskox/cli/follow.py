@@ -1,4 +1,4 @@
-"""Following a job on the screen: the loss round by round, who works, and how it goes on when somebody dies.
+"""Following a job on the screen: the loss round by round, what a round spends its time on, who works, and who died.
 
 The rounds arrive on a thread of their own, so that the screen stays alive and Ctrl-C is answered at once; leaving changes
 nothing for the job.
@@ -7,7 +7,8 @@ nothing for the job.
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,7 +16,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from muskox.cli import screen
+from muskox.cli import phases, screen
 from muskox.cli.curve import chart
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ DRAW_S = 0.1
 PLAIN_LINE_S = 1.0  # between lines where the output is no terminal
 CURVE_HEIGHT = 8
 EVENTS_SHOWN = 6
+RECENT = 20  # rounds over which times are averaged, so that they can be read
 
 OnReport = Callable[["RoundReport"], None]
 
@@ -71,7 +73,7 @@ class Follower:
 
 
 class JobScreen:
-    """What is drawn of a job: its curve of the loss, one line of numbers, and what happened."""
+    """What is drawn of a job: its curve of the loss, one line of words, the times of a round, and what happened."""
 
     def __init__(self, title: str, rounds_max: int | None = None, footer: Callable[[], str] | None = None) -> None:
         self._title = title
@@ -81,6 +83,8 @@ class JobScreen:
         self._losses: list[float] = []
         self._marks: list[int] = []
         self._events: list[Text] = []
+        self._reasons: dict[int, Text] = {}  # why a generation was formed: told when a look at the job's record finds it
+        self._recent: deque[Mapping[str, float]] = deque(maxlen=RECENT)
         self._generation = 0
         self.last: RoundReport | None = None
         self.workers: list[dict[str, Any]] = []
@@ -88,25 +92,41 @@ class JobScreen:
 
     def add(self, report: "RoundReport") -> None:
         if self._generation and report.generation != self._generation:
-            self.mark(f"round {report.round}: goes on in generation {report.generation}")
+            event = f"round {report.round}: goes on in generation {report.generation}"
+            self._reasons[report.generation] = self._note(event, "yellow")
         self._generation = report.generation
         self.last = report
+        self._recent.append(report.phases)
         if "loss" in report.metrics:
             self._losses.append(report.metrics["loss"])
 
     def mark(self, event: str, style: str = "yellow") -> None:
         """Note an event, and mark its place in the curve."""
+        self._note(event, style)
+
+    def _note(self, event: str, style: str) -> Text:
         self._marks.append(len(self._losses))
-        self._events.append(Text(event, style))
+        self._events.append(Text(event, style, overflow="ellipsis", no_wrap=True))
+        return self._events[-1]
 
     def see(self, record: dict[str, Any]) -> None:
         """Take over what a look at the job found."""
         if record:
             self.workers = record["workers"] or self.workers
             self.waits = record["reason"] if record["state"] == "waiting" else ""
+            for past in record["generations"]:
+                line = self._reasons.pop(past["number"], None)
+                if line is not None:
+                    deaths = [death["reason"] for death in record["deaths"] if death["generation"] == past["number"] - 1]
+                    line.append(f": {past['reason']}" + (f" ({', '.join(deaths)})" if deaths else ""))
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """What a round spends its time on, of late."""
+        return phases.mean(self._recent)
 
     def line(self) -> str:
-        """Return the numbers in one line."""
+        """Return what there is to say in one line, but for the times."""
         if self.last is None:
             return f"waiting: {self.waits}" if self.waits else "starting workers"
         limit = f" of at most {self._rounds_max + 1}" if self._rounds_max else ""
@@ -121,7 +141,10 @@ class JobScreen:
         curve = chart(self._losses, width, CURVE_HEIGHT, self._marks) if self._losses else []
         footer = [Text(self._footer(), "dim")] if self._footer is not None else []
         line = Text(self.line(), overflow="ellipsis", no_wrap=True)
-        yield Group(title, *curve, line, *self._events[-EVENTS_SHOWN:], *footer)
+        times = []
+        if self.last is not None and self.phases:
+            times = [phases.table(self.last.round, self.last.metrics, self.phases, width)]
+        yield Group(title, *curve, line, *times, *self._events[-EVENTS_SHOWN:], *footer)
 
 
 def follow(cluster: "Cluster", job_id: str, shown: JobScreen | None, on_report: OnReport | None = None) -> dict[str, Any]:
@@ -166,7 +189,7 @@ def _plain(follower: Follower, shown: JobScreen, on_report: OnReport | None) -> 
         nonlocal printed
         if time.monotonic() - printed >= PLAIN_LINE_S:
             printed = time.monotonic()
-            screen.tell(shown.line())
+            screen.tell("   ".join(part for part in (shown.line(), phases.sentence(shown.phases)) if part))
         if on_report is not None:
             on_report(report)
 

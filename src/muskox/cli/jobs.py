@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from muskox.cli import screen
+from muskox.cli import phases, screen
 from muskox.cli.follow import JobScreen, detached, follow
 from muskox.cli.options import Dir, Json, SecretFile, Zk, connected
 from muskox.errors import CallerError
@@ -48,12 +48,31 @@ def list_jobs(found: list[dict[str, Any]], json_: bool) -> None:
     if json_:
         screen.print_json(found)
         return
-    columns = ("job", "kind", "state", "round", "generation", "dataset", "model", "submitted")
-    rows = [
-        (j["id"], j["kind"], screen.state(j["state"]), j["round"], j["generation"], j["dataset"], j["model"], j["submitted"])
-        for j in found
-    ]
-    screen.print_table(columns, rows, ("round", "generation"), empty="no job yet: muskox train submits one")
+    shared = any(job["user"] != found[0]["user"] or job["priority"] for job in found)
+    asked = ["user", "priority"] if shared else []
+    columns = ["job", "parallelism", "state", "round", "generation", "workers", *asked, "dataset", "model", "submitted"]
+    rows = []
+    for job in found:
+        state = screen.state(job["state"])
+        if job["state"] == "waiting" and job["reason"]:
+            state.append(f": {job['reason']}")
+        own = {**job, "state": state, "workers": workers_of(job)}
+        rows.append([own[column if column != "job" else "id"] for column in columns])
+    screen.print_table(
+        columns, rows, ("round", "generation", "workers", "priority"), empty="no job yet: muskox train submits one"
+    )
+
+
+def workers_of(job: dict[str, Any]) -> str:
+    """Return how many workers there are, of how many: "2/1:4"; without a bound where there is one a node.
+
+    >>> workers_of({"state": "running", "workers": [{}, {}], "workers_min": 1, "workers_max": 4})
+    '2/1:4'
+    """
+    if job["state"] not in ("waiting", "running"):
+        return ""
+    most = job["workers_max"] or ""
+    return f"{len(job['workers'])}/{job['workers_min']}:{most}"
 
 
 def watch(cluster: "Cluster", record: dict[str, Any], json_: bool, rounds_max: int | None = None) -> dict[str, Any]:
@@ -61,8 +80,8 @@ def watch(cluster: "Cluster", record: dict[str, Any], json_: bool, rounds_max: i
     what = record["model"] or record["kind"]
 
     def print_round(report: "RoundReport") -> None:
-        line = {"round": report.round, "generation": report.generation, "metrics": dict(report.metrics)}
-        screen.print_json_line(line)
+        line = {"round": report.round, "generation": report.generation}
+        screen.print_json_line({**line, "metrics": dict(report.metrics), "phases": dict(report.phases)})
 
     try:
         if json_:
@@ -77,12 +96,32 @@ def show(record: dict[str, Any], json_: bool) -> None:
         screen.print_json(record)
         return
     facts = [("job", record["id"]), ("state", screen.state(record["state"]))]
-    names = ("reason", "kind", "dataset", "model", "round", "generation", "submitted", "finished", "digest")
-    facts += [(name, record[name]) for name in names if record.get(name)]
+    names = ("reason", "kind", "parallelism", "dataset", "model", "round", "submitted", "finished", "digest")
+    facts += [(name, record[name]) for name in (*names, "user", "priority") if record.get(name)]
+    facts.append(("each worker asks", asks(record["asks"])))
     if record["metrics"]:
         facts.append(("metrics", screen.metrics(record["metrics"])))
+    if record["phases"]:
+        facts.append(("a round", phases.sentence(record["phases"])))
     facts += [("worker", f"{w['node']} pid {w['pid']} shards {w['shards']}") for w in record["workers"]]
+    facts += [
+        (f"generation {past['number']}", f"{past['formed']}  {past['workers']} workers: {past['reason']}")
+        for past in record["generations"]
+    ]
+    facts += [("death", f"{death['at']}  {death['worker']}: {death['reason']}") for death in record["deaths"]]
     screen.print_facts(facts)
+
+
+def asks(resources: dict[str, Any]) -> str:
+    """Return what each worker of a job takes of its node.
+
+    >>> asks({"cores": 2.0, "memory_bytes": 2 << 30, "gpus": 0})
+    '2 cores, 2.0 GiB'
+    """
+    cores = f"{resources['cores']:g} {'core' if resources['cores'] == 1 else 'cores'}"
+    memory = screen.size(resources["memory_bytes"]) if resources["memory_bytes"] else ""
+    gpus = f"{resources['gpus']} GPUs" if resources["gpus"] else ""
+    return ", ".join(part for part in (cores, memory, gpus) if part)
 
 
 def require_done(record: dict[str, Any]) -> None:

@@ -115,6 +115,28 @@ def number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
 
 
+def seconds(value: float) -> str:
+    """Return a time span with the unit that suits it.
+
+    >>> seconds(0.000085), seconds(0.0412), seconds(2.5), seconds(200.0)
+    ('85 µs', '41 ms', '2.5 s', '200 s')
+    """
+    scale, unit = next(((s, u) for s, u in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")) if value >= 0.9995 * s), (1e-6, "µs"))
+    scaled = value / scale
+    return f"{scaled:.1f} {unit}" if scaled < 9.95 and unit != "µs" else f"{scaled:.0f} {unit}"
+
+
+def count(value: float) -> str:
+    """Return a great number as people read it.
+
+    >>> count(950), count(12345), count(3.21e6)
+    ('950', '12 k', '3.2 M')
+    """
+    scale, unit = next(((s, u) for s, u in ((1e9, " G"), (1e6, " M"), (1e3, " k")) if value >= 0.9995 * s), (1.0, ""))
+    scaled = value / scale
+    return f"{scaled:.1f}{unit}" if unit and scaled < 9.95 else f"{scaled:.0f}{unit}"
+
+
 def metrics(values: dict[str, float]) -> str:
     return "  ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in values.items())
 

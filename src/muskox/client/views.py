@@ -89,23 +89,44 @@ def model(name: str, record: layout.ModelRecord) -> dict[str, Any]:
 
 
 def job(session: Session, job_id: str) -> dict[str, Any]:
-    """Return the job's record; CallerError if there is no such job."""
+    """Return the job's record; CallerError if there is no such job.
+
+    `workers` are those of the present generation; `workers_max` is 0 for one a node.
+    """
     record, _ = session.get(layout.job(job_id), layout.JobRecord, f"job {job_id!r}; `muskox jobs` lists them")
     state = job_state(session, job_id)
     generation = session.find(layout.generation(job_id), layout.GenerationRecord)
     progress = session.find(layout.progress(job_id), layout.ProgressRecord)
-    members = [] if generation is None or state.phase.is_final else generation[0].members
+    present = layout.GenerationRecord(number=0) if generation is None else generation[0]
+    members = [] if state.phase.is_final else present.members
     return {
         "id": job_id,
         "kind": record.kind,
         "state": str(state.phase),
         "round": state.rounds or (0 if progress is None else progress[0].round),
-        "generation": 0 if generation is None else generation[0].number,
+        "generation": present.number,
         "reason": state.reason,
         "dataset": record.dataset,
         "model": record.model,
+        "parallelism": record.parallelism,
+        "user": record.user,
+        "priority": record.priority,
+        "workers_min": max(record.workers_min, 1),
+        "workers_max": record.workers,
+        "asks": {"cores": record.cores, "memory_bytes": record.memory_bytes, "gpus": record.gpus},
         "workers": [{"node": member.node, "pid": member.pid, "shards": member.shards} for member in members],
         "metrics": {} if progress is None else progress[0].metrics,
+        "phases": {} if progress is None else progress[0].phases,
+        "generations": [
+            {"number": past.number, "formed": when(past.formed_ms), "workers": past.workers, "reason": past.reason}
+            for past in present.course.generations
+        ],
+        "deaths": [
+            {"worker": death.worker, "node": death.node, "generation": death.generation}
+            | {"at": when(death.at_ms), "reason": death.reason}
+            for death in present.course.deaths
+        ],
+        "deaths_total": present.course.deaths_total,
         "digest": state.result,
         "submitted": when(record.submitted_ms),
         "submitted_ms": record.submitted_ms,

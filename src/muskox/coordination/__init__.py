@@ -1,6 +1,6 @@
 """Our use of ZooKeeper: session, layout, membership, leadership with fencing, configuration, recipes. The front door."""
 
-from muskox.coordination import layout, stored
+from muskox.coordination import course, layout, stored
 from muskox.coordination.cluster import found_cluster, read_cluster
 from muskox.coordination.config import SETTINGS, Config, read_config, write_setting
 from muskox.coordination.keys import Plane, derive, make_secret, read_secret
@@ -44,6 +44,7 @@ __all__ = [
     "Set",
     "Tls",
     "barrier",
+    "course",
     "derive",
     "format_runs",
     "found_cluster",

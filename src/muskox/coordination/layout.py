@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from muskox.coordination.course import CourseRecord
 from muskox.errors import CallerError, Corrupt
 
 FORMAT = 2  # of this layout; a cluster of another format is refused
@@ -177,6 +178,7 @@ class GenerationRecord(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     members: list[GenerationMember] = []
     reason: str = ""
+    course: CourseRecord = CourseRecord()
 
 
 class ProgressRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from typing import Any, assert_never
 
 from muskox.coordination import Candidacy, Check, Create, Operation, Refused, Session, Set, layout, live_members
 from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
+from muskox.runtime.course import with_course
 from muskox.runtime.plan import Abort, Assign, Explain, Form, JobView, Order, Picture, plan
 
 log = logging.getLogger(__name__)
@@ -189,7 +190,8 @@ class Coordinator(threading.Thread):
                 exists = self._session.version(path) is not None
                 self._commit(fence, Set(path, record) if exists else Create(path, record))
             case Form(job_id, generation):
-                form = Set(layout.generation(job_id), generation, generation.number - 1)
+                told = with_course(self._session, job_id, generation)
+                form = Set(layout.generation(job_id), told, generation.number - 1)
                 self._commit(fence, form, self._state(job_id, layout.JobPhase.RUNNING, generation.reason))
             case Explain(job_id, reason):
                 self._commit(fence, self._state(job_id, layout.JobPhase.WAITING, reason))
