@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from muskox.front_door import lazy
 
 if TYPE_CHECKING:
-    from muskox.client import Cluster, connect, local, rounds
+    from muskox.client import Cluster, connect, cross_validate, local, rounds, tasks
     from muskox.engines import in_process_dataset
     from muskox.errors import CallerError, Corrupt, MuskoxError, PeerError, Unavailable
     from muskox.keeper import Keeper
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from muskox.program import Block, Done, Manifest, RoundReport, RunOptions, Shard
     from muskox.serve import distributed_parallel_inference
     from muskox.store import hash_partition
+    from muskox.streams import stream
+    from muskox.task_list import Shards
+    from muskox.together import Together
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "client": ("Cluster", "connect", "local", "rounds"),
+    "client": ("Cluster", "connect", "cross_validate", "local", "rounds", "tasks"),
     "engines": ("in_process_dataset",),
     "errors": ("CallerError", "Corrupt", "MuskoxError", "PeerError", "Unavailable"),
     "keeper": ("Keeper",),
@@ -29,6 +32,9 @@ _HOMES = {
     "program": ("Block", "Done", "Manifest", "RoundReport", "RunOptions", "Shard"),
     "serve": ("distributed_parallel_inference",),
     "store": ("hash_partition",),
+    "streams": ("stream",),
+    "task_list": ("Shards",),
+    "together": ("Together",),
 }
 
 __all__ = [
@@ -46,14 +52,19 @@ __all__ = [
     "RoundReport",
     "RunOptions",
     "Shard",
+    "Shards",
+    "Together",
     "Unavailable",
     "connect",
+    "cross_validate",
     "distributed_gradient_descent",
     "distributed_parallel_inference",
     "hash_partition",
     "in_process_dataset",
     "local",
     "rounds",
+    "stream",
+    "tasks",
 ]
 
 __getattr__ = lazy(__name__, _HOMES)

@@ -6,7 +6,7 @@ This file owns both contracts and the values that cross between them; it never k
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from muskox.records import Array, Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from muskox.task_list import TaskList
 
 T = TypeVar("T")
 
@@ -162,12 +164,20 @@ class Publishes(Protocol):
 
 @runtime_checkable
 class Portable(Protocol):
-    """A built-in program: found again by its class's name and rebuilt from its parameters."""
+    """A built-in program or task list: found again by its class's name and rebuilt from its parameters."""
 
     def parameters(self) -> Record: ...
 
     @classmethod
-    def from_parameters(cls, parameters: Record) -> "Program": ...
+    def from_parameters(cls, parameters: Record) -> "Program | TaskList": ...
+
+
+@runtime_checkable
+class Composed(Protocol):
+    """A program made of others: it travels by name only if they do."""
+
+    @property
+    def programs(self) -> "Sequence[Program]": ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +255,9 @@ def adjusted(program: Program, state: Record, changes: Mapping[str, float]) -> R
 
 
 class Engine(Protocol):
-    """What runs programs: in_process, nodes, and later spark, dask, ray. Same program, same dataset, same bits."""
+    """What runs programs and task lists: in_process, nodes, and later spark, dask, ray. Same work, same dataset, same bits."""
 
-    def run(self, program: Program, dataset: Any, options: RunOptions) -> Outcome: ...
+    def run(self, program: "Program | TaskList", dataset: Any, options: RunOptions) -> Outcome: ...
 
 
 @runtime_checkable
@@ -257,7 +267,7 @@ class Runs(Protocol):
     @property
     def manifest(self) -> Manifest: ...
 
-    def run(self, program: Program, options: RunOptions) -> Outcome: ...
+    def run(self, program: "Program | TaskList", options: RunOptions) -> Outcome: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,14 +290,21 @@ def in_process(table: "pa.Table", partition: ArrayPartition) -> Runs:
     return dataset
 
 
+def is_portable(program: object) -> TypeGuard[Portable]:
+    """Return whether `program` is one of muskox's own, and made of such."""
+    if not isinstance(program, Portable) or not type(program).__module__.startswith("muskox."):
+        return False
+    return not isinstance(program, Composed) or all(map(is_portable, program.programs))
+
+
 def reference(program: Portable) -> Record:
-    """Return what another process needs to rebuild a built-in `program`."""
+    """Return what another process needs to rebuild a built-in `program`; see :func:`is_portable`."""
     kind = type(program)
     return {"program": f"{kind.__module__}:{kind.__qualname__}", "parameters": program.parameters()}
 
 
-def resolve(record: Mapping[str, Any]) -> Program:
-    """Return the built-in program that :func:`reference` described.
+def resolve(record: Mapping[str, Any]) -> "Program | TaskList":
+    """Return the built-in program or task list that :func:`reference` described.
 
     Raises
     ------
@@ -306,5 +323,5 @@ def resolve(record: Mapping[str, Any]) -> Program:
         raise CallerError(f"this version of muskox has no program {name!r}") from error
     if not (isinstance(kind, type) and hasattr(kind, "from_parameters")):
         raise CallerError(f"{name!r} is not a program")
-    program: Program = kind.from_parameters(record["parameters"])
+    program: Program | TaskList = kind.from_parameters(record["parameters"])
     return program

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from muskox.errors import CallerError
 from muskox.program import (
     ArrayPartition,
     Block,
@@ -84,10 +85,23 @@ def rounds(  # noqa: PLR0913  # keywords of the public door
         If a function raised: the message says which, in which round and on which shard.
     """
     program = UserProgram(initial, partial, merge, update, tuple(columns))
-    if not isinstance(dataset, Runs):
-        import pyarrow as pa
-
-        table = dataset if isinstance(dataset, pa.Table) else pa.Table.from_pandas(dataset, preserve_index=False)
-        dataset = in_process(table, ArrayPartition())
-    outcome: Outcome = dataset.run(program, run_options(options, workers=workers, on_round=on_round))
+    outcome: Outcome = as_dataset(dataset).run(program, run_options(options, workers=workers, on_round=on_round))
     return outcome.result
+
+
+def as_dataset(data: Any, partition: ArrayPartition | None = None) -> Runs:
+    """Return `data` if it is a dataset, else the pyarrow Table or pandas DataFrame that it is as one of this process.
+
+    Raises
+    ------
+    CallerError
+        If a dataset is to be cut by `partition`: it is cut already.
+    """
+    if isinstance(data, Runs):
+        if partition is not None:
+            raise CallerError("partition= is for tables: a dataset was cut into shards when it was put")
+        return data
+    import pyarrow as pa
+
+    table = data if isinstance(data, pa.Table) else pa.Table.from_pandas(data, preserve_index=False)
+    return in_process(table, partition or ArrayPartition())

@@ -27,12 +27,13 @@ from muskox.program import (
 )
 from muskox.records import Record, normal
 from muskox.store import columns_of, conform_table, cut
+from muskox.task_list import Shards, TaskList, described, needed
 
 
 class InProcess:
     """The engine whose worker is the calling thread; its datasets are :class:`TableDataset`."""
 
-    def run(self, program: Program, dataset: "TableDataset", options: RunOptions) -> Outcome:
+    def run(self, program: Program | TaskList, dataset: "TableDataset", options: RunOptions) -> Outcome:
         """Run `program` over `dataset` until it is done.
 
         Raises
@@ -40,6 +41,8 @@ class InProcess:
         CallerError
             If the program did not finish within ``options.rounds_max`` rounds, or refuses the data.
         """
+        if isinstance(program, TaskList):
+            return run_tasks(program, dataset, options)
         state = normal(program.initial(dataset.manifest))
         for round_ in range(1, options.rounds_max + 1):
             after = program.update(state, total(program, state, dataset.shards))
@@ -56,6 +59,18 @@ class InProcess:
                 metrics = program.report(state) if isinstance(program, Reports) else {}
                 options.on_round(RoundReport(round_, metrics))
         raise CallerError(f"{type(program).__name__} did not finish within {options.rounds_max} rounds")
+
+
+def run_tasks(listed: TaskList, dataset: "TableDataset", options: RunOptions) -> Outcome:
+    """Run the tasks of `listed` over `dataset`, one after the other."""
+    results: list[Record] = []
+    tasks = described(listed, dataset.manifest)
+    for task in tasks:
+        shards = Shards(dataset.manifest, needed(listed, task, dataset.manifest), dataset.shards.__getitem__)
+        results.append(normal(listed.run(task, shards)))
+        if options.on_round is not None:
+            options.on_round(RoundReport(len(results), {"tasks": len(tasks), "done": len(results)}))
+    return Outcome(normal(listed.collect(results)), len(tasks))
 
 
 def total(program: Program, state: Record, shards: list[Shard]) -> Record:
@@ -78,7 +93,7 @@ class TableDataset:
     def manifest(self) -> Manifest:
         return self._manifest
 
-    def run(self, program: Program, options: RunOptions) -> Outcome:
+    def run(self, program: Program | TaskList, options: RunOptions) -> Outcome:
         return InProcess().run(program, self, options)
 
 

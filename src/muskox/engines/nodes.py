@@ -12,6 +12,7 @@ from muskox.errors import CallerError, MuskoxError
 from muskox.program import Manifest, Outcome, Program, Publishes, Reads, RunOptions
 from muskox.runtime import JobSpec
 from muskox.store import Dataset, Home
+from muskox.task_list import TaskList
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,10 +26,10 @@ class Nodes:
     def __init__(self, home: Home) -> None:
         self._home = home
 
-    def spec(self, program: Program, dataset: "ClusterDataset", options: RunOptions) -> JobSpec:
+    def spec(self, program: Program | TaskList, dataset: "ClusterDataset", options: RunOptions) -> JobSpec:
         """Return what to submit for this run."""
         return JobSpec(
-            kind=str(getattr(program, "kind", "rounds")),
+            kind=str(getattr(program, "kind", "tasks" if isinstance(program, TaskList) else "rounds")),
             program=runtime.program_record(program),
             dataset=f"{dataset.name}@{dataset.version}",
             columns=list(program.reads()) if isinstance(program, Reads) else (),
@@ -39,14 +40,14 @@ class Nodes:
             gpus=options.gpus,
             priority=options.priority,
             audit=options.audit,
-            parallelism=str(getattr(program, "parallelism", "data")),
+            parallelism=str(getattr(program, "parallelism", "task" if isinstance(program, TaskList) else "data")),
             changes=options.changes,
             model=options.name or "",
             rounds_max=options.rounds_max,
             lineage={**options.lineage, "dataset": f"{dataset.name}@{dataset.version}", "dataset_digest": dataset.digest},
         )
 
-    def run(self, program: Program, dataset: "ClusterDataset", options: RunOptions) -> Outcome:
+    def run(self, program: Program | TaskList, dataset: "ClusterDataset", options: RunOptions) -> Outcome:
         """Run `program` as a job and wait for its result.
 
         Raises
@@ -102,7 +103,7 @@ class ClusterDataset:
         """Each shard's rows, bytes, digests and nodes."""
         return list(self._dataset.shards)
 
-    def run(self, program: Program, options: RunOptions) -> Outcome:
+    def run(self, program: Program | TaskList, options: RunOptions) -> Outcome:
         """Run `program` on the cluster over this dataset."""
         return self._engine.run(program, self, options)
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from muskox.digest import digest
 from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
-from muskox.program import Block, Done, Manifest, Program, Reports, Shard, resolve
+from muskox.program import Block, Done, Manifest, Program, Reports, Shard
 from muskox.records import Record, normal, pack, unpack
 from muskox.runtime.round_events import Holding
+from muskox.together import referred
 from muskox.tree import Node, cover, reduce, root
 
 OpenShard = Callable[[Sequence[Path], int], Shard]
@@ -44,7 +45,7 @@ def load_program(record: Mapping[str, Any]) -> Program:
     and the bytes were checked against that digest.
     """
     if "code" not in record:
-        return resolve(record)
+        return referred(record)
     import cloudpickle
 
     version = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -18,9 +18,10 @@ from typing import Any
 
 from muskox.coordination import Check, Create, Operation, Refused, Session, Set, layout, live_members, read_config
 from muskox.errors import CallerError, Unavailable
-from muskox.program import Portable, Program, RoundReport, reference
+from muskox.program import Composed, Program, RoundReport, is_portable, reference
 from muskox.records import Record, pack, unpack
 from muskox.store import Home
+from muskox.task_list import TaskList
 
 LOOK_S = 1.0  # a waiter looks at least so often, whatever watches do
 CORES_MAX = 65_536  # of one worker
@@ -50,9 +51,9 @@ class JobSpec:
     lineage: dict[str, Any] | None = None
 
 
-def program_record(program: Program) -> Record:
+def program_record(program: Program | TaskList) -> Record:
     """Return `program` as it travels: by name if it is muskox's own, else its code."""
-    if isinstance(program, Portable) and type(program).__module__.startswith("muskox."):
+    if is_portable(program):
         return reference(program)
     import sys
 
@@ -62,7 +63,7 @@ def program_record(program: Program) -> Record:
     return {"code": np.frombuffer(_code(program), np.uint8), "python": version}
 
 
-def _code(program: Program) -> bytes:
+def _code(program: Program | TaskList) -> bytes:
     """Return `program` pickled with the code of the user's own modules, which the nodes have not."""
     import sys
     from sysconfig import get_path
@@ -70,7 +71,8 @@ def _code(program: Program) -> bytes:
     import cloudpickle
 
     installed = (get_path("stdlib"), get_path("purelib"), get_path("platlib"))
-    functions = [getattr(program, name, None) for name in getattr(program, "__slots__", ())]
+    parts = program.programs if isinstance(program, Composed) else [program]
+    functions = [getattr(part, name, None) for part in parts for name in getattr(part, "__slots__", ())]
     names = {getattr(function, "__module__", None) for function in functions} - {None, "__main__"}
     modules = [sys.modules[name] for name in sorted(map(str, names)) if name in sys.modules]
     own = [module for module in modules if not str(getattr(module, "__file__", installed[0])).startswith(installed)]

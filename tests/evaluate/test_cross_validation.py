@@ -1,0 +1,49 @@
+"""Cross-validation as one job: each fold's model and scores are those of training and scoring it by hand."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import muskox as mx
+from muskox.digest import digest
+from muskox.evaluate import EvaluateProgram, FoldTrial
+from muskox.fold import Fold
+from muskox.program import ArrayPartition, RunOptions, in_process, is_portable, reference, resolve
+from muskox.together import Together
+
+PARTITION = ArrayPartition(4)
+
+
+def some_rows(rows: int = 600) -> Any:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=rows)
+    return pa.table({"x": x, "z": rng.normal(size=rows), "label": np.where(x + rng.normal(size=rows) > 0, "yes", "no")})
+
+
+@pytest.mark.parametrize("at_once", [None, 2])
+def test_every_fold_is_trained_on_the_others_and_scored_on_its_own_rows(at_once: int | None) -> None:
+    estimator, table = mx.LogisticRegression(C=0.5), some_rows()
+    found = mx.cross_validate(estimator, table, target="label", folds=3, seed=9, at_once=at_once, partition=PARTITION)
+    dataset = in_process(table, PARTITION)
+    for fold, result in enumerate(found):
+        model = dataset.run(Fold(estimator.program("label"), fold, 3, 9), RunOptions()).result
+        scores = dataset.run(Fold(EvaluateProgram(model, "label"), fold, 3, 9, is_held_out=True), RunOptions()).result
+        assert digest(result) == digest({"model": model, **scores})
+        assert mx.LogisticRegression.from_record(result["model"]).score(table) > 0.6
+    assert sum(result["rows"] for result in found) == table.num_rows
+    assert all(result["auc"] > 0.7 for result in found)
+
+
+def test_all_folds_travel_by_name() -> None:
+    trial = FoldTrial(mx.LogisticRegression(features=["x"]).program("label"), "label", 0, 3)
+    together = Together((trial,))
+    assert is_portable(together) and resolve(reference(together)) == together
+    assert together.reads() == ["label", "x"]
+
+
+def test_a_cut_dataset_is_not_cut_again() -> None:
+    with pytest.raises(mx.CallerError, match="was cut into shards when it was put"):
+        dataset = in_process(some_rows(), PARTITION)
+        mx.cross_validate(mx.LogisticRegression(), dataset, target="label", partition=PARTITION)
