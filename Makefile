@@ -1,11 +1,11 @@
-# The only entry: make demo | test | lint | bench | clean. CI runs lint and test and nothing else.
+# The only entry: make demo | test | lint | bench | bench-kill | clean. CI runs lint and test and nothing else.
 
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin
 INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint bench peers clean
+.PHONY: demo test lint bench bench-kill peers clean
 
 demo: $(VENV)/.demo
 	$(RUN)/muskox demo
@@ -18,11 +18,15 @@ lint: $(VENV)/.test
 	$(RUN)/ruff format --check
 	$(RUN)/mypy
 
-bench: $(VENV)/.test peers
+bench: $(VENV)/.test $(VENV)/.bench peers
 	$(RUN)/python bench/logistic.py
 	$(RUN)/python bench/recovery.py
 	$(RUN)/python bench/keeper.py
 	$(RUN)/python bench/store.py
+
+# What a death costs, beside torchrun, Dask and XGBoost: about an hour, most of it waiting for peers to notice.
+bench-kill: $(VENV)/.bench
+	$(RUN)/python bench/kill.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("muskox needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -34,6 +38,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[demo,test]'
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --editable '.[bench]'
 	@touch $@
 
 # Apache ZooKeeper is what the keeper is held against, and what the whole path runs on once more. Installed where we may.
