@@ -36,6 +36,7 @@ KEEPER_MAY_IMPORT = {
 PURE_ROOMS = ("keeper/wire", "keeper/machine", "learn", "evaluate")
 PURE_FILES = (
     *(f"{name}.py" for name in sorted(ROOT_FILES)),
+    "coordination/course.py",
     "coordination/layout.py",
     "store/manifest.py",
     "store/inspection/check.py",

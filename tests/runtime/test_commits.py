@@ -183,5 +183,6 @@ def test_a_result_has_a_lease_until_it_is_named_and_is_put_again_if_that_is_lost
         commits.finish(record, pack({"code": 1}), Finished(2, 3, "r"), BODY)
     assert session.version(layout.model("m")) is None
     commits.finish(record, pack({"code": 1}), Finished(2, 3, "r"), BODY)
-    assert session.get(layout.model("m"), layout.ModelRecord, "model")[0].digest == "r"
+    model = session.get(layout.model("m"), layout.ModelRecord, "model")[0]
+    assert (model.digest, model.program, model.lineage["code"]) == ("r", "p", "p")
     assert [len(names) for names in leases] == [1, 1] and leases[0] != leases[1]

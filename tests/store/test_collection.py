@@ -11,7 +11,7 @@ from muskox.coordination import Config, layout, stored
 from muskox.errors import CallerError, Unavailable
 from muskox.store import PutProgress, remove_dataset
 from muskox.store.care.collection import Collector, retire_jobs, retire_versions
-from muskox.store.care.kept import Manifests, find_kept
+from muskox.store.care.kept import Change, Manifests, find_kept, write_holders
 from muskox.store.care.leases import writing
 from muskox.store.placement.holders import decode_holders, encode_holders
 
@@ -170,3 +170,25 @@ def test_a_lease_keeps_what_it_brings(cluster: StoreCluster, tmp_path: Path) -> 
         cluster.blobs("ann").put_bytes(b"on its way")
         assert collector.step(AT_ONCE) is None
     assert (done := collector.step(AT_ONCE)) is not None and done.blobs == 1
+
+
+def test_a_model_keeps_the_program_that_made_it(cluster: StoreCluster) -> None:
+    program, nodes = cluster.home.put(b"a program", 2)
+    model = {"blob": "b", "nodes": [], "kind": "k", "dataset": "d@1", "rounds": 1, "job": "j", "program": program}
+    cluster.session.create(layout.model("m"), layout.ModelRecord(digest="d", **model, program_nodes=nodes))
+    assert collector_of(cluster).step(AT_ONCE) is not None
+    assert cluster.home.get(program, nodes) == b"a program"
+    cluster.session.delete(layout.model("m"))
+    collector_of(cluster).step(AT_ONCE)
+    with pytest.raises(Unavailable):
+        cluster.home.get(program, nodes)
+
+
+def test_the_holders_of_a_model_and_of_its_program_are_written_in_one_step(cluster: StoreCluster) -> None:
+    model = {"kind": "k", "dataset": "d@1", "rounds": 1, "job": "j", "program": "p", "program_nodes": ["ann"]}
+    cluster.session.create(layout.model("m"), layout.ModelRecord(digest="d", blob="b", nodes=["ann"], **model))
+    kept = [each for each in find_kept(cluster.home, Manifests(cluster.home), is_strict=True) if each.path == layout.model("m")]
+    assert [each.unit.key for each in kept] == ["model/m", "recipe/m"]
+    written, _ = write_holders(cluster.session, 0, [Change(each, ["ann"], ["ann", "bob"]) for each in kept])
+    record, _ = cluster.session.get(layout.model("m"), layout.ModelRecord, "model")
+    assert len(written) == 2 and record.nodes == record.program_nodes == ["ann", "bob"]

@@ -1,10 +1,12 @@
-"""The records of how a job has gone so far: its generations, and the deaths on the way. Their znodes: layout.py. Pure."""
+"""The records of how a job has gone so far: generations, deaths, what people changed. Their znodes: layout.py. Pure."""
 
 import msgspec
 
 GENERATIONS_KEPT = 50  # the latest ones: a record must not grow with what a long job went through
 DEATHS_KEPT = 50
 REASON_LENGTH_MAX = 200
+CHANGES_MAX = 1000  # of one job
+REFUSALS_KEPT = 20
 
 
 class PastGeneration(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,3 +42,25 @@ class CourseRecord(msgspec.Struct, frozen=True, kw_only=True):
             deaths=[*self.deaths, *deaths][-DEATHS_KEPT:],
             deaths_total=self.deaths_total + len(deaths),
         )
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """New values of some parameters, made to the state after `round` rounds; `request` is the wish that it fulfils."""
+
+    round: int
+    values: dict[str, float]
+    request: str
+    made_ms: int = 0
+
+
+class ChangesRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The changes of a running job, by round, and why the last of those were refused that are not among them, by request."""
+
+    changes: list[Change] = []
+    refused: dict[str, str] = {}
+
+
+class WishRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants a running job to change; gone once it is made or refused."""
+
+    values: dict[str, float]

@@ -222,7 +222,11 @@ class SuspectRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A trained model. `digest` is what it is; `blob` on `nodes` is where its bytes lie."""
+    """A trained model. `digest` is what it is; `blob` on `nodes` is where its bytes lie.
+
+    lineage : where it comes from, for people
+    program ... changes : the job's, with which it can be made again; see JobRecord. The program is kept as long as the model
+    """
 
     digest: str
     blob: str
@@ -234,6 +238,13 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     lineage: dict[str, Any] = {}
     created_ms: int = 0
+    program: str = ""
+    program_nodes: list[str] = []
+    columns: list[str] = []
+    rounds_max: int = 1_000_000
+    fingerprint: str = ""
+    parallelism: str = "data"
+    changes: list[tuple[int, dict[str, float]]] = []
 
 
 Payload = TypeVar("Payload", bound=msgspec.Struct)
@@ -338,6 +349,18 @@ def generation(job_id: str) -> str:
 
 def progress(job_id: str) -> str:
     return f"{JOBS}/{job_id}/progress"
+
+
+def changes(job_id: str) -> str:
+    return f"{JOBS}/{job_id}/changes"
+
+
+def wishes(job_id: str) -> str:
+    return f"{JOBS}/{job_id}/wanted"
+
+
+def wish(job_id: str, request: str) -> str:
+    return f"{JOBS}/{job_id}/wanted/{request}"
 
 
 def pace(job_id: str) -> str:

@@ -7,17 +7,16 @@ job replace each other every few seconds: no two have the same bytes, so that th
 """
 
 import logging
-import math
 import threading
 import time
 import uuid
 from enum import Enum, auto
-from typing import Any
 
 from muskox.coordination import Check, Create, Operation, Refused, Set, layout
 from muskox.errors import MuskoxError, Unavailable
 from muskox.program import Publishes, resolve
 from muskox.records import Record, unpack
+from muskox.runtime.lineage import model_record
 from muskox.runtime.messages import Checkpointed, Finished
 from muskox.runtime.node_context import NodeContext
 
@@ -80,7 +79,7 @@ class JobCommits:
     def finish(self, record: layout.JobRecord, program: bytes, message: Finished, body: bytes) -> None:
         """Keep the result on as many nodes as asked, then commit model and job in one step."""
         with self._node.home.writing() as lease:
-            if self._finish(record, message, body, lease) is Fate.TOO_LATE:
+            if self._finish(record, unpack(program), message, body, lease) is Fate.TOO_LATE:
                 return
         self._publish(unpack(program), unpack(body))
         path = layout.checkpoint(self._job)
@@ -89,7 +88,7 @@ class JobCommits:
             self._node.session.delete(path)
             self._node.home.drop(checkpoint[0].blob, checkpoint[0].nodes)
 
-    def _finish(self, record: layout.JobRecord, message: Finished, body: bytes, lease: str) -> Fate:
+    def _finish(self, record: layout.JobRecord, program: Record, message: Finished, body: bytes, lease: str) -> Fate:
         blob, nodes = self._replicate(body)
         done = layout.JobState(
             phase=layout.JobPhase.DONE,
@@ -102,8 +101,9 @@ class JobCommits:
         )
         operations: list[Operation] = [Check(layout.upload(lease), 0)]
         if record.model:
-            path, model = layout.model(record.model), self._model(record, done, unpack(body))
-            exists = self._node.session.version(path) is not None
+            session, path = self._node.session, layout.model(record.model)
+            model = model_record(session, self._job, record, done, program, unpack(body))
+            exists = session.version(path) is not None
             operations.append(Set(path, model) if exists else Create(path, model))
         return self._commit_final(message.generation, done, operations)
 
@@ -117,20 +117,6 @@ class JobCommits:
                 built_in.publish(result)
             except (MuskoxError, OSError) as error:
                 log.warning("job %s: its result is committed, but not shown outside: %s", self._job, error)
-
-    def _model(self, record: layout.JobRecord, done: layout.JobState, result: dict[str, Any]) -> layout.ModelRecord:
-        return layout.ModelRecord(
-            digest=done.result,
-            blob=done.result_blob,
-            nodes=done.result_nodes,
-            kind=str(result.get("kind", record.kind)),
-            dataset=record.dataset,
-            rounds=done.rounds,
-            job=self._job,
-            metrics={name: value for name, value in result.items() if isinstance(value, float) and math.isfinite(value)},
-            lineage=record.lineage,
-            created_ms=done.finished_ms,
-        )
 
     def fail(self, generation: int, reason: str) -> None:
         failed = layout.JobState(

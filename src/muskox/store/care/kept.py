@@ -117,7 +117,11 @@ def _of_models(session: Session, replicas: int) -> Iterator[Kept]:
     for name in session.children(layout.MODELS):
         found = session.find(layout.model(name), layout.ModelRecord)
         if found is not None:
-            yield _lone(f"model/{name}", layout.model(name), (found[0].blob, found[0].nodes, found[1]), replicas)
+            record, version = found
+            yield _lone(f"model/{name}", layout.model(name), (record.blob, record.nodes, version), replicas)
+            if record.program:
+                held = (record.program, record.program_nodes, version)
+                yield _lone(f"recipe/{name}", layout.model(name), held, replicas)
 
 
 def _of_jobs(session: Session, replicas: int) -> Iterator[Kept]:
@@ -191,6 +195,7 @@ class Written:
 FIELDS: dict[str, tuple[type[msgspec.Struct], str, str]] = {  # by the kind of unit: the record, its list of nodes, its blob
     "manifest": (stored.ManifestPlacement, "nodes", ""),
     "model": (layout.ModelRecord, "nodes", "blob"),
+    "recipe": (layout.ModelRecord, "program_nodes", "program"),
     "program": (layout.JobRecord, "program_nodes", "program"),
     "result": (layout.JobState, "result_nodes", "result_blob"),
     "checkpoint": (layout.CheckpointRecord, "nodes", "blob"),
@@ -214,5 +219,5 @@ def _read(session: Session, kept: Kept, changed: msgspec.Struct | None = None) -
     found = session.find(kept.path, record_type)
     if found is None or (blob and getattr(found[0], blob) != kept.unit.blobs[0][0]):
         return None
-    entry, version = found
+    entry, version = changed if isinstance(changed, record_type) else found[0], found[1]
     return Written(getattr(entry, field), version, lambda nodes: msgspec.structs.replace(entry, **{field: nodes}))
