@@ -161,7 +161,7 @@ app.add_typer(train, name="train", rich_help_panel=TRAINING)
 add(app, "jobs", jobs.jobs, TRAINING, "muskox jobs", "muskox jobs rounds-1da5e4e3 --follow")
 add(app, "cancel", jobs.cancel, TRAINING, "muskox cancel rounds-1da5e4e3")
 
-add(app, "models", models.models, MODELS, "muskox models", "muskox models late --json")
+add(app, "models", models.models, MODELS, "muskox models", "muskox models late --json", "muskox models verify late")
 add(app, "evaluate", models.evaluate, MODELS, "muskox evaluate late flights-test")
 add(app, "predict", models.predict, MODELS, "muskox predict late flights-test --output predictions --columns tailnum,time_hour")
 add(app, "serve", models.serve, MODELS, "muskox serve late --port 8000")

@@ -10,10 +10,13 @@ import typer
 
 from muskox.cli import screen
 from muskox.cli.options import Dir, Json, SecretFile, Workers, Zk, connected, names
+from muskox.cli.verifying import verify
 from muskox.errors import CallerError
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="see `muskox models`")]
-AModel = Annotated[str | None, typer.Argument(metavar="NAME", help="one model; all without it")]
+Which = Annotated[str | None, typer.Argument(metavar="NAME|verify", help="one model; or verify, and names; all without it")]
+Verified = Annotated[list[str] | None, typer.Argument(metavar="NAME", hidden=True)]
+Every = Annotated[bool, typer.Option("--all", help="verify every model")]
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, or name@version")]
 Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="the true classes (default: what the model was trained on)")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="folder for Parquet files, reached by every node")]
@@ -23,12 +26,34 @@ KeyFile = Annotated[
     Path | None, typer.Option("--api-key-file", metavar="FILE", help="a key of your own (default: one derived)")
 ]
 
+VERIFY = "verify"
 LOOK_S = 0.2
 KEY_LENGTH_MIN = 16
 
 
-def models(name: AModel = None, json_: Json = False, dir_: Dir = None, zk: Zk = None, secret_file: SecretFile = None) -> None:
-    """List the models, or describe one."""
+def models(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
+    which: Which = None,
+    verified: Verified = None,
+    every: Every = False,
+    workers: Workers = None,
+    json_: Json = False,
+    dir_: Dir = None,
+    zk: Zk = None,
+    secret_file: SecretFile = None,
+) -> None:
+    """List the models, describe one, or have models trained again and their digests compared.
+
+    `verify` exits with 1 if a digest differs, and with 3 if a model could not be trained again.
+    """
+    if which == VERIFY:
+        if bool(verified) == every:
+            raise typer.BadParameter("verify what? `muskox models verify NAME...`, or `muskox models verify --all`")
+        with connected(dir_, zk, secret_file) as cluster, detaching():
+            verify(cluster, verified or [view["name"] for view in cluster.models()], workers, json_)
+        return
+    if verified or every or workers:
+        raise typer.BadParameter("one model at a time is described; --all and --workers go with `muskox models verify`")
+    name = which
     with connected(dir_, zk, secret_file) as cluster:
         found: Any = cluster.models() if name is None else cluster.model_info(name)
     if json_:
@@ -42,10 +67,18 @@ def models(name: AModel = None, json_: Json = False, dir_: Dir = None, zk: Zk = 
 
 
 def show_model(view: dict[str, Any]) -> None:
-    facts = [(key, view[key]) for key in ("name", "kind", "dataset", "rounds", "digest", "created")]
+    """Print a model and, below it, where it comes from."""
+    facts: list[tuple[str, Any]] = [("model", view["name"])]
+    facts += [(key, view[key]) for key in ("kind", "dataset", "rounds", "digest", "created")]
     facts.append(("metrics", screen.metrics(view["metrics"])))
-    facts += [(f"  {key}", value) for key, value in sorted(view["lineage"].items())]
-    screen.print_facts([("model", view["name"]), *facts[1:]])
+    lineage = dict(view["lineage"])
+    parameters, changes, deaths = (lineage.pop(key, None) or () for key in ("parameters", "changes", "deaths"))
+    facts += [(f"  {key}", value) for key, value in sorted(lineage.items()) if value not in ("", 0, None)]
+    if parameters:
+        facts.append(("  parameters", ", ".join(f"{key}={value}" for key, value in sorted(parameters.items()))))
+    facts += [(f"  changed at round {change['round']}", screen.metrics(change["values"])) for change in changes]
+    facts += [("  death", f"{death['at']}  {death['worker']}: {death['reason']}") for death in deaths]
+    screen.print_facts(facts)
 
 
 def evaluate(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter

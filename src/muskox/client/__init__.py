@@ -7,11 +7,14 @@ from muskox.client.health import health_words
 from muskox.client.launcher import Ended, down, local, up
 from muskox.client.user_program import rounds
 from muskox.client.user_tasks import tasks
+from muskox.client.verification import Verdict, Verified, verify_model
 
 __all__ = [
     "Cluster",
     "Ended",
     "LocalFolder",
+    "Verdict",
+    "Verified",
     "connect",
     "cross_validate",
     "default_folder",
@@ -21,4 +24,5 @@ __all__ = [
     "rounds",
     "tasks",
     "up",
+    "verify_model",
 ]

@@ -14,6 +14,7 @@ from muskox import runtime
 from muskox.client import views
 from muskox.client.data import ClusterData
 from muskox.client.folder import LocalFolder, default_folder
+from muskox.client.verification import Verified, verify_model
 from muskox.coordination import (
     Lock,
     Plane,
@@ -178,6 +179,10 @@ class Cluster(ClusterData):
         from muskox.serve import read_model
 
         return read_model(self.home, name)
+
+    def verify_model(self, name: str, *, workers: int | None = None) -> Verified:
+        """Train a model again from its recorded lineage and compare the digests; nothing is registered."""
+        return verify_model(self.home, name, workers=workers)
 
     def model(self, name: str) -> "LogisticRegression":
         """Return the model as a fitted estimator."""

@@ -81,11 +81,25 @@ def model(name: str, record: layout.ModelRecord) -> dict[str, Any]:
         "dataset": record.dataset,
         "rounds": record.rounds,
         "metrics": record.metrics,
-        "lineage": record.lineage,
+        "lineage": lineage(record.lineage),
         "kind": record.kind,
         "job": record.job,
         "created": when(record.created_ms),
     }
+
+
+def lineage(recorded: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's lineage with its times as people read them."""
+    shown = dict(recorded)
+    for name in ("submitted_ms", "started_ms"):
+        if name in shown:
+            shown[name.removesuffix("_ms")] = when(shown.pop(name))
+    if "deaths" in shown:
+        shown["deaths"] = [
+            {**{name: value for name, value in death.items() if name != "at_ms"}, "at": when(death["at_ms"])}
+            for death in shown["deaths"]
+        ]
+    return shown
 
 
 def job(session: Session, job_id: str) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class JobSpec:
     parallelism: str = "data"
     changes: Sequence[tuple[int, Mapping[str, float]]] = ()
     model: str = ""
+    fingerprint: str = ""  # that of most nodes, if nothing is said
     rounds_max: int = 1_000_000
     lineage: dict[str, Any] | None = None
 
@@ -124,7 +125,7 @@ def submit(home: Home, spec: JobSpec) -> str:
                 parallelism=spec.parallelism,
                 changes=[(round_, dict(values)) for round_, values in spec.changes],
                 model=model,
-                fingerprint=usual_fingerprint(members),
+                fingerprint=spec.fingerprint or usual_fingerprint(members),
                 rounds_max=spec.rounds_max,
                 lineage=spec.lineage or {},
                 submitted_ms=time.time_ns() // 1_000_000,
