@@ -9,15 +9,17 @@ from muskox.front_door import lazy
 
 if TYPE_CHECKING:
     from muskox.runtime.agent import Node, NodeOptions
+    from muskox.runtime.following import follow, run
     from muskox.runtime.guard import KeeperCommand, ensure_keeper, is_being_started, is_serving, try_lock
-    from muskox.runtime.jobs import JobSpec, cancel, follow, job_state, program_record, result, run, submit, wait
+    from muskox.runtime.jobs import JobSpec, cancel, job_state, program_record, result, submit, wait
     from muskox.runtime.pins import pin_environment
     from muskox.runtime.processes import LIFELINE, hold_lifeline, start_detached
 
 _HOMES = {
     "agent": ("Node", "NodeOptions"),
+    "following": ("follow", "run"),
     "guard": ("KeeperCommand", "ensure_keeper", "is_being_started", "is_serving", "try_lock"),
-    "jobs": ("JobSpec", "cancel", "follow", "job_state", "program_record", "result", "run", "submit", "wait"),
+    "jobs": ("JobSpec", "cancel", "job_state", "program_record", "result", "submit", "wait"),
     "pins": ("pin_environment",),
     "processes": ("LIFELINE", "hold_lifeline", "start_detached"),
 }

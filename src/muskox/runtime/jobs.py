@@ -1,24 +1,23 @@
-"""Jobs as a client sees them: submit, follow, wait, cancel, list. A submitted job needs no client.
+"""Jobs as a client sees them: submit, wait, cancel, result. A submitted job needs no client.
 
 Submitting writes the program's blob, then one znode, under a lease that keeps what nothing names yet from being collected. The
 job's id is chosen here, so a lost reply is no riddle: if the znode is there, it is ours.
 """
 
 import getpass
-import json
 import os
 import secrets
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from muskox.coordination import Check, Create, Operation, Refused, Session, Set, layout, live_members, read_config
 from muskox.errors import CallerError, Unavailable
-from muskox.program import Composed, Program, RoundReport, is_portable, reference
+from muskox.program import Composed, Program, is_portable, reference
 from muskox.records import Record, pack, unpack
 from muskox.store import Home
 from muskox.task_list import TaskList
@@ -228,63 +227,3 @@ def result(home: Home, job_id: str, state: layout.JobState) -> Record:
             return unpack(home.get(state.result_blob, state.result_nodes))
         case _:
             raise CallerError(f"job {job_id} is {state.phase}: it has no result yet")
-
-
-def follow(home: Home, job_id: str) -> Iterator[RoundReport]:
-    """Yield the job's rounds as they finish, each once and in order, until it is final.
-
-    Streams from the node of the generation's root and moves with it; rounds told by a node that died may be missing.
-    """
-    seen = 0
-    changed = threading.Event()
-
-    def look(_: Any) -> None:
-        changed.set()
-
-    is_final = False
-    while not is_final:
-        is_final = job_state(home.session, job_id).phase.is_final  # then look once more: the last rounds may have come since
-        changed.clear()
-        for report in _from_root(home, job_id, seen, (changed, look)):
-            if report.round > seen:
-                seen = report.round
-                yield report
-        if not is_final:
-            changed.wait(LOOK_S)
-
-
-def _from_root(
-    home: Home, job_id: str, after: int, watch: tuple[threading.Event, Callable[[Any], None]]
-) -> Iterator[RoundReport]:
-    """Yield what the present root's node tells, until the root moves, the job is final or the node is gone."""
-    changed, look = watch
-    session = home.session
-    found = session.find(layout.generation(job_id), layout.GenerationRecord, look)
-    state = session.find(layout.job_state(job_id), layout.JobState, look)
-    if found is None or not found[0].members:
-        return
-    address = home.directory.address(found[0].members[0].node)
-    if address is None:
-        return
-    is_final = state is not None and state[0].phase.is_final
-    argument = json.dumps({"job": job_id, "after": after}).encode()
-    try:
-        for batch in home.client.stream(address, "progress", argument):
-            yield from (_report(row) for row in batch.to_pylist())
-            if changed.is_set() or (is_final and batch.num_rows == 0):
-                return
-    except Unavailable:
-        return
-
-
-def _report(row: dict[str, Any]) -> RoundReport:
-    return RoundReport(row["round"], json.loads(row["metrics"]), row["generation"], json.loads(row["phases"]))
-
-
-def run(home: Home, spec: JobSpec, on_round: Callable[[RoundReport], None] | None) -> tuple[str, layout.JobState]:
-    """Submit, follow and wait; return the job's id and its final state. An interrupt leaves the job running."""
-    job_id = submit(home, spec)
-    if on_round is not None:
-        for report in follow(home, job_id):
-            on_round(report)
-    return job_id, wait(home.session, job_id)
