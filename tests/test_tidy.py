@@ -61,6 +61,13 @@ PURE_FILES = (
     "runtime/plan.py",
     "runtime/round_events.py",
     "runtime/rounds.py",
+    "runtime/tasks/disputes.py",
+    "runtime/tasks/events.py",
+    "runtime/tasks/handout.py",
+    "runtime/tasks/leading.py",
+    "runtime/tasks/machine.py",
+    "runtime/tasks/messages.py",
+    "runtime/tasks/saving.py",
 )
 IMPURE_MODULES = {
     "asyncio", "io", "kazoo", "logging", "multiprocessing", "os", "pathlib", "queue", "random", "secrets", "select",

@@ -1,0 +1,228 @@
+"""What happens to a worker of a task job and what it is to do: the machine's events and actions, as plain values. Pure."""
+
+from dataclasses import dataclass
+
+from muskox.runtime.tasks.messages import Answer, TaskMessage
+
+# -- events --
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFormed:
+    """We are the member of this rank."""
+
+    number: int
+    members: tuple[str, ...]
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOpened:
+    """The link to the root stands and both ends have proved themselves."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageArrived:
+    peer: str
+    message: TaskMessage
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerMoved:
+    """A peer was told of a newer generation: our own word of it is on its way."""
+
+    peer: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost:
+    peer: str
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDone:
+    """The task that we ran has this result, a packed record."""
+
+    task: int
+    digest: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Results that are durable: the piece of this number."""
+
+    number: int
+    tasks: tuple[int, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsRestored:
+    """The shell keeps all durable results now: digest and bytes of each by task, and which piece holds which."""
+
+    generation: int
+    results: dict[int, tuple[str, int]]
+    pieces: tuple[Saved, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PieceKept:
+    """The node has tried to make a piece durable."""
+
+    number: int
+    is_kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The job's result is there."""
+
+    generation: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """The time that `Wake` asked for has passed."""
+
+    generation: int
+
+
+Event = (
+    GenerationFormed
+    | LinkOpened
+    | MessageArrived
+    | PeerMoved
+    | PeerLost
+    | TaskDone
+    | ResultsRestored
+    | PieceKept
+    | Collected
+    | Woken
+)
+
+# -- actions --
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Open a link to this peer for this generation."""
+
+    peer: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    peer: str
+    message: TaskMessage
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """Send with the kept result as body."""
+
+    peer: str
+    message: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class RunTask:
+    """Run this task; answer TaskDone. Nothing else runs meanwhile, and no generation ends it."""
+
+    task: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepResult:
+    """Keep this result until the job ends, in place of one that was kept."""
+
+    task: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResults:
+    """Keep all results that are durable; answer ResultsRestored."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepPiece:
+    """Make these kept results durable as one piece, in place of those that it absorbs; answer PieceKept."""
+
+    generation: int
+    number: int
+    absorbs: tuple[int, ...]
+    tasks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Make the job's result of all kept results; answer Collected."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """So many tasks are finished, and so many run: tell whoever watches."""
+
+    generation: int
+    done: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """We are the root and hold the job's result: have it committed."""
+
+    generation: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The job cannot finish."""
+
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Answer Woken after so many seconds."""
+
+    generation: int
+    after_s: float
+
+
+Action = (
+    Dial
+    | Send
+    | SendResult
+    | RunTask
+    | KeepResult
+    | RestoreResults
+    | KeepPiece
+    | Collect
+    | Suspect
+    | Tell
+    | Finish
+    | GiveUp
+    | Wake
+)

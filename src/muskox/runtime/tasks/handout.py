@@ -1,0 +1,110 @@
+"""The root's book of one generation: which task waits, who runs it, who is to send its result, who gets which next. Pure.
+
+A free worker takes the next task: so a slow node ends up with few, and nothing has to know how slow it is. When none waits,
+free workers get copies of tasks that others still run, the longest-running first: the first answer counts.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Container, Mapping
+
+from muskox.runtime.tasks.messages import Ready
+
+AHEAD = 2  # tasks of one worker at a time, while there are enough for all: so none waits while an answer is on its way
+RUNNERS_MAX = 2  # of one task: two of them racing is what a straggler is worth
+
+
+class Handout:
+    """`readies`: what each member of the generation holds and runs. `held`: the tasks whose results the root holds, live."""
+
+    def __init__(self, tasks: int, held: Container[int], readies: Mapping[str, Ready]) -> None:
+        self._held = held
+        self.present = list(readies)
+        self._busy: dict[str, list[int]] = {peer: list(ready.running) for peer, ready in readies.items()}
+        self._runners: dict[int, list[str]] = {}  # in the order in which they began
+        for peer, given in self._busy.items():
+            for task in given:
+                self._runners.setdefault(task, []).append(peer)
+        self._coming = {peer: deque(task for task in sorted(ready.held) if task not in held) for peer, ready in readies.items()}
+        self._asked: dict[str, int] = {}
+        elsewhere = {task for coming in self._coming.values() for task in coming}
+        self._waiting = [
+            task for task in range(tasks) if task not in held and task not in self._runners and task not in elsewhere
+        ]  # a heap: all wait since the job began, so the first by number is next
+
+    @property
+    def running(self) -> int:
+        """How many tasks run that are not finished."""
+        return sum(task not in self._held for task in self._runners)
+
+    def is_undecidable(self, task: int, answered: Container[str]) -> bool:
+        """Return whether nobody is there, or at it, who could decide between the different results that some have given."""
+        return task not in self._runners and all(peer in answered for peer in self.present)
+
+    def orders(self, contested: Mapping[int, Container[str]]) -> list[tuple[str, int]]:
+        """Return who is to run what from now on, and take it as given.
+
+        contested : tasks of which there are different results, and who gave them: somebody else is to run them first of all
+        """
+        given = []
+        for depth in range(AHEAD):
+            for peer in self.present:
+                if len(self._busy[peer]) == depth and (task := self._choose(peer, depth, contested)) is not None:
+                    self._busy[peer].append(task)
+                    self._runners.setdefault(task, []).append(peer)
+                    given.append((peer, task))
+        return given
+
+    def _choose(self, peer: str, depth: int, contested: Mapping[int, Container[str]]) -> int | None:
+        if depth and len(self._waiting) < len(self.present):
+            return None
+        for task, answered in contested.items():
+            if peer not in answered and task not in self._runners:
+                return task
+        if self._waiting:
+            return heapq.heappop(self._waiting)
+        if depth:
+            return None
+        for task, runners in self._runners.items():
+            if task not in self._held and peer not in runners and len(runners) < RUNNERS_MAX:
+                return task
+        return None
+
+    def fetches(self) -> list[tuple[str, int]]:
+        """Return who is to send which result from now on: one at a time of each, so that none lies about in a buffer."""
+        asked = []
+        for peer, coming in self._coming.items():
+            if coming and peer not in self._asked:
+                self._asked[peer] = coming[0]
+                asked.append((peer, coming[0]))
+        return asked
+
+    def answered(self, peer: str, task: int) -> None:
+        """`peer` has given the result of `task`."""
+        if task in self._busy[peer]:
+            self._ran(peer, task)
+        if self._asked.get(peer) == task:
+            del self._asked[peer]
+        if task in self._coming[peer]:
+            self._coming[peer].remove(task)
+
+    def _ran(self, peer: str, task: int) -> None:
+        self._busy[peer].remove(task)
+        self._runners[task].remove(peer)
+        if not self._runners[task]:
+            del self._runners[task]
+
+    def lose(self, peer: str) -> None:
+        """`peer` takes part no more: what it alone ran, or was to send, waits again."""
+        self.present.remove(peer)
+        lost = set(self._coming.pop(peer)) | set(self._busy[peer])
+        for task in list(self._busy[peer]):
+            self._ran(peer, task)
+        del self._busy[peer]
+        self._asked.pop(peer, None)
+        for task in sorted(lost):
+            if task not in self._held and task not in self._runners and not self._is_coming(task):
+                heapq.heappush(self._waiting, task)
+
+    def _is_coming(self, task: int) -> bool:
+        return any(task in coming for coming in self._coming.values())

@@ -1,0 +1,46 @@
+"""What workers of a task job say to each other. Members speak to the root, the root to each of them.
+
+First in a generation each member says what it holds and runs (Ready), and is silent until the root has heard all (Go). From
+then on the root hands out tasks (Take) and fetches results that it lacks (Give); both are answered by the result (Answer).
+"""
+
+from muskox.runtime.message import Message
+
+
+class Ready(Message, frozen=True):
+    """Member to root, first in a generation: the tasks whose results I hold, and those that I run or am about to."""
+
+    generation: int
+    held: list[int]
+    running: list[int]
+
+
+class Go(Message, frozen=True):
+    """Root to member: all are heard; send what you finished since, and take tasks."""
+
+    generation: int
+
+
+class Take(Message, frozen=True):
+    """Root to member: run this task, after those that you have."""
+
+    generation: int
+    task: int
+
+
+class Give(Message, frozen=True):
+    """Root to member: send the result of this task, which you hold."""
+
+    generation: int
+    task: int
+
+
+class Answer(Message, frozen=True):
+    """Member to root: a task's result in the body, and the digest of what it is."""
+
+    generation: int
+    task: int
+    digest: str
+
+
+TaskMessage = Ready | Go | Take | Give | Answer

@@ -1,0 +1,335 @@
+"""The machine of a task job: thousands of seeded histories of deaths, pauses and slow workers, each with all the results."""
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import pytest
+
+from muskox.errors import PeerError
+from muskox.runtime.tasks import events
+from muskox.runtime.tasks.machine import Phase, TaskMachine
+from muskox.runtime.tasks.messages import Answer, Give, Go, Ready, Take
+
+STEPS_MAX = 20_000
+
+
+def digest_of(task: int) -> str:
+    return f"digest-{task}"
+
+
+def body_of(task: int) -> bytes:
+    return bytes(task % 7 + 1)
+
+
+@dataclass
+class SimulatedWorker:
+    """The shell of one machine: its inbox, its one thread, and the results that it keeps."""
+
+    machine: TaskMachine
+    slowness: float
+    inbox: deque[events.Event] = field(default_factory=deque)
+    told: deque[events.Event] = field(default_factory=deque)  # by its node, which may lag behind what peers say
+    running: int | None = None
+    results: dict[int, bytes] = field(default_factory=dict)
+    paused_until: float = 0.0
+    is_put_out: bool = False
+
+
+class Simulation:
+    """Machines, a network, and a coordinator that forms a generation whenever a member was reported, died or joined."""
+
+    def __init__(self, seed: int, workers: int, tasks: int, *, blows: int) -> None:
+        self.random = random.Random(seed)
+        self.tasks = tasks
+        self.blows = blows
+        self.workers: dict[str, SimulatedWorker] = {}
+        self.members: list[str] = []
+        self.generation = 0
+        self.pieces: dict[int, dict[int, bytes]] = {}
+        self.runs = 0
+        self.started = 0
+        self.finished: dict[int, bytes] | None = None
+        self.now = 0.0
+        for _ in range(workers):
+            self.start()
+        self.form()
+
+    def start(self) -> None:
+        self.started += 1
+        name = f"w{self.started}"
+        machine = TaskMachine(name, self.tasks, checkpoint_interval_s=7.0)
+        self.workers[name] = SimulatedWorker(machine, self.random.choice([0.05, 0.3, 0.9]))
+
+    def form(self) -> None:
+        self.generation += 1
+        live = [name for name, worker in self.workers.items() if not worker.is_put_out]
+        self.members = [name for name in self.members if name in live] + [name for name in live if name not in self.members]
+        for rank, name in enumerate(self.members):
+            self.workers[name].told.append(events.GenerationFormed(self.generation, tuple(self.members), rank))
+
+    def put_out(self, name: str, reason: str) -> None:
+        """Its links break, a new worker takes its place."""
+        for peer, worker in self.workers.items():
+            if peer != name:
+                worker.inbox.append(events.PeerLost(name, self.workers[name].machine.generation, reason))
+        self.workers[name].is_put_out = True
+        self.start()
+        self.form()
+
+    def strike(self) -> None:
+        self.blows -= 1
+        name = self.random.choice([name for name, worker in self.workers.items() if not worker.is_put_out])
+        self.put_out(name, "it was killed, or silent")
+        if self.random.random() < 0.6:
+            del self.workers[name]
+        else:  # a zombie: it wakes up and goes on as if nothing had been
+            self.workers[name].paused_until = self.now + self.random.uniform(1, 60)
+
+    def run(self) -> dict[int, bytes]:
+        for _ in range(STEPS_MAX):
+            if self.finished is not None:
+                return self.finished
+            self.now += 1.0
+            if self.blows and self.random.random() < 0.03:
+                self.strike()
+            awake = [name for name, worker in self.workers.items() if worker.paused_until <= self.now]
+            if awake:
+                self.step(self.random.choice(awake))
+        raise AssertionError(f"it is stuck: {[(n, w.machine.phase, w.running) for n, w in self.workers.items()]}")
+
+    def step(self, name: str) -> None:
+        worker = self.workers[name]
+        if worker.told and (not worker.inbox or self.random.random() < 0.5):
+            event = worker.told.popleft()
+        elif worker.inbox and self.random.random() < 0.8:
+            event = worker.inbox.popleft()
+        elif worker.running is not None and self.random.random() > worker.slowness:
+            task, worker.running = worker.running, None
+            self.runs += 1
+            event = events.TaskDone(task, digest_of(task), body_of(task))
+        else:
+            return
+        for action in worker.machine.handle(event, self.now):
+            self.perform(name, worker, action)
+        digests = worker.machine._held.digests
+        assert digests.keys() == worker.results.keys(), "the machine and its shell hold the same"
+
+    def perform(self, name: str, worker: SimulatedWorker, action: events.Action) -> None:  # noqa: PLR0912  # one case a kind
+        match action:
+            case events.Dial(peer, generation):
+                there = peer in self.workers and not self.workers[peer].is_put_out
+                opened = events.LinkOpened(generation) if there else events.PeerLost(peer, generation, "nobody there")
+                worker.inbox.append(opened)
+            case events.Send(peer, message):
+                self.deliver(name, peer, message, b"")
+            case events.SendResult(peer, message):
+                self.deliver(name, peer, message, worker.results[message.task])
+            case events.RunTask(task):
+                assert worker.running is None, "one at a time"
+                worker.running = task
+            case events.KeepResult(task, body):
+                assert body == body_of(task)
+                worker.results[task] = body
+            case events.RestoreResults(generation):
+                saved = tuple(
+                    events.Saved(number, tuple(piece), sum(map(len, piece.values()))) for number, piece in self.pieces.items()
+                )
+                found = {task: body for piece in self.pieces.values() for task, body in piece.items()}
+                worker.results |= found
+                sizes = {task: (digest_of(task), len(body)) for task, body in found.items()}
+                if worker.machine.wants_results(generation):
+                    self.perform_all(name, worker, events.ResultsRestored(generation, sizes, saved))
+            case events.KeepPiece(generation, number, absorbs, tasks):
+                is_kept = generation == self.generation and self.random.random() < 0.8
+                if is_kept:
+                    assert number not in self.pieces
+                    self.pieces[number] = {task: worker.results[task] for task in tasks}
+                    before = [self.pieces.pop(absorbed) for absorbed in absorbs]
+                    assert all(task in tasks for piece in before for task in piece), "nothing durable is lost"
+                worker.inbox.append(events.PieceKept(number, is_kept))
+            case events.Collect(generation):
+                assert sorted(worker.results) == list(range(self.tasks))
+                worker.inbox.append(events.Collected(generation, "whole"))
+            case events.Finish(generation, digest):
+                if generation == self.generation:  # the fence
+                    assert digest == "whole"
+                    self.finished = worker.results
+            case events.Suspect(peer, reason):
+                assert peer != name, reason
+            case events.Wake(generation, after_s):
+                assert after_s > 0
+                worker.inbox.append(events.Woken(generation))
+            case events.Tell(_, done, _):
+                assert done == len(worker.machine._held.digests)
+            case events.GiveUp(_, reason):
+                raise AssertionError(reason)
+            case _:
+                assert_never(action)
+
+    def perform_all(self, name: str, worker: SimulatedWorker, event: events.Event) -> None:
+        for action in worker.machine.handle(event, self.now):
+            self.perform(name, worker, action)
+
+    def deliver(self, sender: str, peer: str, message: object, body: bytes) -> None:
+        """Over a link between two that are not put out: the others' links are broken."""
+        if peer in self.workers and not self.workers[peer].is_put_out and not self.workers[sender].is_put_out:
+            self.workers[peer].inbox.append(events.MessageArrived(sender, message, body))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+@pytest.mark.parametrize("tasks", [0, 1, 2, 23])
+def test_without_deaths_every_task_is_finished(workers: int, tasks: int) -> None:
+    simulation = Simulation(0, workers, tasks, blows=0)
+    assert simulation.run() == {task: body_of(task) for task in range(tasks)}
+    assert tasks <= simulation.runs <= tasks + workers, "copies are for the last ones"
+
+
+def test_a_job_finishes_with_every_result_whoever_dies_or_sleeps_when() -> None:
+    for seed in range(2000):
+        tasks = 1 + seed % 40
+        simulation = Simulation(seed, 1 + seed % 5, tasks, blows=seed % 8)
+        assert simulation.run() == {task: body_of(task) for task in range(tasks)}, f"seed {seed}"
+
+
+def test_a_death_costs_at_most_what_nobody_else_holds() -> None:
+    """Of members: what they were running. So with 60 tasks and one blow few tasks run twice."""
+    twice = []
+    for seed in range(200):
+        simulation = Simulation(seed, 4, 60, blows=1)
+        simulation.run()
+        twice.append(simulation.runs - 60)
+    assert sorted(twice)[len(twice) // 2] <= 10
+
+
+# -- one machine, by hand --
+
+
+def formed(
+    rank: int, *members: str, tasks: int = 4, number: int = 1, interval_s: float = 1e9
+) -> tuple[TaskMachine, list[events.Action]]:
+    machine = TaskMachine(members[rank], tasks, checkpoint_interval_s=interval_s)
+    return machine, machine.handle(events.GenerationFormed(number, members, rank), 0.0)
+
+
+def heard(peer: str, message: object, body: bytes = b"") -> events.MessageArrived:
+    return events.MessageArrived(peer, message, body)
+
+
+def leading(*members: str, tasks: int = 4, interval_s: float = 1e9) -> tuple[TaskMachine, list[events.Action]]:
+    """A root that has heard all, with nothing done yet."""
+    machine, _ = formed(0, *members, tasks=tasks, interval_s=interval_s)
+    for peer in members[1:]:
+        machine.handle(heard(peer, Ready(1, [], [])), 0.0)
+    return machine, machine.handle(events.ResultsRestored(1, {}, ()), 0.0)
+
+
+def takes(actions: list[events.Action]) -> list[tuple[str, int]]:
+    return [(action.peer, action.message.task) for action in actions if isinstance(action, events.Send | events.SendResult)
+            and isinstance(action.message, Take)]  # fmt: skip
+
+
+def test_a_free_worker_takes_the_next_task_and_one_ahead_while_there_are_enough() -> None:
+    machine, actions = leading("a", "b", "c", tasks=9)
+    assert takes(actions) == [("b", 1), ("c", 2), ("b", 4), ("c", 5)]
+    assert events.RunTask(0) in actions
+    actions = machine.handle(heard("c", Answer(1, 2, "x"), b"x"), 0.0)
+    assert takes(actions) == [("c", 6)], "whoever is quick gets more"
+    assert takes(machine.handle(heard("c", Answer(1, 5, "x"), b"x"), 0.0)) == [], "the last ones are for whoever is free first"
+
+
+def test_when_none_is_left_the_free_copy_what_has_run_longest() -> None:
+    machine, _ = leading("a", "b", "c", tasks=3)
+    assert takes(machine.handle(heard("c", Answer(1, 2, "2"), b"x"), 0.0)) == [("c", 0)]
+    actions = machine.handle(heard("c", Answer(1, 0, "0"), b"x"), 0.0)
+    assert takes(actions) == [("c", 1)]
+    assert takes(machine.handle(heard("b", Answer(1, 1, "1"), b"x"), 0.0)) == []
+    assert machine.phase is Phase.COLLECTING, "the copies' answers are not awaited"
+
+
+def test_a_death_of_a_member_gives_its_tasks_to_the_others_at_once() -> None:
+    machine, _ = leading("a", "b", "c", tasks=3)
+    machine.handle(heard("c", Answer(1, 2, "2"), b"x"), 0.0)  # c copies task 0
+    actions = machine.handle(events.PeerLost("b", 1, "it died"), 0.0)
+    assert actions == [events.Suspect("b", "it died")]
+    assert takes(machine.handle(heard("c", Answer(1, 0, "0"), b"x"), 0.0)) == [("c", 1)]
+
+
+def test_what_a_member_holds_is_fetched_one_result_at_a_time_and_not_run_again() -> None:
+    machine, _ = formed(0, "a", "b", tasks=3)
+    machine.handle(heard("b", Ready(1, [0, 2], [1])), 0.0)
+    actions = machine.handle(events.ResultsRestored(1, {}, ()), 0.0)
+    assert events.Send("b", Give(1, 0)) in actions
+    assert events.Send("b", Give(1, 2)) not in actions
+    assert events.RunTask(1) in actions, "a free worker copies what b runs"
+    assert events.Send("b", Give(1, 2)) in machine.handle(heard("b", Answer(1, 0, "0"), b"x"), 0.0)
+
+
+def test_a_member_keeps_on_running_when_its_root_dies_and_tells_the_next_one() -> None:
+    machine, _ = formed(1, "a", "b")
+    assert machine.handle(events.LinkOpened(1), 0.0) == [events.Send("a", Ready(1, [], []))]
+    machine.handle(heard("a", Go(1)), 0.0)
+    assert machine.handle(heard("a", Take(1, 0)), 0.0) == [events.RunTask(0)]
+    assert machine.handle(heard("a", Take(1, 1)), 0.0) == [], "one after the other"
+    assert machine.handle(events.PeerLost("a", 1, "it died"), 0.0) == [events.Suspect("a", "it died")]
+    assert machine.handle(events.TaskDone(0, "0", b"x"), 0.0) == [events.KeepResult(0, b"x"), events.RunTask(1)]
+    machine.handle(events.GenerationFormed(2, ("c", "b"), 1), 0.0)
+    assert machine.handle(events.LinkOpened(2), 0.0) == [events.Send("c", Ready(2, [0], [1]))]
+    machine.handle(events.TaskDone(1, "1", b"y"), 0.0)
+    assert machine.handle(heard("c", Go(2)), 0.0) == [events.SendResult("c", Answer(2, 1, "1"))]
+
+
+def test_where_two_results_differ_a_third_worker_decides_and_the_odd_one_is_put_out() -> None:
+    machine, _ = leading("a", "b", "c", tasks=3)
+    machine.handle(heard("b", Answer(1, 1, "1"), b"x"), 0.0)  # b copies 0
+    machine.handle(heard("b", Answer(1, 0, "wrong"), b"w"), 0.0)  # accepted: the first; b copies 2
+    actions = machine.handle(events.TaskDone(0, "right", b"r"), 0.0)  # a objects; nobody is free: b and c run 2
+    assert machine.phase is Phase.WORKING
+    assert not any(isinstance(action, events.Suspect) for action in actions)
+    actions = machine.handle(heard("c", Answer(1, 2, "2"), b"x"), 0.0)
+    assert takes(actions) == [("c", 0)], "the third"
+    actions = machine.handle(heard("c", Answer(1, 0, "right"), b"r"), 0.0)
+    assert events.KeepResult(0, b"r") in actions
+    assert events.Suspect("b", "it found another result for task 0 than two others") in actions
+    assert machine.phase is Phase.COLLECTING
+
+
+def test_two_different_results_without_a_third_worker_fail_the_job() -> None:
+    machine, _ = leading("a", "b")
+    machine.handle(heard("b", Answer(1, 1, "1"), b"x"), 0.0)
+    machine.handle(heard("b", Answer(1, 3, "3"), b"x"), 0.0)  # a has 0 and 2; b copies 0
+    machine.handle(heard("b", Answer(1, 0, "one thing"), b"x"), 0.0)
+    (reason,) = [
+        action.reason
+        for action in machine.handle(events.TaskDone(0, "another", b"x"), 0.0)
+        if isinstance(action, events.GiveUp)
+    ]
+    assert reason.startswith("task 0 gave different results on 2 workers, and there is no other to decide: is run() pure")
+
+
+def test_messages_out_of_turn_break_the_protocol_and_those_of_another_generation_are_ignored() -> None:
+    machine, _ = formed(1, "a", "b", number=5)
+    assert machine.handle(heard("a", Take(4, 0)), 0.0) == []
+    with pytest.raises(PeerError, match="cannot be in JOINING"):
+        machine.handle(heard("a", Take(5, 0)), 0.0)
+    with pytest.raises(PeerError, match="speaks as the root, which is a"):
+        machine.handle(heard("c", Take(5, 0)), 0.0)
+    with pytest.raises(PeerError, match="tasks 0 to 9; this job has 4"):
+        machine.handle(heard("c", Ready(5, [0], [9])), 0.0)
+
+
+def test_a_peer_that_moved_on_is_not_reported() -> None:
+    machine, _ = formed(1, "a", "b", number=5)
+    assert machine.handle(events.PeerMoved("a", 5), 0.0) == []
+    assert machine.handle(events.PeerLost("a", 5, "the connection with a broke"), 0.0) == []
+
+
+def test_results_are_made_durable_when_the_interval_has_passed_and_not_before() -> None:
+    machine, _ = leading("a", "b", tasks=9, interval_s=10.0)
+    assert events.Wake(1, 6.0) in machine.handle(heard("b", Answer(1, 1, "1"), b"x"), 4.0)
+    assert not any(isinstance(action, events.Wake) for action in machine.handle(heard("b", Answer(1, 3, "3"), b"x"), 5.0))
+    assert machine.handle(events.Woken(1), 10.0) == [events.KeepPiece(1, 1, (), (1, 3))]
+    machine.handle(events.PieceKept(1, True), 11.0)
+    actions = machine.handle(heard("b", Answer(1, 4, "4"), b"xx"), 21.0)
+    assert events.KeepPiece(1, 2, (1,), (1, 3, 4)) in actions, "a piece takes smaller ones along"
