@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 from command_line import SECONDS_MAX, Muskox
+from prometheus_client.parser import text_string_to_metric_families
 
 SLOW = ["--set", "solver=gd", "--set", "max_rounds=100000", "--set", "tol=0", "--set", "learning_rate=1e-6"]
 
@@ -26,6 +27,21 @@ def test_status_gives_what_one_needs_to_kill_things_by_hand(muskox: Muskox) -> N
         os.kill(pid, 0)
     out, _ = muskox.run("status")
     assert "node-1" in out and "coordinator" in out and f"keeper pid {view['keeper']['pid']}" in out
+
+
+def test_every_node_of_a_local_cluster_serves_its_figures(muskox: Muskox) -> None:
+    nodes = muskox.json("status")["nodes"]
+    told: dict[str, float] = {}
+    for node in nodes:
+        with urllib.request.urlopen(node["metrics"], timeout=30) as answer:
+            for family in text_string_to_metric_families(answer.read().decode()):
+                for sample in family.samples:
+                    told[sample.name] = told.get(sample.name, 0.0) + sample.value
+    assert told["muskox_is_coordinator"] == 1 and "muskox_jobs_waiting" in told
+    assert told["muskox_results_total"] >= 1, "the fixture trained a model"
+    assert told["muskox_rounds_total"] > 1 and told["muskox_rows_total"] >= 6000
+    assert told["muskox_generations_total"] >= 1 and told["muskox_cores"] >= 2
+    assert nodes[0]["metrics"] in muskox.run("status")[0]
 
 
 def test_datasets_are_listed_described_and_verified(muskox: Muskox) -> None:

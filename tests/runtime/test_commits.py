@@ -15,6 +15,7 @@ from muskox.errors import Unavailable
 from muskox.keeper import Keeper
 from muskox.records import pack
 from muskox.runtime.commits import JobCommits
+from muskox.runtime.figures import Figures
 from muskox.runtime.messages import Checkpointed, Finished
 from muskox.store import NodeHome
 
@@ -89,7 +90,7 @@ def running(session: Session, stores: Stores, job_id: str) -> JobCommits:
         session.set(layout.generation(job_id), layout.GenerationRecord(number=number))
     home = NodeHome(session, stores)  # type: ignore[arg-type]
     config = Config(layout.ConfigRecord())
-    node = SimpleNamespace(session=session, home=home, name="ann", config=lambda: config)
+    node = SimpleNamespace(session=session, home=home, name="ann", config=lambda: config, figures=Figures())
     return JobCommits(node, job_id)  # type: ignore[arg-type]
 
 

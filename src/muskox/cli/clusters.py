@@ -18,6 +18,7 @@ Store = Annotated[
 ]
 UpDir = Annotated[Path | None, typer.Option("--dir", metavar="DIR", help="folder, or MUSKOX_DIR, or ~/.muskox")]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=0, metavar="N", help="the last N lines; 0 for all")]
+METRICS_SHOWN = 3
 STAMP = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]?\d*")
 
 
@@ -64,6 +65,9 @@ def status(json_: Json = False, dir_: Dir = None, zk: Zk = None, secret_file: Se
     screen.say(f"{view['zk']}" + (f"   keeper pid {keeper}" if keeper else ""))
     print_nodes(view["nodes"])
     screen.say(view["storage"]["sentence"])
+    served = [f"{node['name']} {node['metrics']}" for node in view["nodes"] if node["metrics"]]
+    if served:
+        screen.say(f"metrics: {screen.shortened(served, METRICS_SHOWN)}")
     if view["jobs"]:
         print_jobs(view["jobs"])
 

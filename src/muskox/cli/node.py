@@ -31,6 +31,10 @@ def run(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     rack: Annotated[str, typer.Option(help="what fails with it, such as a rack or zone: replicas go to different ones")] = "",
     store: Annotated[str, typer.Option(help="s3://BUCKET/PREFIX, ...: where a new cluster keeps everything")] = "",
     session_timeout: Annotated[float, typer.Option(help="ZooKeeper session timeout in seconds", min=0.1)] = 4.0,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(help="serve figures to Prometheus at 127.0.0.1:PORT/metrics; 0 takes a free port", min=0, max=65535),
+    ] = None,
     keeper_file: Annotated[str, typer.Option(hidden=True)] = "",
     tls_cert: Annotated[Path | None, typer.Option(help="this node's certificate (PEM)", envvar="MUSKOX_TLS_CERT")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="its private key (PEM)", envvar="MUSKOX_TLS_KEY")] = None,
@@ -59,6 +63,7 @@ def run(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
         rack=rack,
         store=store,
         session_timeout_s=session_timeout,
+        metrics_port=metrics_port,
         keeper_file=keeper_file,
         tls=make_tls(tls_cert, tls_key, tls_ca),
     )

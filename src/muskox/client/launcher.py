@@ -260,6 +260,7 @@ def _start_keeper(home: LocalFolder) -> None:
 def _start_node(home: LocalFolder, cluster: LocalCluster, name: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "muskox", "node", "run", "--zk", cluster.url, "--secret-file", str(home.secret_file)]
     command += ["--name", name, "--dir", str(home.node(name)), "--session-timeout", str(cluster.session_timeout_s)]
+    command += ["--metrics-port", "0"]
     if cluster.store:
         command += ["--store", cluster.store]
     if cluster.has_keeper:

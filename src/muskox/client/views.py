@@ -160,6 +160,7 @@ def status(session: Session, keeper_pid: int | None) -> dict[str, Any]:
             "address": member.address,
             "coordinator": member.incarnation == coordinator,
             "cores": member.cores,
+            "metrics": f"http://{member.metrics}/metrics" if member.metrics else "",
             "rack": member.rack,
             "draining": name in drained,
             "disk": health.disk(session, name),

@@ -71,6 +71,7 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     disk_bytes : the size of its disk, by which shards are spread
     memory_bytes, gpus : what it offers to workers beside its cores; memory 0: it does not say, and nothing is counted
     is_leaving : it ends as soon as its workers are missed no more
+    metrics : where on its own machine Prometheus finds its figures, as host:port; "" for nowhere
     host, folder : this machine's id and where the blobs lie on it, for readers on the same machine
     """
 
@@ -86,6 +87,7 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 0
     gpus: int = 0
     is_leaving: bool = False
+    metrics: str = ""
     host: str = ""
     folder: str = ""
 

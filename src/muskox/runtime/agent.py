@@ -35,9 +35,11 @@ from muskox.coordination import (
 )
 from muskox.errors import CallerError, Corrupt, MuskoxError
 from muskox.runtime.coordinator import Coordinator
+from muskox.runtime.figures import Figures
 from muskox.runtime.fingerprint import numeric_fingerprint
 from muskox.runtime.guard import KeeperGuard
 from muskox.runtime.job_agent import JobAgent
+from muskox.runtime.metrics import MetricsDoor
 from muskox.runtime.node_context import NodeContext
 from muskox.runtime.pool import start_forkserver
 from muskox.runtime.progress import ProgressLog, stream_schema
@@ -77,6 +79,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     rack : what fails together with this node: replicas go to different racks
     store : the URL of the object store that a new cluster shall keep everything in; "" for what the cluster has, or its nodes
     advertise : host:port under which others reach this node's Flight service, where that differs from what it listens on
+    metrics_port : where Prometheus finds the node's figures, on loopback; 0 takes a free port, None serves none
     keeper_file : how to start the embedded keeper again if it dies; "" where somebody else looks after ZooKeeper
     """
 
@@ -92,6 +95,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     store: str = ""
     session_timeout_s: float = 4.0
     keeper_file: str = ""
+    metrics_port: int | None = None
     tls: Tls | None = None
 
 
@@ -178,7 +182,8 @@ class Node:
         self._scrubber = Scrubber(
             self._session, blobs, self._identity.name, self._identity.folder_id, config=lambda: self._config
         )
-        progress = ProgressLog()
+        progress, figures = ProgressLog(), Figures()
+        self._metrics = None if options.metrics_port is None else MetricsDoor(options.metrics_port, self._figures)
         cache, home = _cache(options.folder / "cache"), open_home(self._session, client)
         self._server = StoreServer(
             blobs,
@@ -208,6 +213,7 @@ class Node:
             doubt=self._scrubber.doubt,
             forkserver=forkserver,
             progress=progress,
+            figures=figures,
             config=lambda: self._config,
             starts=itertools.count(1),
         )
@@ -222,6 +228,8 @@ class Node:
         signal.signal(signal.SIGINT, self._end)
         self._reconcile()
         self._coordinator.start()
+        if self._metrics is not None:
+            self._metrics.start()
         self._scrubber.start()
         self._steward.start()
         log.info("node %s serves at %s", self._identity.name, self._server.address)
@@ -296,9 +304,28 @@ class Node:
             fingerprint=self._fingerprint,
             rack=self._options.rack,
             disk_bytes=shutil.disk_usage(self._options.folder).total,
+            metrics="" if self._metrics is None else self._metrics.address,
             host=this_host(),
             folder=str(self._options.folder.absolute()),
         )
+
+    def _figures(self) -> str:
+        """Return this node's figures as Prometheus reads them; nothing here waits for ZooKeeper or a disk."""
+        used = [agent.usage for agent in list(self._agents.values())]
+        disk = self._scrubber.told
+        gauges = {
+            "is_coordinator": self._coordinator.fence is not None,
+            "jobs_waiting": self._coordinator.waiting,
+            "jobs": len(used),
+            "workers": sum(usage.workers for usage in used),
+            "cores": self._options.cores,
+            "cores_in_use": sum(usage.cores for usage in used),
+            "memory_bytes": self._member().memory_bytes,
+            "memory_in_use_bytes": sum(usage.memory_bytes for usage in used),
+        }
+        if disk is not None:
+            gauges |= {"blobs": disk.blobs, "blob_bytes": disk.bytes_held, "disk_free_bytes": disk.bytes_free}
+        return self._context.figures.text(gauges)
 
     def _open(self, dataset: str) -> Dataset:
         return open_dataset(self._context.home, dataset)

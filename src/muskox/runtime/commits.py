@@ -57,6 +57,7 @@ class JobCommits:
             found = session.find(path, layout.CheckpointRecord)
             return found is not None and found[0].blob == blob
 
+        began = time.monotonic()
         try:
             before = session.find(path, layout.CheckpointRecord)
             if before is not None and before[0].round >= message.round and before[0].blob != self.lost:
@@ -67,10 +68,12 @@ class JobCommits:
                 write: Operation = Create(path, record) if before is None else Set(path, record, before[1])
                 checks = [Check(layout.generation(self._job), message.generation), Check(layout.upload(lease), 0)]
                 session.commit([*checks, write], lambda: is_kept(blob))
+            self._node.figures.checkpoint_kept(time.monotonic() - began, len(body))
             if before is not None:
                 self._node.home.drop(before[0].blob, before[0].nodes)
         except MuskoxError as error:
             log.warning("job %s: the checkpoint of round %d is skipped: %s", self._job, message.round, error)
+            self._node.figures.count("checkpoints_skipped")
 
     def read_checkpoint(self, checkpoint: layout.CheckpointRecord) -> bytes:
         """Return the state that was kept, packed; Unavailable or Corrupt if nobody can give it."""
@@ -81,6 +84,7 @@ class JobCommits:
         with self._node.home.writing() as lease:
             if self._finish(record, unpack(program), message, body, lease) is Fate.TOO_LATE:
                 return
+        self._node.figures.count("results")
         self._publish(unpack(program), unpack(body))
         path = layout.checkpoint(self._job)
         checkpoint = self._node.session.find(path, layout.CheckpointRecord)

@@ -40,6 +40,7 @@ class Coordinator(threading.Thread):
         self._final: set[str] = set()
         self._known_replicas: dict[str, tuple[float, Sequence[Sequence[str]]]] = {}
         self.fence: int | None = None  # while we lead
+        self.waiting = 0  # jobs that wait, as seen last
         self._since: dict[str, tuple[int, float]] = {}
         self._fruit: dict[str, tuple[int, frozenset[str]]] = {}
 
@@ -69,8 +70,10 @@ class Coordinator(threading.Thread):
             self._on_lead()
         if fence is None:
             self._final.clear()
+            self.waiting = 0
             return RESYNC_S
         picture = self._see(fence)
+        self.waiting = sum(job.phase is layout.JobPhase.WAITING for job in picture.jobs)
         orders = plan(picture)
         for order in orders:
             log.info("coordinator %d: %s", fence, order)

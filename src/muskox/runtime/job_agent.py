@@ -63,6 +63,13 @@ class Assignment:
     dataset: Dataset
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    workers: int = 0
+    cores: float = 0.0
+    memory_bytes: int = 0
+
+
 @dataclass(slots=True)
 class Staffed:
     """A worker of ours, and the last generation that it was told of; `held` are its files in the cache, which stay there."""
@@ -103,6 +110,14 @@ class JobAgent(threading.Thread):
         """Keep so many workers from now on; 0 ends the agent."""
         self._wanted = workers
         self.look()
+
+    @property
+    def usage(self) -> Usage:
+        """What the workers that it should keep take of this node; nothing while the job is not known yet."""
+        assignment, workers = self._assignment, self._wanted
+        if assignment is None:
+            return Usage()
+        return Usage(workers, workers * assignment.record.cores, workers * assignment.record.memory_bytes)
 
     def look(self, _: Any = None) -> None:
         if not self._is_looking.is_set():
@@ -177,6 +192,7 @@ class JobAgent(threading.Thread):
         for name in self._node.session.children(layout.suspects(self._job), self.look):
             if name in self._workers:
                 self._pause()
+                self._node.figures.count("deaths")
                 self._dismissed(name).process.kill()
                 self._node.session.delete(layout.worker(self._job, name))
 
@@ -223,6 +239,7 @@ class JobAgent(threading.Thread):
             return
         generation = found[0]
         members = [Member(member.worker, member.address, member.shards) for member in generation.members]
+        is_news = False
         for member in generation.members:
             staffed = self._workers.get(member.worker)
             if staffed is not None and staffed.generation < generation.number:
@@ -232,6 +249,9 @@ class JobAgent(threading.Thread):
                     before, staffed.held = staffed.held, held.pop_all()
                 before.close()
                 staffed.generation = generation.number
+                is_news = True
+        if is_news:
+            self._node.figures.count("generations")
 
     def _bring(self, assignment: Assignment, index: int, held: contextlib.ExitStack) -> list[str]:
         """Return the local files of a shard that hold what the job looks at, fetched where we have them not."""
@@ -252,6 +272,7 @@ class JobAgent(threading.Thread):
         match message:
             case Told():
                 report = RoundReport(message.round, message.metrics, message.generation, message.phases)
+                self._node.figures.round_told(message.phases, self._known().dataset.info.record.rows)
                 self._node.progress.add(self._job, report)  # at once: who follows a job must not wait for ZooKeeper
                 with self._latest:
                     is_first, self._told = self._told is None, message
@@ -273,6 +294,7 @@ class JobAgent(threading.Thread):
         if worker.name not in self._workers:
             return
         self._dismissed(worker.name)
+        self._node.figures.count("deaths")
         self._pause()
         self._put(self._reconcile)
         self._suspect(0, worker.name, "its process ended")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 
 from muskox.coordination import Config, Session
+from muskox.runtime.figures import Figures
 from muskox.runtime.progress import ProgressLog
 from muskox.store import BlobCache, BlobStore, Home
 
@@ -25,5 +26,6 @@ class NodeContext:
     doubt: Callable[[str], None]
     forkserver: ForkServerContext
     progress: ProgressLog
+    figures: Figures
     config: Callable[[], Config]
     starts: Iterator[int]

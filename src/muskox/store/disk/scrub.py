@@ -59,6 +59,11 @@ class Scrubber(threading.Thread):
         self._place_file = blobs.folder / "scrubbed"
         self._round = Round(blobs, self._place(), time.monotonic())
 
+    @property
+    def told(self) -> stored.DiskRecord | None:
+        """What was told of the disk last."""
+        return self._told
+
     def doubt(self, digest: str) -> None:
         """Look at a blob soon: it was asked for, and was not there or not what its name says."""
         try:
