@@ -50,3 +50,8 @@ def test_the_hash_is_the_same_in_every_process() -> None:
 
 def test_the_line_of_ones_own_is_found_on_a_cluster() -> None:
     assert run(EXAMPLES / "least_squares_line.py").startswith("y = 2.0")
+
+
+@pytest.mark.parametrize("name", ["minibatch_sgd", "parameter_averaging"])
+def test_the_weights_that_the_rows_were_made_with_are_found_by_stochastic_descent(name: str) -> None:
+    assert run(EXAMPLES / f"{name}.py").startswith("weights")

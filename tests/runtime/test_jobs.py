@@ -238,11 +238,12 @@ def test_a_program_of_ours_travels_by_name() -> None:
     assert resolve(unpack(pack(record))) == program
 
 
-def test_a_users_program_takes_its_module_along(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_program_takes_its_module_along_and_those_that_it_uses(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import cloudpickle
 
-    lines = ("def initial(manifest):", "    return {'n': helper()}", "", "def helper():", "    return 7", "")
+    lines = ("from helper_of_a_user import helper", "def initial(manifest):", "    return {'n': helper()}", "")
     (tmp_path / "algorithm_of_a_user.py").write_text("\n".join(lines))
+    (tmp_path / "helper_of_a_user.py").write_text("def helper():\n    return 7\n")
     monkeypatch.syspath_prepend(tmp_path)
     import algorithm_of_a_user  # type: ignore[import-not-found]
 
@@ -253,5 +254,6 @@ def test_a_users_program_takes_its_module_along(tmp_path: Any, monkeypatch: pyte
     import sys
 
     monkeypatch.delitem(sys.modules, "algorithm_of_a_user")
+    monkeypatch.delitem(sys.modules, "helper_of_a_user")
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(tmp_path)])
     assert cloudpickle.loads(code).initial(None) == {"n": 7}

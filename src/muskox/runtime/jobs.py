@@ -13,6 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from muskox.coordination import Check, Create, Operation, Refused, Session, Set, layout, live_members, read_config
@@ -65,17 +66,10 @@ def program_record(program: Program | TaskList) -> Record:
 
 def _code(program: Program | TaskList) -> bytes:
     """Return `program` pickled with the code of the user's own modules, which the nodes have not."""
-    import sys
-    from sysconfig import get_path
-
     import cloudpickle
 
-    installed = (get_path("stdlib"), get_path("purelib"), get_path("platlib"))
     parts = program.programs if isinstance(program, Composed) else [program]
-    functions = [getattr(part, name, None) for part in parts for name in getattr(part, "__slots__", ())]
-    names = {getattr(function, "__module__", None) for function in functions} - {None, "__main__"}
-    modules = [sys.modules[name] for name in sorted(map(str, names)) if name in sys.modules]
-    own = [module for module in modules if not str(getattr(module, "__file__", installed[0])).startswith(installed)]
+    own = _own_modules([getattr(part, name, None) for part in parts for name in getattr(part, "__slots__", ())])
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -83,6 +77,27 @@ def _code(program: Program | TaskList) -> bytes:
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+def _own_modules(functions: Sequence[Any]) -> list[ModuleType]:
+    """Return the modules that `functions` come from and those that these use, but for what is installed or runs as a script."""
+    import sys
+    from sysconfig import get_path
+
+    installed = (get_path("stdlib"), get_path("purelib"), get_path("platlib"))
+    names = [getattr(function, "__module__", None) for function in functions]
+    found: dict[str, ModuleType] = {}
+    while names:
+        name = names.pop()
+        module = sys.modules.get(str(name))
+        if module is None or str(name) in found or str(name).partition(".")[0] == "muskox":
+            continue
+        if name == "__main__" or not str(getattr(module, "__file__", installed[0])).startswith(installed):
+            found[str(name)] = module
+            used = list(vars(module).values())
+            names += [value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None) for value in used]
+    found.pop("__main__", None)  # pickled with its code in any case
+    return [found[name] for name in sorted(found)]
 
 
 def submit(home: Home, spec: JobSpec) -> str:
