@@ -1,158 +1,15 @@
-"""What the coordinator decides: shares are whole and even, orders lead to a picture without orders, whatever came before."""
+"""What the coordinator decides: orders lead to a picture without orders, whatever came before; each says why."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import BITS, NODES, leaving, member, members, performed, shards_of, view, worker
 
-from muskox.coordination import parse_runs
-from muskox.coordination.layout import GenerationRecord, JobPhase, MemberRecord, WorkerRecord
-from muskox.runtime.plan import DEATHS_MAX, Abort, Assign, Explain, Form, JobView, Order, Picture, plan, share, staffing
-
-NODES = ("ann", "bob", "cat", "dan", "eve")
-BITS = "x86"
-
-
-def member(name: str, fingerprint: str = BITS) -> MemberRecord:
-    return MemberRecord(name=name, folder_id=name, incarnation="i", address="h:1", pid=1, cores=1, fingerprint=fingerprint)
-
-
-def worker(node: str) -> WorkerRecord:
-    return WorkerRecord(node=node, address="h:2", pid=2)
-
-
-def view(workers: Mapping[str, str] | None = None, **changes: object) -> JobView:
-    """Return a job of twelve shards on ann and bob, with `workers` (name -> node)."""
-    made = JobView(
-        id="job-1",
-        phase=JobPhase.WAITING,
-        fingerprint=BITS,
-        workers_max=0,
-        submitted_ms=0,
-        replicas=[("ann", "bob")] * 12,
-        generation=GenerationRecord(number=0),
-        workers={name: worker(node) for name, node in (workers or {}).items()},
-        suspects=[],
-    )
-    return replace(made, **changes)
-
-
-def members(*names: str) -> dict[str, MemberRecord]:
-    return {name: member(name) for name in names}
-
-
-def performed(picture: Picture, orders: list[Order]) -> Picture:
-    """Return the picture once `orders` have been carried out."""
-    assignments, jobs = dict(picture.assignments), {job.id: job for job in picture.jobs}
-    for order in orders:
-        match order:
-            case Assign(node, wanted):
-                assignments[node] = wanted
-            case Form(job, generation):
-                assert generation.number == jobs[job].generation.number + 1
-                jobs[job] = replace(jobs[job], generation=generation, phase=JobPhase.RUNNING, reason=generation.reason)
-            case Explain(job, reason):
-                jobs[job] = replace(jobs[job], phase=JobPhase.WAITING, reason=reason)
-            case Abort(job, _):
-                del jobs[job]
-    return Picture(picture.members, assignments, list(jobs.values()))
-
-
-def shards_of(generation: GenerationRecord) -> list[int]:
-    return sorted(shard for one in generation.members for shard in parse_runs(one.shards))
-
-
-# -- share --
-
-REPLICAS = st.lists(st.lists(st.sampled_from(NODES), max_size=3, unique=True), min_size=1, max_size=80)
-WORKERS = st.dictionaries(st.sampled_from([f"w{number}" for number in range(8)]), st.sampled_from(NODES), min_size=1)
-
-
-@given(REPLICAS, WORKERS, st.dictionaries(st.integers(0, 79), st.sampled_from([f"w{number}" for number in range(10)])))
-def test_every_shard_is_owned_once_and_nobody_has_more_than_an_even_share(
-    replicas: list[list[str]], workers: dict[str, str], before: dict[int, str]
-) -> None:
-    shares = share(replicas, workers, before)
-    assert list(shares) == list(workers)
-    assert sorted(shard for owned in shares.values() for shard in owned) == list(range(len(replicas)))
-    longest = max(run for run in (1 << level for level in range(8)) if run == 1 or len(replicas) // run >= 4 * len(workers))
-    runs = -(-len(replicas) // longest)
-    assert max(len(owned) for owned in shares.values()) <= -(-runs // len(workers)) * longest
-
-
-@given(REPLICAS, WORKERS)
-def test_a_share_that_was_even_stays_where_it_was(replicas: list[list[str]], workers: dict[str, str]) -> None:
-    first = share(replicas, workers, {})
-    before = {shard: name for name, owned in first.items() for shard in owned}
-    again = share(replicas, workers, before)
-    assert {name: sorted(owned) for name, owned in again.items()} == {name: sorted(owned) for name, owned in first.items()}
-
-
-@given(REPLICAS, WORKERS, st.data())
-def test_after_a_death_the_others_keep_what_they_had(
-    replicas: list[list[str]], workers: dict[str, str], data: st.DataObject
-) -> None:
-    first = share(replicas, workers, {})
-    before = {shard: name for name, owned in first.items() for shard in owned}
-    dead = data.draw(st.sampled_from(sorted(workers)))
-    left = {name: node for name, node in workers.items() if name != dead}
-    if left and run_length(len(replicas), len(left)) == run_length(len(replicas), len(workers)):
-        after = share(replicas, left, before)
-        assert all(set(first[name]) <= set(after[name]) for name in left)
-
-
-def run_length(shards: int, workers: int) -> int:
-    length = 1
-    while shards // (2 * length) >= 4 * workers:
-        length *= 2
-    return length
-
-
-def test_shards_go_where_their_bytes_are() -> None:
-    shares = share([("ann",)] * 4 + [("bob",)] * 4, {"a": "ann", "b": "bob"}, {})
-    assert shares == {"a": [0, 1, 2, 3], "b": [4, 5, 6, 7]}
-
-
-def test_many_shards_are_owned_in_aligned_runs() -> None:
-    shares = share([("ann",)] * 1024, {"a": "ann", "b": "bob"}, {})
-    for owned in shares.values():
-        starts = sorted(owned)[::128]
-        assert all(shard % 128 == 0 for shard in starts)
-        assert sorted(owned) == [shard for start in starts for shard in range(start, start + 128)]
-
-
-def test_one_more_worker_takes_its_part() -> None:
-    before = {shard: "a" if shard < 6 else "b" for shard in range(12)}
-    shares = share([()] * 12, {"a": "ann", "b": "bob", "c": "cat"}, before)
-    assert sorted(map(len, shares.values())) == [4, 4, 4]
-    assert set(shares["a"]) <= set(range(6)) and set(shares["b"]) <= set(range(6, 12))
-
-
-# -- staffing --
-
-
-@given(
-    st.dictionaries(st.sampled_from(NODES), st.sampled_from([BITS, "arm"])), st.integers(0, 12), st.integers(1, 20), REPLICAS
-)
-def test_staff_is_bounded_by_the_asked_workers_and_by_the_shards(
-    prints: dict[str, str], workers_max: int, shards: int, replicas: list[list[str]]
-) -> None:
-    job = view(workers_max=workers_max, replicas=replicas[:shards])
-    staff = staffing(job, {name: member(name, text) for name, text in prints.items()})
-    able = [name for name, text in prints.items() if text == BITS]
-    assert set(staff) <= set(able)
-    assert sum(staff.values()) == (min(workers_max or len(able), len(job.replicas)) if able else 0)
-    assert all(count >= 1 for count in staff.values())
-    assert not staff or max(staff.values()) - min(staff.values()) <= 1
-
-
-def test_few_workers_go_where_most_shards_are() -> None:
-    job = view(workers_max=1, replicas=[("cat",), ("cat", "bob"), ("ann",)])
-    assert staffing(job, members("ann", "bob", "cat")) == {"cat": 1}
-
-
-# -- plan --
+from muskox.coordination.layout import GenerationRecord, JobPhase
+from muskox.runtime.planning.picture import DEATHS_MAX, Abort, Assign, Explain, Form, Order, Picture
+from muskox.runtime.planning.plan import plan
 
 
 def test_a_new_job_is_staffed_on_every_node() -> None:
@@ -242,12 +99,12 @@ def test_too_many_deaths_on_every_node_end_a_job() -> None:
 
 def test_deaths_between_which_rounds_finish_are_forgiven() -> None:
     many = [f"ann.a1b2c3.{number}" for number in range(10 * DEATHS_MAX)]
-    assert staffing(view(suspects=many, fruitless=many[-3:]), members("ann")) == {"ann": 1}
+    assert plan(Picture(members("ann"), {}, [view(suspects=many, fruitless=many[-3:])])) == [Assign("ann", {"job-1": 1})]
 
 
 def test_a_node_whose_workers_keep_dying_takes_no_further_part() -> None:
     sick = [f"ann.a1b2c3.{number}" for number in range(DEATHS_MAX + 1)]
-    assert staffing(view(suspects=sick, fruitless=sick), members("ann", "bob")) == {"bob": 1}
+    assert plan(Picture(members("ann", "bob"), {}, [view(suspects=sick, fruitless=sick)])) == [Assign("bob", {"job-1": 1})]
 
 
 def test_what_is_over_is_taken_from_its_nodes() -> None:
@@ -257,25 +114,108 @@ def test_what_is_over_is_taken_from_its_nodes() -> None:
     ]
 
 
+def forms_of(picture: Picture) -> list[Form]:
+    return [order for order in plan(picture) if isinstance(order, Form)]
+
+
+def test_who_leaves_is_left_out_first_and_only_then_ended() -> None:
+    staffed = {"ann": {"job-1": 1}, "bob": {"job-1": 1}}
+    job = view({"a": "ann", "b": "bob"}, generation=running("a", "b"), phase=JobPhase.RUNNING, is_patient=True)
+    form, assign = plan(Picture({"ann": member("ann"), "bob": leaving(member("bob"))}, staffed, [job]))
+    assert isinstance(form, Form) and [one.worker for one in form.generation.members] == ["a"]
+    assert form.generation.reason == "b leaves with its node"
+    assert assign == Assign("bob", {})
+
+
+def test_a_drained_node_takes_no_part() -> None:
+    picture = Picture(members("ann", "bob"), {"bob": {"job-1": 1}}, [view()], drained=["bob"])
+    assert plan(picture) == [Assign("ann", {"job-1": 1}), Assign("bob", {})]
+
+
+def test_who_alone_holds_the_state_keeps_it_before_another_begins() -> None:
+    """ann leaves, and nobody else holds the state: bob's worker waits until ann's has ended, with a checkpoint."""
+    here = {"ann": leaving(member("ann")), "bob": member("bob")}
+    job = view({"a": "ann", "b2": "bob"}, generation=running("a"), phase=JobPhase.RUNNING)
+    staffed = {"ann": {"job-1": 1}, "bob": {"job-1": 1}}
+    assert plan(Picture(here, staffed, [job])) == [Assign("ann", {})]
+    (form,) = forms_of(Picture(here, {"bob": {"job-1": 1}}, [replace(job, workers={"b2": worker("bob")})]))
+    assert [one.worker for one in form.generation.members] == ["b2"]
+
+
+def test_a_job_that_makes_room_says_so_only_when_its_workers_have_ended() -> None:
+    urgent = view(id="job-2", asked={"priority": 5, "workers": 1, "submitted_ms": 9})
+    job = view({"a": "ann"}, generation=running("a"), phase=JobPhase.RUNNING)
+    picture = Picture(members("ann", cores=1), {"ann": {"job-1": 1}}, [job, urgent])
+    assert plan(picture) == [Assign("ann", {})]  # nor does the other begin before
+    ended = performed(replace(picture, jobs=[replace(job, workers={}), urgent]), [Assign("ann", {})])
+    reason = "suspended: it waits for 1 core: 1 of 1 core in use by job-2"
+    assert plan(ended) == [Assign("ann", {"job-2": 1}), Explain("job-1", reason)]
+    rested = performed(ended, plan(ended))
+    assert plan(rested) == []
+    again = replace(rested, jobs=[job for job in rested.jobs if job.id == "job-1"])
+    assert plan(again) == [Assign("ann", {"job-1": 1})]
+    assert plan(replace(again, jobs=[replace(job, is_resting=True) for job in again.jobs])) == [Assign("ann", {})]
+
+
+def test_a_job_begins_with_the_least_that_it_asks_for_and_not_before() -> None:
+    few, enough = (view(workers, asked={"workers_min": 2}) for workers in ({"a": "ann"}, {"a": "ann", "b": "bob"}))
+    assert forms_of(Picture(members("ann", "bob", "cat"), {}, [few])) == []
+    assert len(forms_of(Picture(members("ann", "bob", "cat"), {}, [enough]))) == 1
+
+
+def test_a_worker_too_many_is_the_youngest_of_its_node() -> None:
+    names = {"ann.a1b2c3.10": "ann", "ann.a1b2c3.9": "ann", "bob.a1b2c3.1": "bob"}
+    job = view(names, asked={"workers": 2})
+    (form,) = forms_of(Picture(members("ann", "bob"), {}, [job]))
+    assert [one.worker for one in form.generation.members] == ["ann.a1b2c3.9", "bob.a1b2c3.1"]
+
+
+def test_shards_move_from_a_slow_worker_and_then_stay() -> None:
+    job = view({"a": "ann", "b": "bob"}, generation=running("a", "b"), phase=JobPhase.RUNNING, pace={"a": 1.0, "b": 1.2})
+    staffed = {"ann": {"job-1": 1}, "bob": {"job-1": 1}}
+    picture = Picture(members("ann", "bob"), staffed, [job])
+    assert plan(picture) == []
+    slow = replace(picture, jobs=[replace(job, pace={"a": 1.0, "b": 5.0})])
+    (form,) = plan(slow)
+    assert isinstance(form, Form) and form.generation.reason == "shards move from b, which took longer for a row"
+    assert [one.shards for one in form.generation.members] == ["0,2,4-11", "1,3"]
+    assert plan(performed(slow, [form])) == []
+
+
+REPLICAS = st.lists(st.lists(st.sampled_from(NODES), max_size=3, unique=True), min_size=1, max_size=80)
+ASKED = st.fixed_dictionaries(
+    {
+        "fingerprint": st.sampled_from([BITS, "arm"]),
+        "workers": st.integers(0, 4),
+        "workers_min": st.integers(0, 3),
+        "cores": st.sampled_from([0.5, 1.0, 2.0]),
+        "priority": st.integers(0, 1),
+        "user": st.sampled_from(["kim", "lee"]),
+        "submitted_ms": st.integers(0, 2),
+    }
+)
 JOBS = st.builds(
     view,
     st.dictionaries(st.sampled_from(["a", "b", "c", "a2", "e"]), st.sampled_from(NODES)),
     id=st.sampled_from(["job-1", "job-2", "job-3"]),
-    fingerprint=st.sampled_from([BITS, "arm"]),
-    workers_max=st.integers(0, 4),
-    submitted_ms=st.integers(0, 2),
+    asked=ASKED,
     replicas=REPLICAS,
     generation=st.just(GenerationRecord(number=0)) | st.sampled_from([running("a", "b", "c"), running("b"), running("d", "e")]),
     suspects=st.lists(st.sampled_from(["a", "b", "z"]), unique=True),
+    pace=st.dictionaries(st.sampled_from(["a", "b", "c", "a2", "e"]), st.sampled_from([1.0, 1.1, 3.0])),
     is_patient=st.booleans(),
+    is_resting=st.booleans(),
 )
 PICTURES = st.builds(
     Picture,
-    st.dictionaries(st.sampled_from(NODES), st.sampled_from([BITS, "arm"])).map(
-        lambda prints: {name: member(name, text) for name, text in prints.items()}
+    st.dictionaries(st.sampled_from(NODES), st.tuples(st.sampled_from([BITS, "arm"]), st.integers(1, 3), st.booleans())).map(
+        lambda nodes: {
+            name: member(name, text, cores=cores, is_leaving=leaves) for name, (text, cores, leaves) in nodes.items()
+        }
     ),
     st.dictionaries(st.sampled_from(NODES), st.dictionaries(st.sampled_from(["job-1", "job-9"]), st.integers(1, 2))),
     st.lists(JOBS, unique_by=lambda job: job.id, max_size=3),
+    drained=st.sets(st.sampled_from(NODES), max_size=1),
 )
 
 
@@ -292,7 +232,7 @@ def test_a_generation_holds_every_shard_once_and_nobody_who_was_reported(picture
     for order in plan(picture):
         if isinstance(order, Form):
             job = jobs[order.job]
-            assert shards_of(order.generation) == list(range(len(job.replicas)))
+            assert shards_of(order.generation) == list(range(job.shards))
             assert {one.worker for one in order.generation.members} <= set(job.workers) - set(job.suspects)
 
 
@@ -338,7 +278,7 @@ class Cluster:
         self.job = replace(self.job, workers=workers)
 
     def act(self) -> list[Order]:
-        picture = Picture(members(*sorted(self.members)), self.assignments, [self.job])
+        picture = Picture(members(*sorted(self.members), cores=1), self.assignments, [self.job])
         orders = plan(picture)
         after = performed(picture, orders)
         self.assignments, (self.job,) = dict(after.assignments), after.jobs

@@ -29,6 +29,7 @@ from muskox.store import ObjectBlobs
 if TYPE_CHECKING:
     import subprocess
 
+CORES_MIN = 4  # that a local node offers: its machine's are shared by all of them anyway, and small jobs should not wait
 NODES_MAX = 64  # on one machine: each is a process, and so is each of its workers
 KEEPER_PORTS = range(21_000, 31_000)
 START_S_MAX = 60.0  # for all nodes to be members
@@ -261,6 +262,7 @@ def _start_node(home: LocalFolder, cluster: LocalCluster, name: str) -> "subproc
     command = [sys.executable, "-m", "muskox", "node", "run", "--zk", cluster.url, "--secret-file", str(home.secret_file)]
     command += ["--name", name, "--dir", str(home.node(name)), "--session-timeout", str(cluster.session_timeout_s)]
     command += ["--metrics-port", "0"]
+    command += ["--cores", str(max(len(os.sched_getaffinity(0)), CORES_MIN))]
     if cluster.store:
         command += ["--store", cluster.store]
     if cluster.has_keeper:

@@ -6,8 +6,9 @@ from muskox.coordination.config import SETTINGS, Config, read_config, write_sett
 from muskox.coordination.keys import Plane, derive, make_secret, read_secret
 from muskox.coordination.leadership import Candidacy
 from muskox.coordination.members import live_members, register
+from muskox.coordination.mirror import Mirror
 from muskox.coordination.recipes import Lock, Semaphore, barrier, queue
-from muskox.coordination.runs import format_runs, parse_runs
+from muskox.coordination.runs import count_runs, format_runs, parse_runs
 from muskox.coordination.session import (
     CHROOT,
     SESSION_TIMEOUT_S,
@@ -35,6 +36,7 @@ __all__ = [
     "Create",
     "Delete",
     "Lock",
+    "Mirror",
     "Notify",
     "Operation",
     "Plane",
@@ -44,6 +46,7 @@ __all__ = [
     "Set",
     "Tls",
     "barrier",
+    "count_runs",
     "course",
     "derive",
     "format_runs",

@@ -23,3 +23,13 @@ def parse_runs(text: str) -> list[int]:
         first, _, last = run.partition("-")
         shards.extend(range(int(first), int(last or first) + 1))
     return shards
+
+
+def count_runs(text: str) -> int:
+    """Return how many indexes that is, without making them.
+
+    >>> count_runs("0-3,8"), count_runs("")
+    (5, 0)
+    """
+    ends = (run.partition("-") for run in filter(None, text.split(",")))
+    return sum(int(last or first) - int(first) + 1 for first, _, last in ends)

@@ -8,28 +8,62 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, assert_never
 
-from muskox.coordination import Candidacy, Check, Create, Operation, Refused, Session, Set, layout, live_members
+from muskox.coordination import Candidacy, Check, Create, Mirror, Operation, Refused, Session, Set, layout
 from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
 from muskox.runtime.course import with_course
-from muskox.runtime.plan import Abort, Assign, Explain, Form, JobView, Order, Picture, plan
+from muskox.runtime.planning.picture import Abort, Assign, Explain, Form, JobView, Order, Picture, Replicas
+from muskox.runtime.planning.plan import plan
 
 log = logging.getLogger(__name__)
 
 RESYNC_S = 10.0  # between looks when no watch fires: nothing depends on it but our own bugs
 PATIENCE_S = 1.5  # newcomers wait so long for each other
+PATIENCE_S_MAX = 24.0  # for those who find a job that was broken up for newcomers again and again: doubled each time
+CALM_S = 60.0  # without that, and newcomers are welcome again
+REST_S = 3.0  # a job that made room begins again only after so long, so that urgent little ones do not make it go to and fro
 RETRY_S = 0.3  # after an error
 REPLICAS_S = 60.0  # how long it is taken as known where the shards lie
 
-Replicas = Callable[[str], Sequence[Sequence[str]]]
+FindReplicas = Callable[[str], Sequence[Sequence[str]]]
+
+
+@dataclass(slots=True)
+class Memory:
+    """What this coordinator remembers of a job, and a new one need not know: since when it is as it is.
+
+    generation, since_s : the present one, and when we first saw it
+    joins, joined_s : how often of late it was broken up for newcomers alone, and when last
+    suspended_s : when we had it make room
+    round, suspects : the round last told of, and who was reported by then
+    """
+
+    generation: int
+    since_s: float
+    joins: int = 0
+    joined_s: float = 0.0
+    suspended_s: float | None = None
+    round: int = -1
+    suspects: frozenset[str] = frozenset()
+
+    def patient_until_s(self) -> float:
+        return self.since_s + PATIENCE_S
+
+    def weary_until_s(self) -> float:
+        """Return until when newcomers wait who find a generation that has just been formed for others."""
+        return self.since_s + min(PATIENCE_S * 2**self.joins, PATIENCE_S_MAX) if self.joins else 0.0
+
+    def resting_until_s(self) -> float:
+        return 0.0 if self.suspended_s is None else self.suspended_s + REST_S
 
 
 class Coordinator(threading.Thread):
     """See the head of this file. `replicas`: which nodes hold each shard of "name@version"; `on_lead` hears of a new fence."""
 
     def __init__(
-        self, session: Session, candidacy: Candidacy, replicas: Replicas, on_lead: Callable[[], None] = lambda: None
+        self, session: Session, candidacy: Candidacy, replicas: FindReplicas, on_lead: Callable[[], None] = lambda: None
     ) -> None:
         super().__init__(name="coordinator", daemon=True)
         self._session = session
@@ -37,12 +71,12 @@ class Coordinator(threading.Thread):
         self._replicas = replicas
         self._on_lead = on_lead
         self._changed = threading.Event()
+        self._mirror = Mirror(session, self._changed.set)
+        self._known_replicas: dict[str, tuple[float, Replicas]] = {}
         self._final: set[str] = set()
-        self._known_replicas: dict[str, tuple[float, Sequence[Sequence[str]]]] = {}
+        self._memory: dict[str, Memory] = {}
         self.fence: int | None = None  # while we lead
         self.waiting = 0  # jobs that wait, as seen last
-        self._since: dict[str, tuple[int, float]] = {}
-        self._fruit: dict[str, tuple[int, frozenset[str]]] = {}
 
     def look(self, _: Any = None) -> None:
         """Look again: a watch fired, or the connection changed."""
@@ -67,33 +101,53 @@ class Coordinator(threading.Thread):
         before, fence = self.fence, self._candidacy.look(self.look)
         self.fence = fence
         if fence != before:
+            self._mirror.clear()
+            self._memory.clear()
+            self._final.clear()
             self._on_lead()
         if fence is None:
-            self._final.clear()
             self.waiting = 0
             return RESYNC_S
         picture = self._see(fence)
-        self.waiting = sum(job.phase is layout.JobPhase.WAITING for job in picture.jobs)
+        self.waiting = sum(job.state.phase is layout.JobPhase.WAITING for job in picture.jobs)
         orders = plan(picture)
+        was_refused = False
         for order in orders:
             log.info("coordinator %d: %s", fence, order)
-            self._perform(order, fence)
-        if orders:
-            return 0.0
-        if picture.unseen:
+            try:
+                self._perform(order, fence)
+            except Refused as error:  # what it was about has changed: that must not keep the other orders
+                log.info("coordinator %d: %s", fence, error)
+                was_refused = True
+        if was_refused or picture.unseen:
             return RETRY_S
-        return PATIENCE_S if any(job.is_patient for job in picture.jobs) else RESYNC_S
+        return 0.0 if orders else self._until_time_tells()
+
+    def _until_time_tells(self) -> float:
+        """Return how long until the mere passing of time changes what is to be done."""
+        now = time.monotonic()
+        ends = [
+            end
+            for known in self._memory.values()
+            for end in (known.patient_until_s(), known.weary_until_s(), known.resting_until_s())
+            if end > now
+        ]
+        return min(min(ends, default=now + RESYNC_S) - now + 0.001, RESYNC_S)
 
     # -- seeing --
 
     def _see(self, fence: int) -> Picture:
-        members = live_members(self._session, self.look)
-        assignments = {}
-        for node in self._session.children(layout.ASSIGNMENTS):
-            found = self._session.find(layout.assignment(node), layout.AssignmentRecord)
-            assignments[node] = {} if found is None else found[0].jobs
+        members, assignments = {}, {}
+        for name in self._mirror.children(layout.MEMBERS):
+            member = self._mirror.find(layout.member(name), layout.MemberRecord)
+            if member is not None:
+                members[name] = member
+        for node in self._mirror.children(layout.ASSIGNMENTS):
+            assignment = self._mirror.find(layout.assignment(node), layout.AssignmentRecord)
+            assignments[node] = {} if assignment is None else assignment.jobs
         jobs, unseen = [], []
-        for job_id in self._session.children(layout.JOBS, self.look):
+        self._final.intersection_update(self._mirror.children(layout.JOBS))
+        for job_id in self._mirror.children(layout.JOBS):
             if job_id in self._final:
                 continue
             try:
@@ -107,9 +161,11 @@ class Coordinator(threading.Thread):
             else:
                 if view is None:
                     self._final.add(job_id)
+                    self._memory.pop(job_id, None)
+                    self._mirror.forget(layout.job(job_id))
                 else:
                     jobs.append(view)
-        return Picture(members, assignments, jobs, unseen)
+        return Picture(members, assignments, jobs, unseen, self._mirror.children(layout.DRAINS))
 
     def _give_up(self, job_id: str, reason: str, fence: int) -> None:
         try:
@@ -118,62 +174,70 @@ class Coordinator(threading.Thread):
             log.warning("job %s can neither be seen nor given up: %s", job_id, error)
 
     def _see_job(self, job_id: str, fence: int) -> JobView | None:
-        """Return the job as it stands, admitted first if it is new; None if it is final."""
-        record, _ = self._session.get(layout.job(job_id), layout.JobRecord, f"job {job_id}")
-        state = self._session.find(layout.job_state(job_id), layout.JobState, self.look)
+        """Return the job as it stands, admitted first if it is new; None if it is final or gone."""
+        mirror = self._mirror
+        record = mirror.find(layout.job(job_id), layout.JobRecord)
+        if record is None:
+            return None
+        state = mirror.find(layout.job_state(job_id), layout.JobState)
         if state is None:
             self._admit(job_id, fence)
             return self._see_job(job_id, fence)
-        if state[0].phase.is_final:
-            self._since.pop(job_id, None)
-            self._fruit.pop(job_id, None)
+        if state.phase.is_final:
             return None
-        found = self._session.find(layout.generation(job_id), layout.GenerationRecord)
+        generation = mirror.find(layout.generation(job_id), layout.GenerationRecord) or layout.GenerationRecord(number=0)
         workers = {}
-        for name in self._session.children(layout.workers(job_id), self.look):
-            worker = self._session.find(layout.worker(job_id, name), layout.WorkerRecord)
+        for name in mirror.children(layout.workers(job_id)):
+            worker = mirror.find(layout.worker(job_id, name), layout.WorkerRecord)
             if worker is not None:
-                workers[name] = worker[0]
-        suspects = self._session.children(layout.suspects(job_id), self.look)
+                workers[name] = worker
+        suspects = mirror.children(layout.suspects(job_id))
+        pace = mirror.find(layout.pace(job_id), layout.PaceRecord)
+        now, known = time.monotonic(), self._known(job_id, generation)
         return JobView(
             id=job_id,
-            phase=state[0].phase,
-            fingerprint=record.fingerprint,
-            workers_max=record.workers,
-            submitted_ms=record.submitted_ms,
+            record=record,
+            state=state,
             replicas=self._replicas_of(record.dataset),
-            generation=layout.GenerationRecord(number=0) if found is None else found[0],
+            generation=generation,
             workers=workers,
             suspects=suspects,
-            reason=state[0].reason,
-            fruitless=self._fruitless(job_id, suspects),
-            is_patient=self._is_patient(job_id, 0 if found is None else found[0].number),
+            fruitless=self._fruitless(job_id, suspects, known),
+            pace={} if pace is None else pace.seconds,
+            is_patient=now < known.patient_until_s(),
+            is_weary=now < known.weary_until_s(),
+            is_resting=now < known.resting_until_s(),
         )
 
-    def _replicas_of(self, dataset: str) -> Sequence[Sequence[str]]:
+    def _replicas_of(self, dataset: str) -> Replicas:
         """Return which nodes hold each shard, as known of late: it changes when replicas are repaired or moved."""
         known = self._known_replicas.get(dataset)
         now = time.monotonic()
         if known is None or now - known[0] > REPLICAS_S:
-            self._known_replicas[dataset] = known = (now, self._replicas(dataset))
+            self._known_replicas[dataset] = known = (now, Replicas.count(self._replicas(dataset)))
         return known[1]
 
-    def _is_patient(self, job_id: str, generation: int) -> bool:
-        """Return whether this generation was formed less than `PATIENCE_S` ago, as far as we have seen."""
+    def _known(self, job_id: str, generation: layout.GenerationRecord) -> Memory:
+        """Return what we remember of a job, with the time at which its generation was first seen."""
         now = time.monotonic()
-        before = self._since.get(job_id)
-        if before is None or before[0] != generation:
-            self._since[job_id] = before = (generation, now)
-        return now - before[1] < PATIENCE_S
+        known = self._memory.get(job_id)
+        if known is None:
+            known = self._memory[job_id] = Memory(generation.number, now)
+        elif known.generation != generation.number:
+            known.generation, known.since_s = generation.number, now
+        if now - known.joined_s > CALM_S:
+            known.joins = 0
+        return known
 
-    def _fruitless(self, job_id: str, suspects: Sequence[str]) -> list[str]:
+    def _fruitless(self, job_id: str, suspects: Sequence[str], known: Memory) -> list[str]:
         """Return those of `suspects` that came since a new round was last told of; a new coordinator forgives all before it."""
-        found = self._session.find(layout.progress(job_id), layout.ProgressRecord)
-        round_ = 0 if found is None else found[0].round
-        before = self._fruit.get(job_id)
-        if before is None or before[0] != round_:
-            self._fruit[job_id] = before = (round_, frozenset(suspects))
-        return [name for name in suspects if name not in before[1]]
+        if known.suspects.issuperset(suspects):
+            return []
+        progress = self._session.find(layout.progress(job_id), layout.ProgressRecord)
+        round_ = 0 if progress is None else progress[0].round
+        if round_ != known.round:
+            known.round, known.suspects = round_, frozenset(suspects)
+        return [name for name in suspects if name not in known.suspects]
 
     # -- ordering --
 
@@ -196,12 +260,24 @@ class Coordinator(threading.Thread):
                 told = with_course(self._session, job_id, generation)
                 form = Set(layout.generation(job_id), told, generation.number - 1)
                 self._commit(fence, form, self._state(job_id, layout.JobPhase.RUNNING, generation.reason))
+                self._remember(order)
             case Explain(job_id, reason):
                 self._commit(fence, self._state(job_id, layout.JobPhase.WAITING, reason))
+                known = self._memory[job_id]
+                if known.generation and known.suspended_s is None:
+                    known.suspended_s = time.monotonic()
             case Abort(job_id, reason):
                 self._commit(fence, self._state(job_id, layout.JobPhase.FAILED, reason))
             case _:
                 assert_never(order)
+
+    def _remember(self, form: Form) -> None:
+        """Count how often a generation is broken up for newcomers alone."""
+        known = self._memory[form.job]
+        known.suspended_s = None
+        if form.is_for_newcomers:
+            known.joins += 1
+            known.joined_s = time.monotonic()
 
     def _state(self, job_id: str, phase: layout.JobPhase, reason: str) -> Set:
         path = layout.job_state(job_id)
@@ -211,5 +287,12 @@ class Coordinator(threading.Thread):
         return Set(path, layout.JobState(phase=phase, reason=reason), version)
 
     def _commit(self, fence: int, *operations: Operation) -> None:
-        # A lost reply needs no reading back here: the next look sees whether the order went through.
-        self._session.commit([Check(layout.FENCE, fence), *operations], lambda: True)
+        """Commit under the fence. After a lost reply nothing is read back here: the next look sees whether it went through.
+
+        That is safe, for every order can be given twice: a generation goes from one number to the next, a state from its
+        version, and an assignment says the same the second time.
+        """
+        try:
+            self._session.commit([Check(layout.FENCE, fence), *operations], lambda: True)
+        finally:
+            self._mirror.doubt(*(operation.path for operation in operations))

@@ -1,0 +1,1 @@
+"""What the coordinator decides, and nothing of how it comes about: who runs, where, with which shards (pure)."""
