@@ -101,6 +101,16 @@ def test_every_round_is_reported_but_the_last_which_is_the_result() -> None:
     ]
 
 
+def test_a_round_tells_what_it_spent_its_time_on() -> None:
+    seen: list[Any] = []
+    in_process(numbers(4), ArrayPartition()).run(Trace(3), RunOptions(on_round=seen.append))
+    for report in seen:
+        phases = dict(report.phases)
+        assert phases.pop("rows_per_s") == pytest.approx(4 / phases["round"])
+        assert phases.pop("round") == pytest.approx(sum(phases.values()))
+        assert set(phases) == {"compute", "reduce", "update"} and min(phases.values()) >= 0.0
+
+
 def test_a_program_that_never_ends_is_stopped_at_its_bound() -> None:
     with pytest.raises(CallerError, match="Trace did not finish within 7 rounds"):
         in_process(numbers(4), ArrayPartition()).run(Trace(8), RunOptions(rounds_max=7))

@@ -3,6 +3,7 @@
 It is the plainest of the engines and the measure of the others: same program, same shards, same bits.
 """
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,7 +46,12 @@ class InProcess:
             return run_tasks(program, dataset, options)
         state = normal(program.initial(dataset.manifest))
         for round_ in range(1, options.rounds_max + 1):
-            after = program.update(state, total(program, state, dataset.shards))
+            watch = _Watch()
+            partials = {(0, shard.index): normal(program.partial(state, shard, shard.blocks)) for shard in dataset.shards}
+            watch.lap("compute")
+            total = merged(program, partials, len(dataset.shards))
+            watch.lap("reduce")
+            after = program.update(state, total)
             if isinstance(after, Done):
                 result = normal(after.result)
                 if isinstance(program, Publishes):
@@ -55,9 +61,10 @@ class InProcess:
             for at, values in options.changes:
                 if at == round_:
                     state = normal(adjusted(program, state, values))
+            watch.lap("update")
             if options.on_round is not None:
                 metrics = program.report(state) if isinstance(program, Reports) else {}
-                options.on_round(RoundReport(round_, metrics))
+                options.on_round(RoundReport(round_, metrics, phases=watch.phases(dataset.manifest.rows)))
         raise CallerError(f"{type(program).__name__} did not finish within {options.rounds_max} rounds")
 
 
@@ -73,10 +80,26 @@ def run_tasks(listed: TaskList, dataset: "TableDataset", options: RunOptions) ->
     return Outcome(normal(listed.collect(results)), len(tasks))
 
 
-def total(program: Program, state: Record, shards: list[Shard]) -> Record:
+def merged(program: Program, partials: dict[tree.Node, Record], shards: int) -> Record:
     """Return the contribution of all shards to a round, merged in the fixed tree."""
-    partials = {(0, shard.index): normal(program.partial(state, shard, shard.blocks)) for shard in shards}
-    return tree.reduce(partials, tree.root(len(shards)), len(shards), lambda a, b: normal(program.merge(a, b)))
+    return tree.reduce(partials, tree.root(shards), shards, lambda left, right: normal(program.merge(left, right)))
+
+
+class _Watch:
+    """What one round spends its time on."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self._laps[phase], self._last = now - self._last, now
+
+    def phases(self, rows: int) -> dict[str, float]:
+        """Return the seconds of each phase and of the round, and the rows a second."""
+        seconds = self._last - self._began
+        return {**self._laps, "round": seconds, "rows_per_s": rows / max(seconds, 1e-9)}
 
 
 class TableDataset:
