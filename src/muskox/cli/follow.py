@@ -83,7 +83,7 @@ class JobScreen:
         self._losses: list[float] = []
         self._marks: list[int] = []
         self._events: list[Text] = []
-        self._reasons: dict[int, Text] = {}  # why a generation was formed: told when a look at the job's record finds it
+        self._unexplained: list[tuple[int, int, Text]] = []  # generations that ended, came, and where to say why: see() knows
         self._recent: deque[Mapping[str, float]] = deque(maxlen=RECENT)
         self._generation = 0
         self.last: RoundReport | None = None
@@ -92,8 +92,8 @@ class JobScreen:
 
     def add(self, report: "RoundReport") -> None:
         if self._generation and report.generation != self._generation:
-            event = f"round {report.round}: goes on in generation {report.generation}"
-            self._reasons[report.generation] = self._note(event, "yellow")
+            line = self._note(f"round {report.round}: goes on in generation {report.generation}", "yellow")
+            self._unexplained.append((self._generation, report.generation, line))
         self._generation = report.generation
         self.last = report
         self._recent.append(report.phases)
@@ -114,11 +114,19 @@ class JobScreen:
         if record:
             self.workers = record["workers"] or self.workers
             self.waits = record["reason"] if record["state"] == "waiting" else ""
-            for past in record["generations"]:
-                line = self._reasons.pop(past["number"], None)
-                if line is not None:
-                    deaths = [death["reason"] for death in record["deaths"] if death["generation"] == past["number"] - 1]
-                    line.append(f": {past['reason']}" + (f" ({', '.join(deaths)})" if deaths else ""))
+            self._unexplained = [entry for entry in self._unexplained if not self._explain(*entry, record)]
+
+    def _explain(self, before: int, after: int, line: Text, record: dict[str, Any]) -> bool:
+        """Say why the generations since `before` were formed; return whether the record knows of `after` already."""
+        formed = [past for past in record["generations"] if before < past["number"] <= after]
+        if not formed or formed[-1]["number"] != after:
+            return False
+        parts = []
+        for past in formed:
+            deaths = [death["reason"] for death in record["deaths"] if death["generation"] == past["number"] - 1]
+            parts.append(past["reason"] + (f" ({', '.join(deaths)})" if deaths else ""))
+        line.append(f": {', '.join(parts)}")
+        return True
 
     @property
     def phases(self) -> dict[str, float]:

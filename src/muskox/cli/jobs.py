@@ -64,15 +64,16 @@ def list_jobs(found: list[dict[str, Any]], json_: bool) -> None:
 
 
 def workers_of(job: dict[str, Any]) -> str:
-    """Return how many workers there are, of how many: "2/1:4"; without a bound where there is one a node.
+    """Return how many workers there are, and of how many where anything was asked for.
 
-    >>> workers_of({"state": "running", "workers": [{}, {}], "workers_min": 1, "workers_max": 4})
-    '2/1:4'
+    >>> job = {"state": "running", "workers": [{}, {}], "workers_min": 1, "workers_max": 4}
+    >>> workers_of(job), workers_of({**job, "workers_max": 0})
+    ('2/1:4', '2')
     """
     if job["state"] not in ("waiting", "running"):
         return ""
-    most = job["workers_max"] or ""
-    return f"{len(job['workers'])}/{job['workers_min']}:{most}"
+    least, most, present = job["workers_min"], job["workers_max"], len(job["workers"])
+    return f"{present}/{least}:{most or ''}" if least > 1 or most else str(present)
 
 
 def watch(cluster: "Cluster", record: dict[str, Any], json_: bool, rounds_max: int | None = None) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def show(record: dict[str, Any], json_: bool) -> None:
         facts.append(("a round", phases.sentence(record["phases"])))
     facts += [("worker", f"{w['node']} pid {w['pid']} shards {w['shards']}") for w in record["workers"]]
     facts += [
-        (f"generation {past['number']}", f"{past['formed']}  {past['workers']} workers: {past['reason']}")
+        (f"generation {past['number']}", f"{past['formed']}  of {past['workers']}: {past['reason']}")
         for past in record["generations"]
     ]
     facts += [("death", f"{death['at']}  {death['worker']}: {death['reason']}") for death in record["deaths"]]
