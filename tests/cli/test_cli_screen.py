@@ -62,7 +62,12 @@ def test_a_job_on_the_screen_tells_of_its_generations() -> None:
     }
     for _ in range(2):  # a reason is told once
         shown.see({**nothing, **course, "state": "running", "reason": ""})
-    assert [event.plain for event in shown._events] == ["round 2: goes on in generation 2: b was reported (its process ended)"]
+    why = "b was reported (its process ended)"
+    assert [event.plain for event in shown._events] == [f"round 2: goes on in generation 2: {why}"]
+    shown.add(RoundReport(9, {"loss": 0.4}, 4))  # the third finished no round
+    course["generations"] += [{"number": 3, "reason": "c joined"}, {"number": 4, "reason": "d joined"}]
+    shown.see({**nothing, **course, "state": "running", "reason": ""})
+    assert shown._events[-1].plain == "round 9: goes on in generation 4: c joined, d joined"
 
 
 def drawn(shown: JobScreen, width: int) -> list[str]:
