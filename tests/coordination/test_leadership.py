@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muskox.coordination import Candidacy, Check, Create, Refused, Session, layout
+from muskox.coordination import Candidacy, Check, Create, Refused, Session, layout, live_members, register
 from muskox.coordination.leadership import predecessor
 
 BOUND_S = 20.0
@@ -100,3 +100,57 @@ def test_a_candidate_whose_znode_was_removed_stands_again_and_takes_a_new_fence(
     assert waking.fired.wait(BOUND_S)
     new = candidacy.look(waking)
     assert old is not None and new is not None and new > old
+
+
+def member(node: str, incarnation: str) -> layout.MemberRecord:
+    return layout.MemberRecord(
+        name=node, folder_id=node, incarnation=incarnation, address="h:1", pid=1, cores=1, fingerprint="x"
+    )
+
+
+def test_everybody_knows_the_one_before_it_and_the_first_the_last(connect: Connect) -> None:
+    candidacies = [Candidacy(connect(), name, f"i-{name}", f"{name}:1") for name in "abc"]
+    for candidacy in [*candidacies, *candidacies]:
+        candidacy.look(Waking())
+    before = [candidacy.before for candidacy in candidacies]
+    assert [(one.node, one.address) for one in before if one] == [("c", "c:1"), ("a", "a:1"), ("b", "b:1")]
+
+
+def test_who_is_alone_has_nobody_before_it(session: Session) -> None:
+    candidacy = Candidacy(session, "ann", "i-ann")
+    candidacy.look(Waking())
+    assert candidacy.before is None
+
+
+def test_a_dead_leader_is_followed_before_its_session_ends(connect: Connect) -> None:
+    dead, alive = connect(30.0), connect()
+    first, second, waking = Candidacy(dead, "ann", "i-ann"), Candidacy(alive, "bob", "i-bob"), Waking()
+    register(dead, member("ann", "i-ann"))
+    old = first.look(Waking())
+    assert old is not None and second.look(waking) is None and second.before is not None
+    assert second.bury(second.before)
+    assert lead_after(second, waking) > old
+    assert live_members(alive) == {}
+
+
+def test_who_was_alive_after_all_stands_again_and_is_not_buried_twice(connect: Connect) -> None:
+    living, other = connect(), connect()
+    first, second, waking = Candidacy(living, "ann", "i-ann"), Candidacy(other, "bob", "i-bob"), Waking()
+    first.look(waking)
+    second.look(Waking())
+    assert second.before is not None and second.bury(second.before)
+    assert waking.fired.wait(BOUND_S)
+    assert second.look(Waking()) is not None
+    assert first.look(Waking()) is None, "at the end of the line"
+    second.look(Waking())
+    assert second.before is not None and second.before.incarnation == "i-ann" and not second.bury(second.before)
+
+
+def test_a_node_that_has_come_back_keeps_its_place_when_its_former_process_is_buried(connect: Connect) -> None:
+    before, now, other = connect(), connect(), connect()
+    candidacy, second = Candidacy(before, "ann", "i-1"), Candidacy(other, "bob", "i-bob")
+    candidacy.look(Waking())
+    second.look(Waking())
+    register(now, member("ann", "i-2"))
+    assert second.before is not None and second.bury(second.before)
+    assert live_members(other) == {"ann": member("ann", "i-2")}

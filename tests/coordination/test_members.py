@@ -43,6 +43,13 @@ def test_a_name_that_a_live_node_of_another_folder_has_is_refused(session: Sessi
     assert live_members(session) == {"ann": record()}
 
 
+def test_what_a_node_says_anew_is_written_over_what_it_said(session: Session) -> None:
+    register(session, record())
+    register(session, record(address="h:3"))
+    assert live_members(session) == {"ann": record(address="h:3")}
+    assert session.version(layout.member("ann")) == 1, "it was never away"
+
+
 def test_what_a_former_process_of_the_same_folder_left_is_replaced(session: Session, connect: Connect) -> None:
     before = connect()
     register(before, record())

@@ -4,7 +4,7 @@ from muskox.coordination import course, layout, stored
 from muskox.coordination.cluster import found_cluster, read_cluster
 from muskox.coordination.config import SETTINGS, Config, read_config, write_setting
 from muskox.coordination.keys import Plane, derive, make_secret, read_secret
-from muskox.coordination.leadership import Candidacy
+from muskox.coordination.leadership import Candidacy, Candidate
 from muskox.coordination.members import live_members, register
 from muskox.coordination.mirror import Mirror
 from muskox.coordination.recipes import Lock, Semaphore, barrier, queue
@@ -31,6 +31,7 @@ __all__ = [
     "SETTINGS",
     "Address",
     "Candidacy",
+    "Candidate",
     "Check",
     "Config",
     "Create",

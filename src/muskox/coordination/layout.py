@@ -20,7 +20,7 @@ FORMAT = 2  # of this layout; a cluster of another format is refused
 CLUSTER = "/cluster"  # ClusterRecord
 CONFIG = "/config"  # ConfigRecord
 FENCE = "/fence"  # FenceRecord; its version is the coordinator's fence
-CANDIDATES = "/candidates"  # children: ephemeral, sequential
+CANDIDATES = "/candidates"  # children: CandidateRecord, ephemeral, sequential
 MEMBERS = "/members"  # children: MemberRecord, ephemeral, by node name
 ASSIGNMENTS = "/assignments"  # children: AssignmentRecord by node name; each node watches its own only
 DATASETS = "/datasets"  # children: DatasetRecord by name; their children: VersionRecord by number, and AclRecord as "acl"
@@ -62,6 +62,14 @@ class FenceRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     coordinator: str = ""
     incarnation: str = ""
+
+
+class CandidateRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Who stands for coordinator, and where its store listens, by which others tell that its process lives."""
+
+    node: str
+    incarnation: str
+    address: str
 
 
 class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,8 +4,10 @@ A name belongs to a folder (whose lock proves that its former process is dead), 
 left behind may be removed; anybody else's may not.
 """
 
+import contextlib
+
 from muskox.coordination import layout
-from muskox.coordination.session import Notify, Session
+from muskox.coordination.session import Notify, Refused, Session
 from muskox.errors import CallerError
 
 
@@ -22,9 +24,13 @@ def register(session: Session, record: layout.MemberRecord) -> None:
         found = session.find(path, layout.MemberRecord)
         if found is None:
             continue
-        other = found[0]
-        if other == record and session.owner(path) == session.id:
-            return
+        other, version = found
+        if session.owner(path) == session.id:
+            with contextlib.suppress(Refused):  # else look once more at what it is now
+                if other != record:
+                    session.set(path, record, version)
+                return
+            continue
         if other.folder_id != record.folder_id:
             raise CallerError(f"a node called {record.name!r} is a member already, at {other.address}: choose another name")
         session.delete(path)

@@ -217,7 +217,7 @@ class Node:
             config=lambda: self._config,
             starts=itertools.count(1),
         )
-        candidacy = Candidacy(self._session, self._identity.name, incarnation)
+        candidacy = Candidacy(self._session, self._identity.name, incarnation, self._address)
         self._steward = Steward(self._context.home, lambda: self._coordinator.fence)
         self._coordinator = Coordinator(self._session, candidacy, self._replicas, self._steward.look)
         self._session.on_state(self._on_state)
@@ -276,6 +276,7 @@ class Node:
     def _reconcile(self) -> None:
         """Be a member, know the settings, and run an agent for each assigned job."""
         register(self._session, self._member())
+        self._session.version(layout.member(self._identity.name), self.look)  # who took us for dead may have removed it
         self._configure(read_config(self._session, self.look))
         found = self._session.find(layout.assignment(self._identity.name), layout.AssignmentRecord, self.look)
         wanted = {} if found is None else found[0].jobs
@@ -298,7 +299,7 @@ class Node:
             name=self._identity.name,
             folder_id=self._identity.folder_id,
             incarnation=self._context.incarnation,
-            address=self._options.advertise or self._server.address,
+            address=self._address,
             pid=os.getpid(),
             cores=self._options.cores,
             fingerprint=self._fingerprint,
@@ -308,6 +309,10 @@ class Node:
             host=this_host(),
             folder=str(self._options.folder.absolute()),
         )
+
+    @property
+    def _address(self) -> str:
+        return self._options.advertise or self._server.address
 
     def _figures(self) -> str:
         """Return this node's figures as Prometheus reads them; nothing here waits for ZooKeeper or a disk."""

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from muskox.coordination import Candidacy, Check, Create, Mirror, Operation, Refused, Session, Set, layout
+from muskox.coordination import Candidacy, Candidate, Check, Create, Mirror, Operation, Refused, Session, Set, layout
 from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
 from muskox.runtime.course import with_course
 from muskox.runtime.planning.picture import Abort, Assign, Explain, Form, JobView, Order, Picture, Replicas
 from muskox.runtime.planning.plan import plan
+from muskox.runtime.pulse import Pulse
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Coordinator(threading.Thread):
         self._candidacy = candidacy
         self._replicas = replicas
         self._on_lead = on_lead
+        self._pulse = Pulse(self._bury)
         self._changed = threading.Event()
         self._mirror = Mirror(session, self._changed.set)
         self._known_replicas: dict[str, tuple[float, Replicas]] = {}
@@ -83,6 +85,7 @@ class Coordinator(threading.Thread):
         self._changed.set()
 
     def run(self) -> None:
+        self._pulse.start()
         wait_s = 0.0
         while True:
             self._changed.wait(wait_s)
@@ -100,6 +103,7 @@ class Coordinator(threading.Thread):
         """See, plan, order; return how long to wait if nothing changes."""
         before, fence = self.fence, self._candidacy.look(self.look)
         self.fence = fence
+        self._pulse.feel(self._candidacy.before)
         if fence != before:
             self._mirror.clear()
             self._memory.clear()
@@ -122,6 +126,12 @@ class Coordinator(threading.Thread):
         if was_refused or picture.unseen:
             return RETRY_S
         return 0.0 if orders else self._until_time_tells()
+
+    def _bury(self, dead: Candidate) -> None:
+        """Do not wait for the end of a dead node's session."""
+        if self._candidacy.bury(dead):
+            log.info("node %s has died: it is taken out of the line before its session ends", dead.node)
+        self.look()
 
     def _until_time_tells(self) -> float:
         """Return how long until the mere passing of time changes what is to be done."""
