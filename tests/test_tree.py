@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muskox.tree import Node, children, cover, height, reduce, root
+from muskox.tree import Climb, Node, children, cover, height, reduce, root, tops
 
 SHARDS_MAX = 70
 
@@ -93,3 +93,22 @@ def test_who_owns_nothing_sends_nothing() -> None:
     assert cover([], 12) == []
     assert cover(range(12), 12) == [root(12)]
     assert cover([0, 0, 1], 2) == [(1, 0)]
+
+
+@given(st.integers(1, SHARDS_MAX), st.data())
+def test_tops_are_what_can_be_merged_from_nodes_at_any_level(shards: int, data: st.DataObject) -> None:
+    owned = data.draw(st.sets(st.integers(0, shards - 1)))
+    others = data.draw(st.sets(st.integers(0, shards - 1))) - owned
+    assert tops([*cover(owned, shards), *cover(others, shards)], shards) == cover(owned | others, shards)
+
+
+@given(st.integers(1, SHARDS_MAX), st.data())
+def test_a_climb_merges_as_it_goes_and_ends_with_the_cover(shards: int, data: st.DataObject) -> None:
+    owned = sorted(data.draw(st.sets(st.integers(0, shards - 1))))
+    climb: Climb[str] = Climb(shards, lambda left, right: f"({left}+{right})")
+    for shard in owned:
+        climb.add(shard, str(shard))
+        assert len(climb.values) <= 2 * height(shards) + len(owned)
+    values = {(0, shard): str(shard) for shard in owned}
+    merged = {node: reduce(values, node, shards, lambda left, right: f"({left}+{right})") for node in cover(owned, shards)}
+    assert climb.values == merged

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from muskox.records import canonical_json, normal, split
+from muskox.records import bytes_of, canonical_json, normal, split
 
 
 def digest(record: Mapping[str, Any]) -> str:
@@ -32,6 +32,6 @@ def digest(record: Mapping[str, Any]) -> str:
         head = canonical_json([name, little.dtype.str.replace("|", "<"), list(little.shape)]).encode()
         sha.update(len(head).to_bytes(8, "little"))
         sha.update(head)
-        sha.update(np.ascontiguousarray(little).tobytes())
+        sha.update(bytes_of(little))
     sha.update(canonical_json(rest).encode())
     return sha.hexdigest()

@@ -152,6 +152,18 @@ class Reads(Protocol):
 
 
 @runtime_checkable
+class Adds(Protocol):
+    """A program whose :meth:`Program.merge` is, in some rounds, nothing but a sum.
+
+    The sum is taken array by array, of records of equal names, shapes and dtypes with at least one axis each, and nothing else
+    in them. An engine may then add pieces of the arrays where it likes: each element's sum keeps the order of the fixed tree.
+    """
+
+    def adds(self, state: Record) -> bool:
+        """Return whether that is so in the round that begins with `state`."""
+
+
+@runtime_checkable
 class Publishes(Protocol):
     """A program whose result also shows outside the cluster: files that a manifest is to name, say.
 

@@ -20,6 +20,13 @@ Record = dict[str, Any]
 Array = NDArray[Any]
 
 ITEM_BYTES_MAX = 8  # of an array: long doubles differ from machine to machine
+LENGTH_BYTES = 8  # of the header's length
+ALIGNMENT = 64  # where the arrays begin: no element then lies across two lines of a cache
+DTYPES = {
+    "b1": "BOOL", "i1": "I8", "u1": "U8", "i2": "I16", "u2": "U16", "i4": "I32", "u4": "U32", "i8": "I64", "u8": "U64",
+    "f2": "F16", "f4": "F32", "f8": "F64",
+}  # fmt: skip  # NumPy's names and safetensors'
+TYPES = {name: dtype for dtype, name in DTYPES.items()}
 SEPARATOR = "/"  # joins the names of nested records: {"a": {"b": 1}} is a/b
 
 
@@ -31,10 +38,28 @@ def pack(record: Mapping[str, Any]) -> bytes:
     CallerError
         If a value is neither an array of numbers, a record, nor finite JSON.
     """
-    from safetensors.numpy import save
+    return b"".join(pieces(record))
 
+
+def pieces(record: Mapping[str, Any]) -> list[bytes | memoryview]:
+    """Return what :func:`pack` joins: the header, then the bytes of each array where they lie, as safetensors has it."""
     arrays, rest = split(normal(record))
-    return bytes(save(arrays, metadata={"json": canonical_json(rest)}))
+    names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    header: dict[str, Any] = {"__metadata__": {"json": canonical_json(rest)}}
+    end = 0
+    for name in names:
+        array, begin = arrays[name], end
+        end += array.nbytes
+        header[name] = {"dtype": DTYPES[array.dtype.str[1:]], "shape": list(array.shape), "data_offsets": [begin, end]}
+    encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    encoded += b" " * (-(LENGTH_BYTES + len(encoded)) % ALIGNMENT)
+    return [len(encoded).to_bytes(LENGTH_BYTES, "little") + encoded, *(bytes_of(arrays[name]) for name in names)]
+
+
+def bytes_of(array: Array) -> memoryview:
+    """Return the little-endian C-order bytes of `array`, without a copy where they lie so already."""
+    little = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
+    return little.reshape(-1).view(np.uint8).data
 
 
 def normal(record: Mapping[str, Any]) -> Record:
@@ -86,26 +111,34 @@ def _normal(path: str, value: Any) -> Any:
             raise CallerError(f"{path!r} is a {type(value).__name__}: a record holds arrays, numbers, text, lists and records")
 
 
-def unpack(data: bytes) -> Record:
-    """Return the record that :func:`pack` wrote.
+def unpack(data: bytes | bytearray | memoryview) -> Record:
+    """Return the record that :func:`pack` wrote, its arrays its own.
 
     Raises
     ------
     PeerError
         If `data` is anything else.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
+    data = bytearray(data)
     try:
-        size = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + size])
-        record: Record = nested(json.loads(header["__metadata__"]["json"]))
-        arrays = load(data)
-    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, MemoryError, RecursionError) as error:
+        size = int.from_bytes(data[:LENGTH_BYTES], "little")
+        header = json.loads(bytes(data[LENGTH_BYTES : LENGTH_BYTES + size]))
+        record: Record = nested(json.loads(header.pop("__metadata__")["json"]))
+        begin = LENGTH_BYTES + size
+        for path, told in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+            dtype, shape, (first, last) = np.dtype("<" + TYPES[told["dtype"]]), told["shape"], told["data_offsets"]
+            count = math.prod(shape)
+            if not all(type(length) is int and length >= 0 for length in shape) or last - first != count * dtype.itemsize:
+                raise ValueError(f"array {path!r} of shape {shape} has {last - first} bytes")
+            if first != begin - LENGTH_BYTES - size or begin + last - first > len(data):
+                raise ValueError(f"array {path!r} does not lie where the one before it ends")
+            array = np.frombuffer(data, dtype, count, begin) if count else np.empty(0, dtype)
+            insert(record, path, array.astype(dtype.newbyteorder("="), copy=False).reshape(shape))
+            begin += last - first
+        if begin != len(data):
+            raise ValueError(f"{len(data) - begin} bytes after the last array")
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
         raise PeerError(f"{len(data)} bytes are not a packed record: {error}") from error
-    for path, array in arrays.items():
-        insert(record, path, array)
     return record
 
 

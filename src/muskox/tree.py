@@ -6,7 +6,7 @@ or the left child's alone where the right one would be empty. Who computes which
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Node = tuple[int, int]  # (level, index)
 Value = TypeVar("Value")
@@ -36,18 +36,27 @@ def cover(owned: Iterable[int], shards: int) -> list[Node]:
     >>> cover(range(0, 4), 12), cover([8, 9, 10, 11], 12), cover([1, 2, 3], 4)
     ([(2, 0)], [(3, 1)], [(0, 1), (1, 1)])
     """
-    level, nodes, found = 0, sorted(set(owned)), []
-    while nodes:
-        present = set(nodes)
-        parents: list[int] = []
-        for index in nodes:
+    return tops(((0, index) for index in owned), shards)
+
+
+def tops(nodes: Iterable[Node], shards: int) -> list[Node]:
+    """Return the highest nodes that can be merged from `nodes`, none of which lies under another, from left to right.
+
+    >>> tops([(1, 0), (0, 2), (0, 3), (0, 5)], 8)
+    [(2, 0), (0, 5)]
+    """
+    waiting: dict[int, set[int]] = {}
+    for level, index in nodes:
+        waiting.setdefault(level, set()).add(index)
+    found = []
+    for level in range(height(shards) + 1):
+        present = waiting.get(level, set())
+        for index in sorted(present):
             parent = (level + 1, index >> 1)
-            whole = all(child in present for _, child in children(parent, shards))
-            if not whole or level == height(shards):
+            if level < height(shards) and all(child in present for _, child in children(parent, shards)):
+                waiting.setdefault(level + 1, set()).add(parent[1])
+            else:
                 found.append((level, index))
-            elif not parents or parents[-1] != index >> 1:
-                parents.append(index >> 1)
-        nodes, level = parents, level + 1
     return sorted(found, key=lambda node: node[1] << node[0])
 
 
@@ -71,3 +80,24 @@ def reduce(values: Mapping[Node, Value], node: Node, shards: int, merge: Callabl
 def root(shards: int) -> Node:
     """Return the node that covers every shard."""
     return (height(shards), 0)
+
+
+class Climb(Generic[Value]):
+    """Values of shards, given from left to right, merged as soon as that is possible, so that few are held at a time."""
+
+    def __init__(self, shards: int, merge: Callable[[Value, Value], Value]) -> None:
+        self.values: dict[Node, Value] = {}
+        self._shards = shards
+        self._merge = merge
+
+    def add(self, shard: int, value: Value) -> None:
+        node = (0, shard)
+        while node[0] < height(self._shards):
+            parent = (node[0] + 1, node[1] >> 1)
+            below = children(parent, self._shards)
+            if node != below[-1] or not all(child in self.values for child in below[:-1]):
+                break
+            if len(below) == 2:
+                value = self._merge(self.values.pop(below[0]), value)
+            node = parent
+        self.values[node] = value

@@ -14,7 +14,7 @@ from muskox.program import Block, Done, Manifest, Shard
 from muskox.records import Record, pack, unpack
 from muskox.runtime.computing import Abandoned, BrokenShard, Computation, ProgramFailed, load_program
 from muskox.runtime.jobs import program_record
-from muskox.tree import root
+from muskox.tree import reduce, root
 
 SHARDS = 5
 MANIFEST = Manifest({"x": "float"}, tuple(range(1, SHARDS + 1)))
@@ -59,8 +59,8 @@ def test_any_split_gives_the_same_bits(split: list[list[int]]) -> None:
     holdings = [worker.begin() for worker in workers]
     for round_ in range(2):
         assert len({holding.digest for holding in holdings}) == 1
-        parts = {node: data for worker in workers for node, data in worker.parts(round_, never).items()}
-        total = workers[0].total(parts)
+        values = {node: value for worker in workers for node, value in worker.partials(round_, never).items()}
+        total = reduce(values, root(SHARDS), SHARDS, workers[0].merge)
         holdings = [worker.update(round_, total) for worker in workers]
     alone = Sums()
     state = alone.initial(MANIFEST)
@@ -72,10 +72,10 @@ def test_any_split_gives_the_same_bits(split: list[list[int]]) -> None:
 def test_who_receives_a_state_goes_on_like_who_computed_it() -> None:
     first, second = (computation(Sums(), list(range(SHARDS))) for _ in range(2))
     first.begin()
-    held = first.update(0, first.total(first.parts(0, never)))
+    held = first.update(0, first.partials(0, never)[root(SHARDS)])
     adopted = second.load(held.round, held.is_done, first.packed_state())
     assert adopted == held
-    assert second.parts(1, never) == first.parts(1, never)
+    assert second.partials(1, never) == first.partials(1, never)
 
 
 def test_the_digest_of_a_holding_is_that_of_the_state() -> None:
@@ -88,19 +88,19 @@ def test_the_digest_of_a_holding_is_that_of_the_state() -> None:
 def test_parts_are_the_highest_nodes_that_we_own() -> None:
     made = computation(Sums(), [0, 1, 4])
     made.begin()
-    assert set(made.parts(0, never)) == {(1, 0), (2, 1)}
+    assert set(made.partials(0, never)) == {(1, 0), (2, 1)}
     whole = computation(Sums(), list(range(SHARDS)))
     whole.begin()
-    assert set(whole.parts(0, never)) == {root(SHARDS)}
+    assert set(whole.partials(0, never)) == {root(SHARDS)}
 
 
 def test_a_shard_that_stays_is_not_opened_again() -> None:
     opened: list[int] = []
     made = computation(Sums(), [0, 1], opened)
     made.begin()
-    made.parts(0, never)
+    made.partials(0, never)
     made.own({index: [f"shard-{index}"] for index in (1, 2)})
-    made.parts(0, never)
+    made.partials(0, never)
     assert opened == [0, 1, 2]
 
 
@@ -121,7 +121,7 @@ def test_shards_that_change_meanwhile_do_not_disturb_a_round_under_way(after: li
     program, results = Slow(), []
     made = computation(program, [0, 1])
     made.begin()
-    thread = threading.Thread(target=lambda: results.append(made.parts(0, never)))
+    thread = threading.Thread(target=lambda: results.append(made.partials(0, never)))
     thread.start()
     assert program.inside.wait(20)
     made.own({index: [f"shard-{index}"] for index in after})
@@ -134,7 +134,7 @@ def test_a_round_of_no_use_is_abandoned_between_shards_and_blocks() -> None:
     made = computation(Sums(), [0, 1, 2])
     made.begin()
     with pytest.raises(Abandoned):
-        made.parts(0, lambda: True)
+        made.partials(0, lambda: True)
 
 
 def test_a_broken_file_is_named_by_its_shard() -> None:
@@ -145,7 +145,7 @@ def test_a_broken_file_is_named_by_its_shard() -> None:
     made.own({3: ["shard-3"]})
     made.begin()
     with pytest.raises(BrokenShard, match="shard-3 has other bytes") as caught:
-        made.parts(0, never)
+        made.partials(0, never)
     assert caught.value.index == 3
 
 
@@ -170,7 +170,7 @@ def refuse(*_: object) -> Any:
 
 def run(made: Computation) -> None:
     made.begin()
-    made.update(0, made.total(made.parts(0, never)))
+    made.update(0, made.partials(0, never)[root(SHARDS)])
 
 
 @pytest.mark.parametrize("name", ["initial", "partial", "merge", "update"])
@@ -220,7 +220,7 @@ def test_a_program_reports_about_states_and_not_about_the_result() -> None:
     made.begin()
     assert made.report() == {"round": 0.0}
     for round_ in range(2):
-        made.update(round_, made.total(made.parts(round_, never)))
+        made.update(round_, made.partials(round_, never)[root(SHARDS)])
     assert made.report() == {}
 
 

@@ -19,12 +19,12 @@ from muskox.runtime.messages import (
 )
 
 COLLECTIVE = (
-    messages.Hello(3, -1, "", False),
-    messages.Fetch(3),
+    messages.Hello(3, "w", -1, "", False),
+    messages.Fetch(3, "w"),
     messages.State(3, 7, "d", True),
-    messages.Begin(3, 7, "d", False),
-    messages.Partial(3, 7, "d", [(2, 0), (0, 4)], [10, 20]),
-    messages.Total(3, 7),
+    messages.Begin(3, 7, "d", False, 100),
+    messages.Partial(3, 7, "d", [(2, 0), (0, 4)], [10, 20], 1, "{}", {"w": 0.5}),
+    messages.Total(3, 7, 1, "{}"),
     messages.Moved(3),
     messages.Beat(),
 )

@@ -1,209 +1,173 @@
-"""The worker's machine: thousands of seeded histories of deaths, each of which must end with the undisturbed result."""
-
-import random
-from collections import deque
-from dataclasses import dataclass, field
+"""The worker's machine: hundreds of seeded histories of deaths, each of which must end with the undisturbed result."""
 
 import pytest
+from runtime.simulated_job import ROUNDS, SimulatedJob, check, small_limits, undisturbed
 
 from muskox.errors import PeerError
 from muskox.runtime import round_events as rounds
-from muskox.runtime.messages import Begin, Hello, Moved, Partial, Total
+from muskox.runtime.collective.values import Part
+from muskox.runtime.messages import Begin, Fetch, Hello, Moved, Partial, State, Total
 from muskox.runtime.round_events import NOTHING, Holding
 from muskox.runtime.rounds import Phase, RoundMachine
-from muskox.tree import cover
 
-SHARDS = 6
-ROUNDS = 5  # the program of this test is done after so many
+HISTORIES = 300
 
 
-def state_digest(round_: int) -> str:
-    return f"state-{round_}"
+@pytest.mark.parametrize("first", range(0, HISTORIES, 100))
+def test_a_job_finishes_with_the_same_state_whoever_dies_when(first: int) -> None:
+    for seed in range(first, first + 100):
+        check(seed)
 
 
-def holding(round_: int) -> Holding:
-    return Holding(round_, state_digest(round_), round_ >= ROUNDS)
+@pytest.mark.parametrize("workers", range(1, 10))
+def test_any_number_of_workers_gives_the_same_bits_in_every_form(workers: int) -> None:
+    with small_limits():
+        job = SimulatedJob(workers, workers=workers, troubles=0)
+        assert job.run() == Holding(ROUNDS, undisturbed(job.shards)[ROUNDS], True)
 
 
-@dataclass
-class SimulatedWorker:
-    """The shell of one machine, with the state replaced by its round number."""
-
-    machine: RoundMachine
-    inbox: deque = field(default_factory=deque)
-    thoughts: deque = field(
-        default_factory=deque
-    )  # what the shell thinks of goes before all else: it handles nothing meanwhile
-    told: deque = field(default_factory=deque)  # by its node, which may lag behind what peers say
-    owned: list[int] = field(default_factory=list)
-
-    @property
-    def has_work(self) -> bool:
-        return bool(self.thoughts or self.told or self.inbox)
-
-
-class Simulation:
-    """A network of machines with a coordinator that forms a generation whenever a member was reported or died."""
-
-    def __init__(self, seed: int, workers: int, *, deaths: int) -> None:
-        self.random = random.Random(seed)
-        self.deaths = deaths
-        self.workers: dict[str, SimulatedWorker] = {}
-        self.members: list[str] = []
-        self.generation = 0
-        self.checkpoint = NOTHING
-        self.started = 0
-        self.finished: Holding | None = None
-        self.now = 0.0
-        for _ in range(workers):
-            self.start()
-        self.form()
-
-    def start(self) -> None:
-        self.started += 1
-        name = f"w{self.started}"
-        self.workers[name] = SimulatedWorker(RoundMachine(name, checkpoint_interval_s=3.0, rounds_max=1000))
-
-    def form(self) -> None:
-        self.generation += 1
-        self.members = sorted(self.workers)
-        for rank, name in enumerate(self.members):
-            worker = self.workers[name]
-            owned = list(range(rank, SHARDS, len(self.members)))
-            worker.told.append((rounds.GenerationFormed(self.generation, tuple(self.members), rank), owned))
-
-    def kill(self, name: str) -> None:
-        generation = self.workers.pop(name).machine.generation
-        for worker in self.workers.values():
-            worker.inbox.append(rounds.PeerLost(name, generation, "it was killed"))
-        self.start()
-        self.form()
-
-    def run(self) -> Holding:
-        for _ in range(20_000):
-            if self.finished is not None:
-                return self.finished
-            self.now += 1.0
-            if self.deaths and self.random.random() < 0.05:
-                self.deaths -= 1
-                self.kill(self.random.choice(sorted(self.workers)))
-            waiting = [name for name in sorted(self.workers) if self.workers[name].has_work]
-            assert waiting, f"the generation is stuck: {[(n, w.machine.phase) for n, w in self.workers.items()]}"
-            self.step(self.random.choice(waiting))
-        raise AssertionError("the job did not finish")
-
-    def step(self, name: str) -> None:
-        worker = self.workers[name]
-        if worker.thoughts:
-            event = worker.thoughts.popleft()
-        elif worker.told and (not worker.inbox or self.random.random() < 0.5):
-            event, worker.owned = worker.told.popleft()
-        else:
-            event = worker.inbox.popleft()
-        for action in worker.machine.handle(event, self.now):
-            self.perform(name, worker, action)
-
-    def perform(self, name: str, worker: SimulatedWorker, action: rounds.Action) -> None:
-        machine, think = worker.machine, worker.thoughts.append
-        match action:
-            case rounds.Dial(peer, generation):
-                worker.inbox.append(rounds.LinkOpened(generation) if peer in self.workers else self.lost(peer, generation))
-            case rounds.Send(peer, message, body):
-                self.deliver(name, peer, message, body)
-            case rounds.SendState(peer, message):
-                self.deliver(name, peer, message, b"state")
-            case rounds.LoadState(round_, is_done, _):
-                assert is_done == (round_ >= ROUNDS)
-                think(rounds.StateLoaded(holding(round_)))
-            case rounds.RestoreState():
-                worker.inbox.append(rounds.StateLoaded(self.checkpoint if self.checkpoint != NOTHING else holding(0)))
-            case rounds.Compute(generation, round_):
-                nodes = tuple(cover(worker.owned, SHARDS))
-                worker.inbox.append(rounds.PartComputed(generation, round_, nodes, tuple(b"x" for _ in nodes)))
-            case rounds.Reduce(values):
-                shards = [index << level for level, index in values]
-                assert len(set(shards)) == len(shards) and 0 in shards, "no part counts twice"
-                think(rounds.SumReduced(b"sum"))
-            case rounds.Update():
-                think(rounds.StateUpdated(holding(machine.holding.round + 1)))
-            case rounds.KeepCheckpoint(_, held):
-                self.checkpoint = held
-            case rounds.Finish(_, held):
-                self.finished = held
-            case rounds.Suspect(peer, reason):
-                assert peer not in self.workers, f"{peer} is alive, yet {reason}"
-            case rounds.Tell() | rounds.GiveUp():
-                pass
-
-    def lost(self, peer: str, generation: int) -> rounds.PeerLost:
-        return rounds.PeerLost(peer, generation, "nobody there")
-
-    def deliver(self, sender: str, peer: str, message: object, body: bytes) -> None:
-        if peer in self.workers:
-            self.workers[peer].inbox.append(rounds.MessageArrived(sender, message, body))
-
-
-@pytest.mark.parametrize("workers", [1, 2, 3, 5])
-def test_a_job_without_deaths_finishes(workers: int) -> None:
-    assert Simulation(0, workers, deaths=0).run() == holding(ROUNDS)
-
-
-def test_a_job_finishes_with_the_same_state_whoever_dies_when() -> None:
-    for seed in range(1500):
-        simulation = Simulation(seed, 2 + seed % 4, deaths=1 + seed % 7)
-        assert simulation.run() == holding(ROUNDS), f"seed {seed}"
+def holding(round_: int, digest: str = "d") -> Holding:
+    return Holding(round_, digest, False)
 
 
 def formed(rank: int, *members: str, number: int = 1) -> tuple[RoundMachine, list[rounds.Action]]:
     machine = RoundMachine(members[rank], checkpoint_interval_s=1e9, rounds_max=100)
-    return machine, machine.handle(rounds.GenerationFormed(number, members, rank), 0.0)
+    return machine, machine.handle(rounds.GenerationFormed(number, members, rank, ("",) * len(members)), 0.0)
+
+
+def arrived(peer: str, message: object, body: bytes = b"") -> rounds.MessageArrived:
+    return rounds.MessageArrived(peer, message, body)  # type: ignore[arg-type]
+
+
+def test_a_member_dials_those_before_it_and_tells_the_root_what_it_holds() -> None:
+    _, actions = formed(2, "a", "b", "c")
+    assert actions == [rounds.Dial("a", 1), rounds.Dial("b", 1), rounds.Send("a", Hello(1, "c", -1, "", False))]
 
 
 def test_a_hello_that_comes_before_its_generation_is_kept() -> None:
     machine = RoundMachine("a", checkpoint_interval_s=1.0, rounds_max=100)
-    assert machine.handle(rounds.MessageArrived("b", Hello(1, 4, "d", False), b""), 0.0) == []
-    actions = machine.handle(rounds.GenerationFormed(1, ("a", "b"), 0), 0.0)
-    assert [type(action).__name__ for action in actions] == ["Send"], "b holds more: its state is fetched"
+    assert machine.handle(arrived("b", Hello(1, "b", 4, "d", False)), 0.0) == []
+    actions = machine.handle(rounds.GenerationFormed(1, ("a", "b"), 0, ("", "")), 0.0)
+    assert actions == [rounds.Send("b", Fetch(1, "b"))], "b holds more: its state is fetched"
+
+
+def test_a_hello_of_an_older_generation_does_not_hide_the_newer() -> None:
+    machine, _ = formed(0, "a", "b")
+    machine.handle(arrived("b", Hello(2, "b", 4, "d", False)), 0.0)
+    assert machine.handle(arrived("b", Hello(1, "b", 4, "d", False)), 0.0) == []
+    assert machine.handle(rounds.GenerationFormed(2, ("a", "b"), 0, ("", "")), 0.0) == [rounds.Send("b", Fetch(2, "b"))]
+
+
+def test_who_begins_without_a_state_is_given_it() -> None:
+    machine, _ = formed(0, "a", "b", "c")
+    machine.holding = holding(3)
+    machine.handle(arrived("b", Hello(1, "b", 3, "d", False)), 0.0)
+    actions = machine.handle(arrived("c", Hello(1, "c", 2, "e", False)), 0.0)
+    begin = Begin(1, 3, "d", False, 0)
+    assert actions == [rounds.Send("b", begin), rounds.SendState("c", begin), rounds.Compute(1, 3, 0)]
+
+
+def test_only_the_one_above_is_reported_when_those_below_it_are_not_heard() -> None:
+    with small_limits():
+        machine, _ = formed(0, *"abcdefghi")
+        below = [machine._members[rank] for rank in machine._topology.route().children]
+        assert machine.unheard() == below
+
+
+def test_a_part_that_comes_before_its_round_is_kept() -> None:
+    machine, _ = formed(1, "a", "b", "c")
+    machine.handle(arrived("c", Partial(1, 3, "d", [(0, 1)], [1]), b"x"), 0.0)
+    machine.holding = holding(3)
+    machine.handle(arrived("a", Begin(1, 3, "d", False, 0)), 0.0)
+    machine.handle(rounds.PartComputed(1, 3, (Part(((0, 0),), (1,), b"x"),)), 0.0)
+    (reduce,) = machine.handle(arrived("a", Partial(1, 3, "d", [(0, 2)], [1]), b"x"), 0.0)
+    assert isinstance(reduce, rounds.Reduce) and reduce.is_total and len(reduce.parts) == 3
+
+
+def began(machine: RoundMachine) -> None:
+    machine.handle(arrived("b", Hello(1, "b", -1, "", False)), 0.0)
+    machine.handle(rounds.StateLoaded(holding(0)), 0.0)
 
 
 def test_a_member_that_computes_from_another_state_is_put_out() -> None:
     machine, _ = formed(0, "a", "b")
-    machine.handle(rounds.MessageArrived("b", Hello(1, -1, "", False), b""), 0.0)
-    machine.handle(rounds.StateLoaded(holding(0)), 0.0)
-    part = Partial(1, 0, "not the same", [(0, 0)], [1])
-    assert machine.handle(rounds.MessageArrived("b", part, b"x"), 0.0) == [
-        rounds.Suspect("b", "it computes round 0 from another state")
-    ]
+    began(machine)
+    machine.handle(arrived("b", Partial(1, 0, "not the same", [(0, 0)], [1]), b"x"), 0.0)
+    actions = machine.handle(rounds.PartComputed(1, 0, (Part(((0, 1),), (1,), b"x"),)), 0.0)
+    assert actions[1:] == [rounds.Suspect("b", "it computes round 0 from another state")]
+    assert machine.phase is Phase.IDLE
+
+
+def test_of_three_that_compute_the_odd_one_reports_itself() -> None:
+    machine, _ = formed(0, "a", "b", "c")
+    machine.handle(arrived("b", Hello(1, "b", -1, "", False)), 0.0)
+    machine.handle(arrived("c", Hello(1, "c", -1, "", False)), 0.0)
+    machine.handle(rounds.StateLoaded(holding(0, "odd")), 0.0)
+    for peer, node in (("b", (0, 1)), ("c", (0, 2))):
+        machine.handle(arrived(peer, Partial(1, 0, "even", [node], [1]), b"x"), 0.0)
+    actions = machine.handle(rounds.PartComputed(1, 0, (Part(((0, 0),), (1,), b"x"),)), 0.0)
+    assert rounds.Suspect("a", "it computes round 0 from another state") in actions
 
 
 def test_of_two_states_after_the_same_round_the_odd_one_is_put_out() -> None:
     machine, _ = formed(0, "a", "b", "c")
-    machine.holding = Holding(3, "odd", False)
-    machine.handle(rounds.MessageArrived("b", Hello(1, 3, "even", False), b""), 0.0)
-    actions = machine.handle(rounds.MessageArrived("c", Hello(1, 3, "even", False), b""), 0.0)
+    machine.holding = holding(3, "odd")
+    machine.handle(arrived("b", Hello(1, "b", 3, "even", False)), 0.0)
+    actions = machine.handle(arrived("c", Hello(1, "c", 3, "even", False)), 0.0)
     assert actions == [rounds.Suspect("a", "it holds another state after round 3 than most")]
 
 
 def test_messages_of_another_generation_are_ignored() -> None:
     machine, _ = formed(1, "a", "b", number=5)
-    assert machine.handle(rounds.MessageArrived("a", Begin(4, 0, "d", False), b"state"), 0.0) == []
+    for message in (
+        Begin(4, 0, "d", False, 0),
+        Fetch(4, "b"),
+        State(4, 0, "d", False),
+        Partial(4, 0, "d", [], []),
+        Total(4, 0),
+    ):
+        assert machine.handle(arrived("a", message, b"state"), 0.0) == []
     assert machine.phase is Phase.JOINING
 
 
 def test_a_peer_that_moved_on_is_not_reported() -> None:
     machine, _ = formed(1, "a", "b", number=5)
-    assert machine.handle(rounds.MessageArrived("a", Moved(5), b""), 0.0) == []
+    assert machine.handle(arrived("a", Moved(5)), 0.0) == []
     assert machine.handle(rounds.PeerLost("a", 5, "the connection with a broke"), 0.0) == []
 
 
 def test_a_total_out_of_turn_breaks_the_protocol() -> None:
     machine, _ = formed(1, "a", "b")
     with pytest.raises(PeerError, match="total of round 0 in JOINING"):
-        machine.handle(rounds.MessageArrived("a", Total(1, 0), b"sum"), 0.0)
+        machine.handle(arrived("a", Total(1, 0), b"sum"), 0.0)
+
+
+@pytest.mark.parametrize("message", [Partial(1, 2, "d", [], []), Partial(1, 0, "d", [], [], 16)])
+def test_a_part_of_a_round_or_slice_that_cannot_be_breaks_the_protocol(message: Partial) -> None:
+    machine, _ = formed(0, "a", "b")
+    began(machine)
+    with pytest.raises(PeerError, match="in round 0"):
+        machine.handle(arrived("b", message), 0.0)
+
+
+def test_a_round_tells_how_long_its_phases_took() -> None:
+    machine, _ = formed(0, "a", "b")
+    began(machine)
+    machine.handle(rounds.PartComputed(1, 0, (Part(((0, 0),), (1,), b"x"),), 2.0), 2.5)
+    message = Partial(1, 0, "d", [(0, 1)], [1], seconds={"b": 3.0})
+    machine.handle(arrived("b", message, b"x"), 3.5)
+    machine.handle(rounds.PartsMerged(0, Part(((1, 0),), (1,), b"x")), 3.75)
+    told, *_ = machine.handle(rounds.StateUpdated(holding(1)), 4.0)
+    phases = {"compute": 3.0, "wait": 1.0, "reduce": 0.25, "update": 0.25, "round": 4.0}
+    assert told == rounds.Tell(1, 1, phases)
 
 
 def test_a_program_that_never_ends_is_given_up() -> None:
     machine = RoundMachine("a", checkpoint_interval_s=1.0, rounds_max=2)
-    machine.handle(rounds.GenerationFormed(1, ("a",), 0), 0.0)
-    actions = machine.handle(rounds.StateLoaded(Holding(2, "d", False)), 0.0)
+    machine.handle(rounds.GenerationFormed(1, ("a",), 0, ("",)), 0.0)
+    actions = machine.handle(rounds.StateLoaded(holding(2)), 0.0)
     assert actions == [rounds.GiveUp(1, "the program did not finish within 2 rounds")]
+
+
+def test_nothing_is_held_at_first() -> None:
+    assert RoundMachine("a", checkpoint_interval_s=1.0, rounds_max=2).holding == NOTHING

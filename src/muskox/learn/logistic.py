@@ -112,6 +112,9 @@ class LogisticProgram:
             return {"sums": left["sums"] + right["sums"]}
         return merge_statistics(left, right)
 
+    def adds(self, state: Record) -> bool:
+        return bool(state["phase"] == "fit")
+
     def update(self, state: Record, total: Record) -> Record | Done:
         if state["phase"] == "encode":
             return self._begin(state, total)

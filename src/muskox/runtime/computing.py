@@ -13,11 +13,12 @@ from typing import Any
 
 from muskox.digest import digest
 from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
-from muskox.program import Block, Done, Manifest, Program, Reports, Shard
+from muskox.program import Adds, Block, Done, Manifest, Program, Reports, Shard
 from muskox.records import Record, normal, pack, unpack
+from muskox.runtime.messages import Buffer
 from muskox.runtime.round_events import Holding
 from muskox.together import referred
-from muskox.tree import Node, cover, reduce, root
+from muskox.tree import Climb, Node
 
 OpenShard = Callable[[Sequence[Path], int], Shard]
 
@@ -79,9 +80,9 @@ class Computation:
         """Take the program's initial state."""
         return self._hold(0, False, self._asked("initial", lambda: pack(self._program.initial(self._manifest))))
 
-    def load(self, round_: int, is_done: bool, data: bytes) -> Holding:
+    def load(self, round_: int, is_done: bool, data: Buffer) -> Holding:
         """Take the packed state of a peer or of a checkpoint."""
-        return self._hold(round_, is_done, data)
+        return self._hold(round_, is_done, bytes(data))
 
     def _hold(self, round_: int, is_done: bool, data: bytes) -> Holding:
         self._state, self._packed, self._is_done = unpack(data), data, is_done
@@ -90,8 +91,15 @@ class Computation:
     def packed_state(self) -> bytes:
         return self._packed
 
-    def parts(self, round_: int, abandoned: Callable[[], bool]) -> dict[Node, bytes]:
-        """Return the packed values of the highest tree nodes that lie wholly in our shards, left to right.
+    def adds(self) -> bool:
+        """Return whether the program only adds in the round that begins with our state."""
+        program = self._program
+        if not isinstance(program, Adds) or self._is_done:
+            return False
+        return bool(self._asked("adds", lambda: program.adds(self._state)))
+
+    def partials(self, round_: int, abandoned: Callable[[], bool]) -> dict[Node, Record]:
+        """Return the values of the highest tree nodes that lie wholly in our shards, left to right.
 
         Raises
         ------
@@ -100,16 +108,16 @@ class Computation:
         BrokenShard
             If a file is not what was written.
         """
-        files, state, shards = self._files, self._state, self._manifest.shards
-        values: dict[Node, Record] = {}
+        files, state = self._files, self._state
+        climb: Climb[Record] = Climb(self._manifest.shards, self.merge)
         for index in files:
             if abandoned():
                 raise Abandoned
             shard = self._opened(index, files)
             ask = partial(self._partial, state, shard, _until(shard.blocks, abandoned))
-            values[(0, index)] = self._asked(f"partial (round {round_ + 1}, shard {index})", ask)
+            climb.add(index, self._asked(f"partial (round {round_ + 1}, shard {index})", ask))
         self._shards = {index: self._shards[index] for index in files}
-        return {node: self._packed_value(values, node) for node in cover(files, shards)}
+        return climb.values
 
     def _partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
         return normal(self._program.partial(state, shard, blocks))
@@ -122,19 +130,10 @@ class Computation:
                 raise BrokenShard(index, str(error)) from error
         return self._shards[index]
 
-    def total(self, parts: Mapping[Node, bytes]) -> bytes:
-        """Return the packed value of the whole tree."""
-        values = {node: unpack(data) for node, data in parts.items()}
-        return self._packed_value(values, root(self._manifest.shards))
-
-    def _packed_value(self, values: Mapping[Node, Record], node: Node) -> bytes:
-        value: Record = reduce(values, node, self._manifest.shards, self._merge)
-        return pack(value)
-
-    def update(self, round_: int, total: bytes) -> Holding:
+    def update(self, round_: int, total: Record) -> Holding:
         """Go from round `round_` to the next, and return what we hold then."""
         where = f"update (round {round_ + 1})"
-        is_done, data = self._asked(where, lambda: _packed(self._program.update(self._state, unpack(total))))
+        is_done, data = self._asked(where, lambda: _packed(self._program.update(self._state, total)))
         return self._hold(round_ + 1, is_done, data)
 
     def report(self) -> dict[str, float]:
@@ -147,7 +146,8 @@ class Computation:
         )
         return told
 
-    def _merge(self, left: Record, right: Record) -> Record:
+    def merge(self, left: Record, right: Record) -> Record:
+        """Return the program's contribution of two neighbours in the tree."""
         merged: Record = self._asked("merge", lambda: normal(self._program.merge(left, right)))
         return merged
 

@@ -16,31 +16,35 @@ FRAME_BYTES_MAX = 1 << 31  # a state or a total of 2 GiB: beyond any model here,
 HEAD_BYTES_MAX = 1 << 24  # the paths of 100,000 shard files fit
 LENGTHS = struct.Struct(">II")
 
+Buffer = bytes | bytearray | memoryview
+
 
 class Message(msgspec.Struct, frozen=True, tag=True):
     """The head of a frame."""
 
 
-# -- between workers of one job: members speak to the root, the root to all --
+# -- between workers of one job: up the tree, down the tree, or from each to each (collective/topology.py) --
 
 
 class Hello(Message, frozen=True):
-    """Member to root, first in a generation: what I hold. `round` is -1 for nothing; `is_done` if it is the result."""
+    """Up to the root, first in a generation: what `worker` holds. `round` is -1 for nothing; `is_done` if it is the result."""
 
     generation: int
+    worker: str
     round: int
     digest: str
     is_done: bool
 
 
 class Fetch(Message, frozen=True):
-    """Root to the member that holds the furthest state: send it."""
+    """Down to the member that holds the furthest state: send it."""
 
     generation: int
+    holder: str
 
 
 class State(Message, frozen=True):
-    """Member to root: the state, in the body."""
+    """Up to the root: the state, in the body."""
 
     generation: int
     round: int
@@ -49,19 +53,26 @@ class State(Message, frozen=True):
 
 
 class Begin(Message, frozen=True):
-    """Root to member: go on from here; the body is the state, or empty where the member holds it already."""
+    """Down to all: go on from here; the body is the state, or empty where the member holds it already.
+
+    total_bytes : of the last round's total, 0 if unknown: all choose the form of the next reduction by it
+    """
 
     generation: int
     round: int
     digest: str
     is_done: bool
+    total_bytes: int
 
 
 class Partial(Message, frozen=True):
-    """Member to root: my subtrees of this round. `digest` is that of the state they were computed from.
+    """What the sender, and whoever is below it in the tree, add to one slice of a round's total; the values in the body.
 
+    digest : of the state they were computed from
     nodes : (level, index) of each subtree, in the order in which the body holds them
     sizes : bytes of each
+    structure : the header of the records that slices are cut from; empty where the body holds whole packed records
+    seconds : what members needed to compute their parts
     """
 
     generation: int
@@ -69,13 +80,18 @@ class Partial(Message, frozen=True):
     digest: str
     nodes: list[tuple[int, int]]
     sizes: list[int]
+    slice: int = 0
+    structure: str = ""
+    seconds: dict[str, float] = {}
 
 
 class Total(Message, frozen=True):
-    """Root to all: the sum over all shards, in the body."""
+    """One slice of the sum over all shards, in the body, from whoever merged it, by way of the tree."""
 
     generation: int
     round: int
+    slice: int = 0
+    structure: str = ""
 
 
 class Moved(Message, frozen=True):
@@ -215,6 +231,7 @@ class Failed(Message, frozen=True):
 
 FromWorker = Listening | Wanted | Suspected | Told | Checkpointed | Finished | Broken | Failed
 
+_ENCODER = msgspec.msgpack.Encoder()
 _COLLECTIVE = msgspec.msgpack.Decoder(Collective)
 _FROM_NODE = msgspec.msgpack.Decoder(FromNode)
 _FROM_WORKER = msgspec.msgpack.Decoder(FromWorker)
@@ -222,11 +239,16 @@ _FROM_WORKER = msgspec.msgpack.Decoder(FromWorker)
 
 def frame(head: Message, body: bytes = b"") -> bytes:
     """Return the frame of `head` and `body`."""
-    encoded = msgspec.msgpack.encode(head)
-    return LENGTHS.pack(4 + len(encoded) + len(body), len(encoded)) + encoded + body
+    return frame_head(head, len(body)) + body
 
 
-def check_lengths(prefix: bytes) -> tuple[int, int]:
+def frame_head(head: Message, body_bytes: int) -> bytes:
+    """Return what goes before a body of so many bytes."""
+    encoded = _ENCODER.encode(head)
+    return LENGTHS.pack(4 + len(encoded) + body_bytes, len(encoded)) + encoded
+
+
+def check_lengths(prefix: Buffer) -> tuple[int, int]:
     """Return (head bytes, body bytes) of the frame that begins with these 8 bytes; PeerError if out of bounds."""
     total, head = LENGTHS.unpack(prefix)
     if not 4 + head <= total <= FRAME_BYTES_MAX or head > HEAD_BYTES_MAX:
@@ -234,7 +256,7 @@ def check_lengths(prefix: bytes) -> tuple[int, int]:
     return head, total - 4 - head
 
 
-def decode_collective(head: bytes) -> Collective:
+def decode_collective(head: Buffer) -> Collective:
     message: Collective = _decode(_COLLECTIVE, head)
     return message
 
@@ -249,7 +271,7 @@ def decode_from_worker(head: bytes) -> FromWorker:
     return message
 
 
-def _decode(decoder: "msgspec.msgpack.Decoder[Any]", head: bytes) -> Any:
+def _decode(decoder: "msgspec.msgpack.Decoder[Any]", head: Buffer) -> Any:
     try:
         return decoder.decode(head)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from muskox.runtime.messages import Begin, Collective, State
-from muskox.tree import Node
+from muskox.runtime.collective.values import Part
+from muskox.runtime.messages import Begin, Buffer, Collective, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +26,19 @@ NOTHING = Holding(-1, "", False)
 
 @dataclass(frozen=True, slots=True)
 class GenerationFormed:
+    """We are the member of this rank. `shards` are the runs that each owns ("0-3,8"); by them trees are built."""
+
     number: int
     members: tuple[str, ...]
     rank: int
-
-
-@dataclass(frozen=True, slots=True)
-class LinkOpened:
-    """The link to the root stands and both ends have proved themselves."""
-
-    generation: int
+    shards: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class MessageArrived:
     peer: str
     message: Collective
-    body: bytes
+    body: Buffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,39 +50,44 @@ class PeerLost:
 
 @dataclass(frozen=True, slots=True)
 class StateLoaded:
-    """The shell now holds this state: adopted from a peer, or restored."""
+    """The shell now holds this state: adopted from a peer, or restored. `adds` if the program only adds in its round."""
 
     holding: Holding
+    adds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PartComputed:
-    """The values of this worker's own subtrees, as packed records, in the order of `nodes`."""
+    """The values of this worker's own subtrees, one part a slice, and the seconds that they took."""
 
     generation: int
     round: int
-    nodes: tuple[Node, ...]
-    values: tuple[bytes, ...]
+    parts: tuple[Part, ...]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class SumReduced:
-    total: bytes
+class PartsMerged:
+    """What :class:`Reduce` asked for."""
+
+    slice: int
+    part: Part
 
 
 @dataclass(frozen=True, slots=True)
 class StateUpdated:
     holding: Holding
+    adds: bool = False
 
 
-Event = GenerationFormed | LinkOpened | MessageArrived | PeerLost | StateLoaded | PartComputed | SumReduced | StateUpdated
+Event = GenerationFormed | MessageArrived | PeerLost | StateLoaded | PartComputed | PartsMerged | StateUpdated
 
 # -- actions --
 
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Open a link to this peer for this generation."""
+    """Open a link to this peer for this generation; what is sent meanwhile goes when it stands."""
 
     peer: str
     generation: int
@@ -96,7 +97,7 @@ class Dial:
 class Send:
     peer: str
     message: Collective
-    body: bytes = b""
+    body: Buffer = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class LoadState:
 
     round: int
     is_done: bool
-    body: bytes
+    body: Buffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +126,32 @@ class RestoreState:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Compute our subtrees of this round; answer PartComputed. Whatever was being computed is of no use any more."""
+    """Compute our subtrees of this round; answer PartComputed. Whatever was being computed is of no use any more.
+
+    slices : into how many to cut them; 0 to leave records whole
+    """
 
     generation: int
     round: int
+    slices: int
 
 
 @dataclass(frozen=True, slots=True)
 class Reduce:
-    """Merge these values of tree nodes to the root's; answer SumReduced."""
+    """Merge these parts of a slice, to the total or as far as that goes; answer PartsMerged."""
 
-    values: dict[Node, bytes]
+    slice: int
+    slices: int
+    parts: tuple[Part, ...]
+    is_total: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Compute the next state from ours and this total; answer StateUpdated."""
+    """Compute the next state from ours and this total, given by slice; answer StateUpdated."""
 
-    total: bytes
+    total: tuple[Part, ...]
+    slices: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +162,11 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """This round is finished: tell whoever watches."""
+    """This round is finished: tell whoever watches. `phases` are its seconds as we, the root, saw them."""
 
     generation: int
     round: int
+    phases: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)

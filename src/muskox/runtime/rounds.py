@@ -1,21 +1,25 @@
 """The worker's machine: which round of which generation it is in, what to send, and what to compute next. Pure.
 
-A generation is a star around its root (rank 0), the reduction a fixed tree whoever computes which part of it:
+The members of a generation are a tree around its root (rank 0; of few members a star), the reduction another, fixed tree
+whoever computes which part of it:
 
-1. every member tells the root what it holds (Hello); the furthest state wins, is fetched if the root lacks it, and goes to
-   whoever lacks it (Begin). If nobody holds any, the root restores the last checkpoint;
-2. members send the values of their subtrees (Partial), the root merges them and sends the sum (Total);
+1. every member tells the root what it holds (Hello, up the tree); the furthest state wins, is fetched if the root lacks it, and
+   comes down to whoever lacks it (Begin). If nobody holds any, the root restores the last checkpoint;
+2. the values of members' subtrees (Partial) are merged to the sum (Total), in one of the forms that collective/topology.py
+   knows: which one follows from what all hold alike, and changes no bit. collective/exchange.py does it;
 3. everybody updates: so everybody holds the state, and any survivor can begin the next generation.
 
 The machine knows rounds, digests and names; states and sums stay with the shell. Every message carries its generation: what
 belongs to another one is ignored, which is all that a fence needs to be between processes. `now` serves only to space
-checkpoints, and so never changes a bit of the result.
+checkpoints and to tell how long a round's phases took, and so never changes a bit of the result.
 """
 
 from enum import Enum, auto
 
 from muskox.errors import PeerError
-from muskox.runtime.messages import Begin, Collective, Fetch, Hello, Moved, Partial, State, Total
+from muskox.runtime.collective.exchange import Exchange
+from muskox.runtime.collective.topology import Topology, choose, order_of
+from muskox.runtime.messages import Begin, Buffer, Collective, Fetch, Hello, Moved, Partial, State, Total
 from muskox.runtime.round_events import (
     NOTHING,
     Action,
@@ -27,23 +31,20 @@ from muskox.runtime.round_events import (
     GiveUp,
     Holding,
     KeepCheckpoint,
-    LinkOpened,
     LoadState,
     MessageArrived,
     PartComputed,
+    PartsMerged,
     PeerLost,
-    Reduce,
     RestoreState,
     Send,
     SendState,
     StateLoaded,
     StateUpdated,
-    SumReduced,
     Suspect,
     Tell,
     Update,
 )
-from muskox.tree import Node
 
 
 class Phase(Enum):
@@ -52,7 +53,7 @@ class Phase(Enum):
     GATHERING = auto()  # the root until every Hello is in
     LOADING = auto()  # until the shell holds the state that this generation begins with
     COMPUTING = auto()  # our own part
-    COLLECTING = auto()  # the root until every Partial is in; a member until Total
+    COLLECTING = auto()  # until the total is whole
     UPDATING = auto()
     FINISHED = auto()
 
@@ -67,25 +68,38 @@ class RoundMachine:
         self.generation = 0
         self.phase = Phase.IDLE
         self._rounds_max = rounds_max
-        self._members: tuple[str, ...] = ()
+        self._members: tuple[str, ...] = (worker,)
         self._rank = 0
+        self._join(("",))
         self._hellos: dict[str, Hello] = {}
-        self._parts: dict[str, dict[Node, bytes]] = {}
+        self._adds = False
+        self._total_bytes = 0  # of the last round's total
+        self._times = _Times()
         self._checkpoint_s: float | None = None
+
+    def _join(self, shards: tuple[str, ...]) -> None:
+        """Take our place in the present generation."""
+        self._topology = Topology(order_of(shards), self._rank)
+        self._exchange = Exchange(self.generation, self._members, self._rank, self._topology)
+        self.neighbours = tuple(self._members[rank] for rank in self._topology.neighbours())
 
     @property
     def is_root(self) -> bool:
         return self._rank == 0
 
     def unheard(self) -> list[str]:
-        """Return the members that the root has not heard of in this generation, while it gathers them.
+        """Return the members whose silence keeps the root from beginning; not those that only have such a one above them.
 
         A peer may have been told of a generation after ours already: its word of that one is kept, and does not count yet.
         """
         if self.phase is not Phase.GATHERING:
             return []
-        heard = {peer for peer, hello in self._hellos.items() if hello.generation == self.generation}
-        return [peer for peer in self._members[1:] if peer not in heard]
+        heard = {rank for rank, peer in enumerate(self._members) if rank == 0 or self._said(peer)}
+        silent = [rank for rank in range(len(self._members)) if rank not in heard]
+        return [self._members[rank] for rank in silent if self._topology.parent_of(rank) in heard]
+
+    def _said(self, peer: str) -> bool:
+        return peer in self._hellos and self._hellos[peer].generation == self.generation
 
     def wants_state(self, generation: int) -> bool:
         """Return whether a state to begin `generation` with is still awaited: an answer may come too late."""
@@ -95,26 +109,21 @@ class RoundMachine:
         match event:
             case GenerationFormed():
                 return self._form(event, now)
-            case LinkOpened(generation):
-                if generation != self.generation or self.phase is not Phase.JOINING:
-                    return []
-                return [Send(self._members[0], Hello(generation, *self._told()))]
             case MessageArrived(peer, message, body):
-                return self._receive(peer, message, body)
+                return self._receive(peer, message, body, now)
             case PeerLost(peer, generation, reason):
                 return self._lose(peer, generation, reason)
-            case StateLoaded(holding):
+            case StateLoaded(holding, adds):
                 if self.phase is not Phase.LOADING:
                     return []
-                self.holding = holding
-                return self._begin()
+                self.holding, self._adds = holding, adds
+                return self._begin(now)
             case PartComputed():
-                return self._part(event)
-            case SumReduced(total):
-                self.phase = Phase.UPDATING
-                message = Total(self.generation, self.holding.round)
-                return [*(Send(peer, message, total) for peer in self._members[1:]), Update(total)]
-            case StateUpdated(holding):
+                return self._part(event, now)
+            case PartsMerged(slice_, part):
+                return self._progress(self._exchange.merged(slice_, part), now)
+            case StateUpdated(holding, adds):
+                self._adds = adds
                 return self._updated(holding, now)
 
     def _told(self) -> tuple[int, str, bool]:
@@ -126,19 +135,28 @@ class RoundMachine:
         if event.number <= self.generation:
             return []
         self.generation, self._members, self._rank = event.number, event.members, event.rank
-        self._parts = {}
+        self._join(event.shards)
         if self._checkpoint_s is None:
             self._checkpoint_s = now
-        if not self.is_root:
-            self.phase = Phase.JOINING
-            return [Dial(self._members[0], self.generation)]
-        self.phase = Phase.GATHERING
         self._hellos = {peer: hello for peer, hello in self._hellos.items() if hello.generation >= self.generation}
-        return self._choose()
+        below = [peer for peer in self.neighbours if self._members.index(peer) < self._rank]
+        dials: list[Action] = [Dial(peer, self.generation) for peer in below]
+        if self.is_root:
+            self.phase = Phase.GATHERING
+            return self._choose(now)
+        self.phase = Phase.JOINING
+        hellos = [Hello(self.generation, self.worker, *self._told())]
+        hellos += [hello for hello in self._hellos.values() if hello.generation == self.generation]
+        return [*dials, *(Send(self._parent(), hello) for hello in hellos)]
 
-    def _choose(self) -> list[Action]:
+    def _parent(self) -> str:
+        parent = self._topology.route().parent
+        assert parent is not None, "asked of a member that is not the root"
+        return self._members[parent]
+
+    def _choose(self, now: float) -> list[Action]:
         """Once all have said what they hold, agree on the state to begin with."""
-        if self.unheard():
+        if not all(self._said(peer) for peer in self._members[1:]):
             return []
         held = {self.worker: self.holding}
         for peer in self._members[1:]:
@@ -155,21 +173,24 @@ class RoundMachine:
             self.phase = Phase.IDLE
             return [Suspect(peer, f"it holds another state after round {furthest[1]} than most") for peer in odd]
         if self.holding.rank == furthest:
-            return self._begin()
+            return self._begin(now)
         holder = next(peer for peer, holding in held.items() if holding.rank == furthest)
-        return [Send(holder, Fetch(self.generation))]
+        return [Send(self._towards(holder), Fetch(self.generation, holder))]
 
-    def _begin(self) -> list[Action]:
+    def _towards(self, peer: str) -> str:
+        return self._members[self._topology.towards(self._members.index(peer))]
+
+    def _begin(self, now: float) -> list[Action]:
+        """Have those below us begin, with our state where they lack it, and begin."""
+        begin = Begin(self.generation, *self._told(), self._total_bytes)
         actions: list[Action] = []
-        if self.is_root:
-            begin = Begin(self.generation, *self._told())
-            for peer in self._members[1:]:
-                hello = self._hellos[peer]
-                same = (hello.round, hello.digest, hello.is_done) == self._told()
-                actions.append(Send(peer, begin) if same else SendState(peer, begin))
-        return [*actions, *self._go_on()]
+        for rank in self._topology.route().children:
+            hello = self._hellos[self._members[rank]]
+            same = (hello.round, hello.digest, hello.is_done) == self._told()
+            actions.append(Send(hello.worker, begin) if same else SendState(hello.worker, begin))
+        return [*actions, *self._go_on(now)]
 
-    def _go_on(self) -> list[Action]:
+    def _go_on(self, now: float) -> list[Action]:
         if self.holding.is_done:
             self.phase = Phase.FINISHED
             return [Finish(self.generation, self.holding)] if self.is_root else []
@@ -178,93 +199,123 @@ class RoundMachine:
             reason = f"the program did not finish within {self._rounds_max} rounds"
             return [GiveUp(self.generation, reason)] if self.is_root else []
         self.phase = Phase.COMPUTING
-        return [Compute(self.generation, self.holding.round)]
+        self._times = _Times(now)
+        form = choose(len(self._members), self._total_bytes, self._adds)
+        self._exchange.begin(self.holding.round, self.holding.digest, form, self._adds)
+        return [Compute(self.generation, self.holding.round, self._exchange.slices)]
 
     # -- messages --
 
-    def _receive(self, peer: str, message: Collective, body: bytes) -> list[Action]:
+    def _receive(self, peer: str, message: Collective, body: Buffer, now: float) -> list[Action]:
+        if isinstance(message, Hello):
+            return self._hear(message, now)
+        if isinstance(message, Moved):
+            if self._is_current(peer, message.generation):
+                self.phase = Phase.IDLE  # our own word of the newer generation is on its way
+            return []
         match message:
-            case Hello(generation=generation):
-                if generation >= self.generation:  # a peer may hear of its generation before we do
-                    self._hellos[peer] = message
-                return self._choose() if self.phase is Phase.GATHERING else []
-            case Fetch() if self._is_current(peer, message.generation, from_root=True) and self.phase is Phase.JOINING:
-                return [SendState(peer, State(self.generation, *self._told()))]
-            case State() if self._is_current(peer, message.generation) and self.phase is Phase.LOADING and self.is_root:
-                return [LoadState(message.round, message.is_done, body)]
-            case Begin() if self._is_current(peer, message.generation, from_root=True) and self.phase is Phase.JOINING:
+            case Fetch(holder=holder) if self._is_awaited(peer, message.generation):
+                if holder != self.worker:
+                    return [Send(self._towards(holder), message)]
+                return [SendState(self._parent(), State(self.generation, *self._told()))]
+            case State() if self._is_current(peer, message.generation):
+                if not self.is_root:
+                    return [Send(self._parent(), message, body)]
+                return [LoadState(message.round, message.is_done, body)] if self.phase is Phase.LOADING else []
+            case Begin() if self._is_awaited(peer, message.generation):
+                self._total_bytes = message.total_bytes
+                self.phase = Phase.LOADING
                 if body:
-                    self.phase = Phase.LOADING
                     return [LoadState(message.round, message.is_done, body)]
                 if (message.round, message.digest, message.is_done) != self._told():
                     raise PeerError(f"{peer} begins with round {message.round}; we said that we hold {self.holding}")
-                return self._go_on()
-            case Partial() if self._is_current(peer, message.generation) and self.is_root:
-                return self._collect(peer, message, body)
-            case Total() if self._is_current(peer, message.generation, from_root=True):
-                if self.phase is not Phase.COLLECTING or message.round != self.holding.round:
+                return self._begin(now)
+            case Partial() if self._is_current(peer, message.generation) and self.phase is not Phase.FINISHED:
+                return self._progress(self._exchange.arrive(peer, message, body), now)
+            case Total() if self._is_current(peer, message.generation):
+                if self.phase is not Phase.COLLECTING:
                     raise PeerError(f"{peer} sends the total of round {message.round} in {self.phase.name}")
-                self.phase = Phase.UPDATING
-                return [Update(body)]
-            case Moved() if self._is_current(peer, message.generation):
-                self.phase = Phase.IDLE  # our own word of the newer generation is on its way
-                return []
+                return self._progress(self._exchange.descend(peer, message, body), now)
             case _:
                 return []
 
-    def _is_current(self, peer: str, generation: int, *, from_root: bool = False) -> bool:
-        if generation != self.generation or peer not in self._members or self.phase is Phase.IDLE:
-            return False
-        return not from_root or peer == self._members[0]
+    def _is_current(self, peer: str, generation: int) -> bool:
+        return generation == self.generation and peer in self.neighbours and self.phase is not Phase.IDLE
 
-    def _collect(self, peer: str, message: Partial, body: bytes) -> list[Action]:
-        if self.phase not in (Phase.COMPUTING, Phase.COLLECTING) or message.round != self.holding.round:
-            raise PeerError(f"{peer} sends its part of round {message.round} in round {self.holding.round}")
-        if message.digest != self.holding.digest:
-            return [Suspect(peer, f"it computes round {message.round} from another state")]
-        if sum(message.sizes) != len(body) or len(message.sizes) != len(message.nodes):
-            raise PeerError(f"{peer} sends {len(body)} bytes for subtrees of {sum(message.sizes)}")
-        values, begin = {}, 0
-        for node, size in zip(message.nodes, message.sizes, strict=True):
-            values[node] = body[begin : begin + size]
-            begin += size
-        self._parts[peer] = values
-        return self._reduce_when_whole()
+    def _is_awaited(self, peer: str, generation: int) -> bool:
+        """Return whether this comes from above to a member that joins."""
+        return self._is_current(peer, generation) and self.phase is Phase.JOINING and peer == self._parent()
 
-    def _part(self, event: PartComputed) -> list[Action]:
+    def _hear(self, hello: Hello, now: float) -> list[Action]:
+        """Keep and pass on what a member holds; a peer may hear of its generation before we do."""
+        kept = self._hellos.get(hello.worker, hello)
+        if hello.generation < max(self.generation, kept.generation):  # another way up may be slower
+            return []
+        self._hellos[hello.worker] = hello
+        if self.phase is Phase.GATHERING:
+            return self._choose(now)
+        is_ours = hello.generation == self.generation and self.phase is Phase.JOINING
+        return [Send(self._parent(), hello)] if is_ours else []
+
+    # -- a round --
+
+    def _part(self, event: PartComputed, now: float) -> list[Action]:
         if event.generation != self.generation or self.phase is not Phase.COMPUTING or event.round != self.holding.round:
             return []
         self.phase = Phase.COLLECTING
-        if self.is_root:
-            self._parts[self.worker] = dict(zip(event.nodes, event.values, strict=True))
-            return self._reduce_when_whole()
-        sizes = [len(value) for value in event.values]
-        head = Partial(self.generation, event.round, self.holding.digest, list(event.nodes), sizes)
-        return [Send(self._members[0], head, b"".join(event.values))]
+        self._times.computed_s = now
+        return self._progress(self._exchange.compute(event.parts, event.seconds), now)
 
-    def _reduce_when_whole(self) -> list[Action]:
-        if self.phase is not Phase.COLLECTING or any(peer not in self._parts for peer in self._members):
-            return []
-        values = {node: value for peer in self._members for node, value in self._parts[peer].items()}
-        self._parts = {}
-        return [Reduce(values)]
-
-    # -- a round ends --
+    def _progress(self, actions: list[Action], now: float) -> list[Action]:
+        """Look whether the round is broken, or whole."""
+        if any(isinstance(action, Suspect) for action in actions):
+            self.phase = Phase.IDLE
+            return actions
+        if self._exchange.is_gathered and not self._times.gathered_s:
+            self._times.gathered_s = now
+        total = self._exchange.find_total() if self.phase is Phase.COLLECTING else None
+        if total is None:
+            return actions
+        self.phase = Phase.UPDATING
+        self._times.merged_s = now
+        self._total_bytes = sum(len(part.body) for part in total)
+        return [*actions, Update(total, self._exchange.slices)]
 
     def _updated(self, holding: Holding, now: float) -> list[Action]:
         self.holding = holding
         if not self.is_root:
-            return self._go_on()
-        actions: list[Action] = [Tell(self.generation, holding.round)]
+            return self._go_on(now)
+        actions: list[Action] = [Tell(self.generation, holding.round, self._times.phases(self._exchange.seconds, now))]
         assert self._checkpoint_s is not None, "a generation was formed"
         if not holding.is_done and now - self._checkpoint_s >= self.checkpoint_interval_s:
             self._checkpoint_s = now
             actions.append(KeepCheckpoint(self.generation, holding))
-        return [*actions, *self._go_on()]
+        return [*actions, *self._go_on(now)]
 
     def _lose(self, peer: str, generation: int, reason: str) -> list[Action]:
-        concerns_us = generation == self.generation and peer in (self._members if self.is_root else self._members[:1])
-        if not concerns_us or self.phase is Phase.IDLE or (self.phase is Phase.FINISHED and self.is_root):
+        concerns_us = generation == self.generation and peer in self.neighbours
+        is_over = self.phase is Phase.FINISHED and (self.is_root or peer != self._members[0])
+        if not concerns_us or self.phase is Phase.IDLE or is_over:
             return []
         self.phase = Phase.IDLE
         return [Suspect(peer, reason)]
+
+
+class _Times:
+    """When a round's phases ended."""
+
+    def __init__(self, began_s: float = 0.0) -> None:
+        self._began_s = began_s
+        self.computed_s = 0.0
+        self.gathered_s = 0.0
+        self.merged_s = 0.0
+
+    def phases(self, seconds: dict[str, float], now: float) -> dict[str, float]:
+        """Return the seconds of each phase; `seconds` are those that members computed."""
+        return {
+            "compute": max(seconds.values(), default=0.0),
+            "wait": self.gathered_s - self.computed_s,
+            "reduce": self.merged_s - self.gathered_s,
+            "update": now - self.merged_s,
+            "round": now - self._began_s,
+        }

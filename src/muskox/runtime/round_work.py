@@ -1,0 +1,198 @@
+"""A worker's rounds: performs the actions of :class:`muskox.runtime.rounds.RoundMachine` and feeds back what came of them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import assert_never
+
+from muskox.errors import MuskoxError, PeerError
+from muskox.program import Manifest, Program
+from muskox.runtime import round_events as rounds
+from muskox.runtime.collective.reduction import WHOLE, Reduction
+from muskox.runtime.computing import Abandoned, BrokenShard, Computation
+from muskox.runtime.messages import (
+    Broken,
+    Buffer,
+    Checkpointed,
+    Collective,
+    Failed,
+    Finished,
+    Formed,
+    Restore,
+    Settings,
+    Setup,
+    Suspected,
+    Told,
+    Wanted,
+)
+from muskox.runtime.rounds import RoundMachine
+from muskox.runtime.shell import Shell, crash
+from muskox.store import open_shard
+
+ADDED_BYTES_MAX = 1 << 20  # added on the event loop itself, in a fraction of a millisecond: the way to the thread costs as much
+
+
+class RoundWork:
+    """See the head of this file."""
+
+    def __init__(self, shell: Shell, setup: Setup, settings: Settings, program: Program) -> None:
+        self._shell = shell
+        self._settings = settings
+        self._manifest = Manifest(setup.columns, tuple(setup.shard_rows))
+        self._computation = Computation(program, self._manifest, open_shard)
+        self._reduction = Reduction(self._manifest.shards, self._computation.merge, shell.allocate)
+        self._machine = RoundMachine(
+            setup.worker, checkpoint_interval_s=settings.checkpoint_interval_s, rounds_max=setup.rounds_max
+        )
+        self._computing: rounds.Compute | None = None
+        self._metrics: dict[str, float] = {}  # of the state, if we are the root
+
+    # -- what node and peers say --
+
+    def configure(self, settings: Settings) -> None:
+        self._settings = settings
+        self._machine.checkpoint_interval_s = settings.checkpoint_interval_s
+
+    def form(self, formed: Formed) -> None:
+        self._computing = None
+        self._computation.own(formed.files)
+        names = tuple(member.worker for member in formed.members)
+        shards = tuple(member.shards for member in formed.members)
+        self._handle(rounds.GenerationFormed(formed.number, names, names.index(self._machine.worker), shards))
+        asyncio.get_running_loop().call_later(self._settings.silence_s, self._miss, formed.number)
+
+    def _miss(self, generation: int) -> None:
+        """Report those who never joined the generation."""
+        if generation == self._machine.generation:
+            for peer in [*self._shell.lines.unlinked(generation), *self._machine.unheard()]:
+                self.lost(peer, generation, f"it did not join within {self._settings.silence_s:g} s")
+
+    def restore(self, message: Restore, body: bytes) -> None:
+        if self._machine.wants_state(message.generation):
+            computation = self._computation
+            self._load(lambda: computation.load(message.round, False, body) if body else computation.begin())
+
+    def heard(self, peer: str, message: Collective, body: Buffer) -> None:
+        self._shell.put(lambda: self._handle(rounds.MessageArrived(peer, message, body)))
+
+    def lost(self, peer: str, generation: int, reason: str) -> None:
+        self._shell.put(lambda: self._handle(rounds.PeerLost(peer, generation, reason)))
+
+    # -- the machine --
+
+    def _handle(self, event: rounds.Event) -> None:
+        try:
+            actions = self._machine.handle(event, time.monotonic())
+        except PeerError as error:
+            assert isinstance(event, rounds.MessageArrived), "only a message can break the protocol"
+            self._handle(rounds.PeerLost(event.peer, self._machine.generation, str(error)))
+            return
+        if isinstance(event, rounds.GenerationFormed):
+            self._shell.lines.expect(self._machine.neighbours)
+        for action in actions:
+            self._perform(action)
+
+    def _perform(self, action: rounds.Action) -> None:
+        lines, tell, computation = self._shell.lines, self._shell.tell, self._computation
+        match action:
+            case rounds.Dial(peer, generation):
+                lines.dial(peer, generation)
+            case rounds.Send(peer, message, body):
+                lines.send(peer, message, body)
+            case rounds.SendState(peer, message):
+                lines.send(peer, message, computation.packed_state())
+            case rounds.LoadState(round_, is_done, body):
+                self._load(lambda: computation.load(round_, is_done, body))
+            case rounds.RestoreState(generation):
+                tell(Wanted(generation))
+            case rounds.Compute():
+                self._compute(action)
+            case rounds.Reduce():
+                self._reduce(action)
+            case rounds.Update():
+                self._update(action)
+            case rounds.Suspect(peer, reason):
+                lines.drop(peer)
+                tell(Suspected(self._machine.generation, peer, reason))
+            case rounds.Tell(generation, round_, phases):
+                phases = {**phases, "rows_per_s": self._manifest.rows / max(phases["round"], 1e-9)}
+                tell(Told(generation, round_, self._metrics, phases))
+            case rounds.KeepCheckpoint(generation, holding):
+                tell(Checkpointed(generation, holding.round, holding.digest), computation.packed_state())
+            case rounds.Finish(generation, holding):
+                tell(Finished(generation, holding.round, holding.digest), computation.packed_state())
+            case rounds.GiveUp(generation, reason):
+                tell(Failed(generation, reason))
+            case _:
+                assert_never(action)
+
+    def _load(self, load: Callable[[], rounds.Holding]) -> None:
+        self._think(lambda: rounds.StateLoaded(load(), self._computation.adds()))
+
+    def _reduce(self, action: rounds.Reduce) -> None:
+        def merge() -> rounds.Event:
+            part = self._reduction.merged(action.slice, action.slices, action.parts, is_total=action.is_total)
+            return rounds.PartsMerged(action.slice, part)
+
+        if action.slices != WHOLE and sum(len(part.body) for part in action.parts) <= ADDED_BYTES_MAX:
+            try:
+                event = merge()
+            except MuskoxError as error:
+                self._fail(self._machine.generation, error)
+            else:
+                self._shell.put_first(lambda: self._handle(event))
+        else:
+            self._think(merge)
+
+    def _update(self, action: rounds.Update) -> None:
+        round_ = self._machine.holding.round
+
+        def update() -> rounds.Event:
+            holding = self._computation.update(round_, self._reduction.total(action.total, action.slices))
+            if self._machine.is_root:
+                self._metrics = self._computation.report()
+            return rounds.StateUpdated(holding, self._computation.adds())
+
+        self._think(update)
+
+    def _think(self, work: Callable[[], rounds.Event]) -> None:
+        """Have the thread do it; nothing is handled meanwhile, and its result before all else."""
+
+        def then(event: rounds.Event, error: BaseException | None) -> None:
+            if error is None:
+                self._shell.put_first(lambda: self._handle(event))
+            else:
+                self._fail(self._machine.generation, error)
+            self._shell.resume()
+
+        self._shell.pause()
+        self._shell.do(work, then)
+
+    def _compute(self, action: rounds.Compute) -> None:
+        self._computing = action
+
+        def compute() -> rounds.PartComputed:
+            began_s = time.monotonic()
+            values = self._computation.partials(action.round, lambda: self._computing is not action)
+            computed_s = time.monotonic()
+            parts = self._reduction.parts(values, action.slices)
+            return rounds.PartComputed(action.generation, action.round, parts, computed_s - began_s)
+
+        def then(event: rounds.PartComputed, error: BaseException | None) -> None:
+            match error:
+                case None:
+                    self._shell.put(lambda: self._handle(event))
+                case Abandoned():
+                    return
+                case BrokenShard():
+                    self._shell.tell(Broken(error.index, str(error)))
+                case _:
+                    self._fail(action.generation, error)
+
+        self._shell.do(compute, then)
+
+    def _fail(self, generation: int, error: BaseException) -> None:
+        """A refusal of the program's or of its values ends the job; anything else is our own bug, or a broken disk."""
+        if not isinstance(error, MuskoxError):
+            crash(error)
+        self._shell.tell(Failed(generation, str(error)))
