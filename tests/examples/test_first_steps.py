@@ -55,3 +55,11 @@ def test_the_line_of_ones_own_is_found_on_a_cluster() -> None:
 @pytest.mark.parametrize("name", ["minibatch_sgd", "parameter_averaging"])
 def test_the_weights_that_the_rows_were_made_with_are_found_by_stochastic_descent(name: str) -> None:
     assert run(EXAMPLES / f"{name}.py").startswith("weights")
+
+
+def test_a_forest_of_tasks_is_the_same_on_a_cluster() -> None:
+    assert run(EXAMPLES / "forest_of_tasks.py").startswith("12 trees")
+
+
+def test_folds_are_the_same_one_at_a_time() -> None:
+    assert run(EXAMPLES / "cross_validation.py").count("over 5 folds") == 2

@@ -1,14 +1,14 @@
 """Checkpoints replace one another and nothing else; results are not collected on their way; who was put out shows nothing."""
 
-import hashlib
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from kazoo.exceptions import ConnectionLoss
+from one_node_store import Stores
 
 from muskox.coordination import Config, Session, layout, register
 from muskox.errors import Unavailable
@@ -22,33 +22,6 @@ from muskox.store import NodeHome
 SECRET = b"s" * 64
 BOUND_S = 20.0
 BODY = pack({"x": 1})
-
-
-class Stores:
-    """A fake of the store's client: keeps every blob on the one node that there is, and remembers what was deleted."""
-
-    def __init__(self) -> None:
-        self.blobs: dict[str, bytes] = {}
-        self.deleted: list[str] = []
-        self.on_put: Callable[[], object] = lambda: None
-
-    def put_blob(self, address: str, data: bytes) -> str:
-        self.on_put()
-        self.blobs[hashlib.sha256(data).hexdigest()] = data
-        return hashlib.sha256(data).hexdigest()
-
-    def get_blob(self, addresses: Any, digest: str) -> bytes:
-        if digest not in self.blobs:
-            raise Unavailable(f"no node can give blob {digest}")
-        return self.blobs[digest]
-
-    def clock_ns(self, address: str) -> int:
-        return 0
-
-    def delete(self, address: str, digests: list[str], unless_newer_than_ns: int) -> None:
-        self.deleted += digests
-        for digest in digests:
-            del self.blobs[digest]
 
 
 class Losing(Session):

@@ -94,4 +94,7 @@ def test_units_are_runs_manifests_models_and_what_jobs_keep(session: Session) ->
     done = layout.JobState(phase=layout.JobPhase.DONE, result_blob="r", result_nodes=["cid"])
     session.create(layout.job_state("j"), done)
     session.create(layout.checkpoint("j"), layout.CheckpointRecord(round=1, digest="", blob="c", nodes=["cid"]))
-    assert count_units(session) == {"ann": 1 + 1 + 2, "bob": 2 + 1, "cid": 1 + 1 + 1 + 1}
+    session.create(layout.pieces("j"))
+    for number in (1, 3):
+        session.create(layout.piece("j", number), layout.CheckpointRecord(round=number, digest="", blob="d", nodes=["bob"]))
+    assert count_units(session) == {"ann": 1 + 1 + 2, "bob": 2 + 1 + 2, "cid": 1 + 1 + 1 + 1}

@@ -208,7 +208,10 @@ class PaceRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckpointRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The state after `round` rounds: a packed record under `blob` on `nodes`; `digest` is the state's own."""
+    """The state after `round` rounds: a packed record under `blob` on `nodes`; `digest` is the state's own.
+
+    Of a task job it is one piece of its finished results, and `round` the number of the piece.
+    """
 
     round: int
     digest: str
@@ -379,6 +382,14 @@ def pace(job_id: str) -> str:
 
 def checkpoint(job_id: str) -> str:
     return f"{JOBS}/{job_id}/checkpoint"
+
+
+def pieces(job_id: str) -> str:
+    return f"{JOBS}/{job_id}/pieces"
+
+
+def piece(job_id: str, number: int) -> str:
+    return f"{JOBS}/{job_id}/pieces/{number}"
 
 
 def workers(job_id: str) -> str:

@@ -13,11 +13,11 @@ from typing import Any
 
 from muskox.digest import digest
 from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
-from muskox.program import Adds, Block, Done, Manifest, Program, Reports, Shard
+from muskox.program import Adds, Block, Done, Manifest, Program, Reports, Shard, resolve
 from muskox.records import Record, normal, pack, unpack
-from muskox.runtime.messages import Buffer
+from muskox.runtime.message import Buffer
 from muskox.runtime.round_events import Holding
-from muskox.together import referred
+from muskox.task_list import TaskList
 from muskox.tree import Climb, Node
 
 OpenShard = Callable[[Sequence[Path], int], Shard]
@@ -39,21 +39,21 @@ class ProgramFailed(MuskoxError):
     """The program cannot go on: a sentence for whoever submitted the job."""
 
 
-def load_program(record: Mapping[str, Any]) -> Program:
-    """Return the program of a job: one of muskox's own by name, or a user's code.
+def load_program(record: Mapping[str, Any]) -> Program | TaskList:
+    """Return the program or task list of a job: one of muskox's own by name, or a user's code.
 
     User code is unpickled. It is trusted because only members that proved the cluster's secret can name its digest in a job,
     and the bytes were checked against that digest.
     """
     if "code" not in record:
-        return referred(record)
+        return resolve(record)
     import cloudpickle
 
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if record["python"] != version:
         raise CallerError(f"the program was written with Python {record['python']}; this node runs {version}")
     try:
-        program: Program = cloudpickle.loads(record["code"].tobytes())
+        program: Program | TaskList = cloudpickle.loads(record["code"].tobytes())
     except Exception as error:  # bulkhead: loading runs the user's imports
         raise CallerError(f"the program cannot be loaded on this node: {type(error).__name__}: {error}") from error
     return program
@@ -78,7 +78,7 @@ class Computation:
 
     def begin(self) -> Holding:
         """Take the program's initial state."""
-        return self._hold(0, False, self._asked("initial", lambda: pack(self._program.initial(self._manifest))))
+        return self._hold(0, False, asked("initial", lambda: pack(self._program.initial(self._manifest))))
 
     def load(self, round_: int, is_done: bool, data: Buffer) -> Holding:
         """Take the packed state of a peer or of a checkpoint."""
@@ -96,7 +96,7 @@ class Computation:
         program = self._program
         if not isinstance(program, Adds) or self._is_done:
             return False
-        return bool(self._asked("adds", lambda: program.adds(self._state)))
+        return bool(asked("adds", lambda: program.adds(self._state)))
 
     def partials(self, round_: int, abandoned: Callable[[], bool]) -> dict[Node, Record]:
         """Return the values of the highest tree nodes that lie wholly in our shards, left to right.
@@ -115,7 +115,7 @@ class Computation:
                 raise Abandoned
             shard = self._opened(index, files)
             ask = partial(self._partial, state, shard, _until(shard.blocks, abandoned))
-            climb.add(index, self._asked(f"partial (round {round_ + 1}, shard {index})", ask))
+            climb.add(index, asked(f"partial (round {round_ + 1}, shard {index})", ask))
         self._shards = {index: self._shards[index] for index in files}
         return climb.values
 
@@ -133,7 +133,7 @@ class Computation:
     def update(self, round_: int, total: Record) -> Holding:
         """Go from round `round_` to the next, and return what we hold then."""
         where = f"update (round {round_ + 1})"
-        is_done, data = self._asked(where, lambda: _packed(self._program.update(self._state, total)))
+        is_done, data = asked(where, lambda: _packed(self._program.update(self._state, total)))
         return self._hold(round_ + 1, is_done, data)
 
     def report(self) -> dict[str, float]:
@@ -141,26 +141,27 @@ class Computation:
         program, state = self._program, self._state
         if not isinstance(program, Reports) or self._is_done:
             return {}
-        told: dict[str, float] = self._asked(
+        told: dict[str, float] = asked(
             "report", lambda: {name: float(value) for name, value in program.report(state).items() if math.isfinite(value)}
         )
         return told
 
     def merge(self, left: Record, right: Record) -> Record:
         """Return the program's contribution of two neighbours in the tree."""
-        merged: Record = self._asked("merge", lambda: normal(self._program.merge(left, right)))
+        merged: Record = asked("merge", lambda: normal(self._program.merge(left, right)))
         return merged
 
-    def _asked(self, where: str, call: Callable[[], Any]) -> Any:
-        """Call the program; what it raises becomes a sentence that says where."""
-        try:
-            return call()
-        except CallerError as error:
-            raise ProgramFailed(str(error)) from error
-        except (Abandoned, MemoryError, OSError):
-            raise
-        except Exception as error:  # bulkhead: a user's program may raise anything; it fails its job, not the worker
-            raise ProgramFailed(f"the program raised {type(error).__name__} in {where}: {error}") from error
+
+def asked(where: str, call: Callable[[], Any]) -> Any:
+    """Call the program; what it raises becomes a sentence that says where."""
+    try:
+        return call()
+    except CallerError as error:
+        raise ProgramFailed(str(error)) from error
+    except (Abandoned, MemoryError, OSError):
+        raise
+    except Exception as error:  # bulkhead: a user's program may raise anything; it fails its job, not the worker
+        raise ProgramFailed(f"the program raised {type(error).__name__} in {where}: {error}") from error
 
 
 def _packed(after: Record | Done) -> tuple[bool, bytes]:

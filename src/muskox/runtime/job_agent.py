@@ -23,11 +23,13 @@ from muskox.program import RoundReport
 from muskox.runtime.commits import JobCommits
 from muskox.runtime.messages import (
     Broken,
+    Brought,
     Checkpointed,
     Failed,
     Finished,
     Formed,
     FromWorker,
+    Lacking,
     Listening,
     Member,
     Restore,
@@ -39,6 +41,8 @@ from muskox.runtime.messages import (
 )
 from muskox.runtime.node_context import NodeContext
 from muskox.runtime.pool import WorkerProcess
+from muskox.runtime.tasks.messages import Piece, PiecesWanted
+from muskox.runtime.tasks.pieces import TaskPieces
 from muskox.store import Dataset
 
 log = logging.getLogger(__name__)
@@ -103,6 +107,7 @@ class JobAgent(threading.Thread):
         self._told_s = -math.inf  # when one was last written
         self._checkpoint: tuple[Checkpointed, bytes] | None = None
         self._commits = JobCommits(node, job_id)
+        self._pieces = TaskPieces(node, job_id)
         self._unreachable_s: float | None = None  # since when the last checkpoint cannot be had
         self._is_over = False
 
@@ -333,6 +338,13 @@ class JobAgent(threading.Thread):
                 self._register(worker.name, staffed.record)
             case Wanted(generation):
                 self._restore(worker, generation)
+            case Lacking(shards):
+                files = {index: self._bring(self._known(), index, staffed.held) for index in shards}
+                worker.send(Brought(files))
+            case Piece():
+                self._pieces.keep(message, body, worker.send)
+            case PiecesWanted(generation):
+                self._pieces.read(generation, worker.send)
             case Suspected(generation, name, reason):
                 self._suspect(generation, name, reason)
             case Broken(shard, reason):
@@ -340,6 +352,7 @@ class JobAgent(threading.Thread):
                 worker.end()
             case Finished():
                 self._commits.finish(self._known().record, self._known().program, message, body)
+                self._pieces.clear()
             case Failed(generation, reason):
                 self._commits.fail(generation, reason)
             case Told() | Checkpointed():

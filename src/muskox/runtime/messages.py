@@ -11,17 +11,12 @@ from typing import Any
 import msgspec
 
 from muskox.errors import PeerError
+from muskox.runtime.message import Buffer, Message
+from muskox.runtime.tasks.messages import Piece, PieceRead, PiecesWanted, PieceWritten, TaskMessage
 
 FRAME_BYTES_MAX = 1 << 31  # a state or a total of 2 GiB: beyond any model here, and small enough to refuse garbage
 HEAD_BYTES_MAX = 1 << 24  # the paths of 100,000 shard files fit
 LENGTHS = struct.Struct(">II")
-
-Buffer = bytes | bytearray | memoryview
-
-
-class Message(msgspec.Struct, frozen=True, tag=True):
-    """The head of a frame."""
-
 
 # -- between workers of one job: up the tree, down the tree, or from each to each (collective/topology.py) --
 
@@ -82,7 +77,7 @@ class Partial(Message, frozen=True):
     sizes: list[int]
     slice: int = 0
     structure: str = ""
-    seconds: dict[str, float] = {}
+    seconds: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class Total(Message, frozen=True):
@@ -104,7 +99,7 @@ class Beat(Message, frozen=True):
     """Either way, about once a second: I am alive, whatever I compute."""
 
 
-Collective = Hello | Fetch | State | Begin | Partial | Total | Moved | Beat
+Collective = Hello | Fetch | State | Begin | Partial | Total | Moved | Beat | TaskMessage
 
 
 # -- from a node to its worker --
@@ -125,7 +120,7 @@ class Setup(Message, frozen=True):
     columns: dict[str, str]
     shard_rows: list[int]
     rounds_max: int
-    tls: list[str] = []
+    tls: list[str] = msgspec.field(default_factory=list)
 
 
 class Settings(Message, frozen=True):
@@ -163,7 +158,14 @@ class Stop(Message, frozen=True):
     """End."""
 
 
-FromNode = Setup | Settings | Formed | Restore | Stop
+class Brought(Message, frozen=True):
+    """The files (one a column group) of these shards. Answers `Lacking`; they stay until the next generation."""
+
+    files: dict[int, list[str]]
+
+
+Answered = Restore | Brought | PieceWritten | PieceRead  # what a worker has asked for
+FromNode = Setup | Settings | Formed | Stop | Answered
 
 
 # -- from a worker to its node --
@@ -182,6 +184,12 @@ class Wanted(Message, frozen=True):
     generation: int
 
 
+class Lacking(Message, frozen=True):
+    """I need the files of these shards, which I do not own."""
+
+    shards: list[int]
+
+
 class Suspected(Message, frozen=True):
     """This peer broke its connection, fell silent, or holds another state."""
 
@@ -196,7 +204,7 @@ class Told(Message, frozen=True):
     generation: int
     round: int
     metrics: dict[str, float]
-    phases: dict[str, float] = {}
+    phases: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class Checkpointed(Message, frozen=True):
@@ -229,7 +237,7 @@ class Failed(Message, frozen=True):
     reason: str
 
 
-FromWorker = Listening | Wanted | Suspected | Told | Checkpointed | Finished | Broken | Failed
+FromWorker = Listening | Wanted | Lacking | Suspected | Told | Checkpointed | Finished | Broken | Failed | Piece | PiecesWanted
 
 _ENCODER = msgspec.msgpack.Encoder()
 _COLLECTIVE = msgspec.msgpack.Decoder(Collective)

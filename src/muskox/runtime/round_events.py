@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 
 from muskox.runtime.collective.values import Part
-from muskox.runtime.messages import Begin, Buffer, Collective, State
+from muskox.runtime.message import Buffer
+from muskox.runtime.messages import (
+    Begin,
+    Collective,
+    State,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from muskox.program import Manifest, Program
 from muskox.runtime import round_events as rounds
 from muskox.runtime.collective.reduction import WHOLE, Reduction
 from muskox.runtime.computing import Abandoned, BrokenShard, Computation
+from muskox.runtime.message import Buffer
 from muskox.runtime.messages import (
+    Answered,
     Broken,
-    Buffer,
     Checkpointed,
     Collective,
     Failed,
@@ -67,8 +68,8 @@ class RoundWork:
             for peer in [*self._shell.lines.unlinked(generation), *self._machine.unheard()]:
                 self.lost(peer, generation, f"it did not join within {self._settings.silence_s:g} s")
 
-    def restore(self, message: Restore, body: bytes) -> None:
-        if self._machine.wants_state(message.generation):
+    def answered(self, message: Answered, body: bytes) -> None:
+        if isinstance(message, Restore) and self._machine.wants_state(message.generation):
             computation = self._computation
             self._load(lambda: computation.load(message.round, False, body) if body else computation.begin())
 

@@ -13,20 +13,29 @@ from typing import Protocol
 
 from muskox.runtime.collective.lines import Lines
 from muskox.runtime.collective.links import LinkOptions, tls_contexts
-from muskox.runtime.messages import Buffer, Collective, Formed, FromWorker, Restore, Settings, Setup, frame
+from muskox.runtime.message import Buffer
+from muskox.runtime.messages import (
+    Answered,
+    Collective,
+    Formed,
+    FromWorker,
+    Settings,
+    Setup,
+    frame,
+)
 from muskox.runtime.thinking import Job, Then, Thinker
 
 Step = Callable[[], None]
 
 
 class Work(Protocol):
-    """What a worker does. Each method is called on the event loop, `form` and `restore` as steps."""
+    """What a worker does. Each method is called on the event loop, `form` and `answered` as steps."""
 
     def configure(self, settings: Settings) -> None: ...
 
     def form(self, formed: Formed) -> None: ...
 
-    def restore(self, message: Restore, body: bytes) -> None: ...
+    def answered(self, message: Answered, body: bytes) -> None: ...
 
     def heard(self, peer: str, message: Collective, body: Buffer) -> None: ...
 

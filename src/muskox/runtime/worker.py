@@ -1,7 +1,7 @@
 """A worker process: from its node's first frame to the end of its node's pipe.
 
-It loads the program, takes up the kind of work that the program is (rounds: round_work.py) and hands it what the node says. It
-ends when its node's pipe closes: an orphan would only warm the room. It never speaks to ZooKeeper.
+It loads the program, takes up the kind of work that the program is (rounds: round_work.py; tasks: tasks/task_work.py) and hands
+it what the node says. It ends when its node's pipe closes: an orphan would only warm the room. It never speaks to ZooKeeper.
 """
 
 import asyncio
@@ -15,10 +15,12 @@ from typing import assert_never
 import uvloop
 
 from muskox.errors import MuskoxError, PeerError
+from muskox.program import Program
 from muskox.records import unpack
 from muskox.runtime.computing import load_program
 from muskox.runtime.messages import (
     LENGTHS,
+    Brought,
     Failed,
     Formed,
     FromNode,
@@ -31,7 +33,10 @@ from muskox.runtime.messages import (
     decode_from_node,
 )
 from muskox.runtime.round_work import RoundWork
-from muskox.runtime.shell import Shell, on_loop_error
+from muskox.runtime.shell import Shell, Work, on_loop_error
+from muskox.runtime.tasks.messages import PieceRead, PieceWritten
+from muskox.runtime.tasks.task_work import TaskWork
+from muskox.task_list import TaskList
 
 ABANDONED_EXIT = 0
 
@@ -62,13 +67,20 @@ async def _serve(pipe: socket.socket) -> None:
     try:
         shell.tell(Listening(await shell.listen(), os.getpid()))
         try:
-            shell.work = RoundWork(shell, setup, settings, load_program(unpack(program)))
+            shell.work = work_of(shell, setup, settings, load_program(unpack(program)))
         except MuskoxError as error:
             shell.tell(Failed(0, str(error)))
         while True:
             hear(shell, *await _read(reader))
     except (asyncio.IncompleteReadError, OSError):
         os._exit(ABANDONED_EXIT)  # the node is gone; the thread that computes must not keep us
+
+
+def work_of(shell: Shell, setup: Setup, settings: Settings, program: Program | TaskList) -> Work:
+    """Return what a worker does for this kind of program."""
+    if isinstance(program, TaskList):
+        return TaskWork(shell, setup, settings, program)
+    return RoundWork(shell, setup, settings, program)
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[FromNode, bytes]:
@@ -87,9 +99,9 @@ def hear(shell: Shell, message: FromNode, body: bytes) -> None:
                 work.configure(message)
         case Formed() if work is not None:
             shell.put(lambda: _form(shell, message))
-        case Restore() if work is not None:
-            shell.put(lambda: work.restore(message, body))
-        case Formed() | Restore():
+        case Restore() | Brought() | PieceWritten() | PieceRead() if work is not None:
+            shell.put(lambda: work.answered(message, body))
+        case Formed() | Restore() | Brought() | PieceWritten() | PieceRead():
             return  # there is nothing that we could do: our node was told so
         case Stop():
             os._exit(0)

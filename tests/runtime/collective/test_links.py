@@ -19,7 +19,16 @@ from muskox.runtime.collective.links import (
     LinkOptions,
     Links,
 )
-from muskox.runtime.messages import LENGTHS, Beat, Buffer, Collective, Fetch, Hello, Total, frame
+from muskox.runtime.message import Buffer
+from muskox.runtime.messages import (
+    LENGTHS,
+    Beat,
+    Collective,
+    Fetch,
+    Hello,
+    Total,
+    frame,
+)
 
 KEY = b"k" * 32
 BOUND_S = 20.0

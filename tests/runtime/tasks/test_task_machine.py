@@ -78,8 +78,19 @@ class Simulation:
         self.start()
         self.form()
 
+    def black_out(self) -> None:
+        """All die at once: what is durable is all that is left."""
+        count = sum(not worker.is_put_out for worker in self.workers.values())
+        self.workers, self.members = {}, []
+        for _ in range(count):
+            self.start()
+        self.form()
+
     def strike(self) -> None:
         self.blows -= 1
+        if self.random.random() < 0.1:
+            self.black_out()
+            return
         name = self.random.choice([name for name, worker in self.workers.items() if not worker.is_put_out])
         self.put_out(name, "it was killed, or silent")
         if self.random.random() < 0.6:
@@ -120,8 +131,8 @@ class Simulation:
         match action:
             case events.Dial(peer, generation):
                 there = peer in self.workers and not self.workers[peer].is_put_out
-                opened = events.LinkOpened(generation) if there else events.PeerLost(peer, generation, "nobody there")
-                worker.inbox.append(opened)
+                if not there:
+                    worker.inbox.append(events.PeerLost(peer, generation, "nobody there"))
             case events.Send(peer, message):
                 self.deliver(name, peer, message, b"")
             case events.SendResult(peer, message):
@@ -129,8 +140,8 @@ class Simulation:
             case events.RunTask(task):
                 assert worker.running is None, "one at a time"
                 worker.running = task
-            case events.KeepResult(task, body):
-                assert body == body_of(task)
+            case events.KeepResult(task, digest, body):
+                assert (digest, body) == (digest_of(task), body_of(task))
                 worker.results[task] = body
             case events.RestoreResults(generation):
                 saved = tuple(
@@ -267,15 +278,15 @@ def test_what_a_member_holds_is_fetched_one_result_at_a_time_and_not_run_again()
 
 
 def test_a_member_keeps_on_running_when_its_root_dies_and_tells_the_next_one() -> None:
-    machine, _ = formed(1, "a", "b")
-    assert machine.handle(events.LinkOpened(1), 0.0) == [events.Send("a", Ready(1, [], []))]
+    machine, actions = formed(1, "a", "b")
+    assert actions == [events.Dial("a", 1), events.Send("a", Ready(1, [], []))]
     machine.handle(heard("a", Go(1)), 0.0)
     assert machine.handle(heard("a", Take(1, 0)), 0.0) == [events.RunTask(0)]
     assert machine.handle(heard("a", Take(1, 1)), 0.0) == [], "one after the other"
     assert machine.handle(events.PeerLost("a", 1, "it died"), 0.0) == [events.Suspect("a", "it died")]
-    assert machine.handle(events.TaskDone(0, "0", b"x"), 0.0) == [events.KeepResult(0, b"x"), events.RunTask(1)]
-    machine.handle(events.GenerationFormed(2, ("c", "b"), 1), 0.0)
-    assert machine.handle(events.LinkOpened(2), 0.0) == [events.Send("c", Ready(2, [0], [1]))]
+    assert machine.handle(events.TaskDone(0, "0", b"x"), 0.0) == [events.KeepResult(0, "0", b"x"), events.RunTask(1)]
+    actions = machine.handle(events.GenerationFormed(2, ("c", "b"), 1), 0.0)
+    assert actions == [events.Dial("c", 2), events.Send("c", Ready(2, [0], [1]))]
     machine.handle(events.TaskDone(1, "1", b"y"), 0.0)
     assert machine.handle(heard("c", Go(2)), 0.0) == [events.SendResult("c", Answer(2, 1, "1"))]
 
@@ -290,7 +301,7 @@ def test_where_two_results_differ_a_third_worker_decides_and_the_odd_one_is_put_
     actions = machine.handle(heard("c", Answer(1, 2, "2"), b"x"), 0.0)
     assert takes(actions) == [("c", 0)], "the third"
     actions = machine.handle(heard("c", Answer(1, 0, "right"), b"r"), 0.0)
-    assert events.KeepResult(0, b"r") in actions
+    assert events.KeepResult(0, "right", b"r") in actions
     assert events.Suspect("b", "it found another result for task 0 than two others") in actions
     assert machine.phase is Phase.COLLECTING
 
@@ -308,10 +319,21 @@ def test_two_different_results_without_a_third_worker_fail_the_job() -> None:
     assert reason.startswith("task 0 gave different results on 2 workers, and there is no other to decide: is run() pure")
 
 
+def test_a_root_that_was_none_for_a_while_asks_again_what_is_durable() -> None:
+    machine, _actions = formed(0, "a", "b")
+    machine.handle(heard("b", Ready(1, [], [])), 0.0)
+    machine.handle(events.ResultsRestored(1, {}, ()), 0.0)
+    machine.handle(events.GenerationFormed(2, ("a",), 0), 0.0)
+    assert machine.phase is Phase.WORKING, "nobody else can have made anything durable"
+    machine.handle(events.GenerationFormed(3, ("c", "a"), 1), 0.0)
+    assert machine.handle(events.GenerationFormed(4, ("a",), 0), 0.0) == [events.RestoreResults(4)]
+    assert machine.handle(events.ResultsRestored(3, {}, ()), 0.0) == [], "an answer to an earlier question"
+
+
 def test_messages_out_of_turn_break_the_protocol_and_those_of_another_generation_are_ignored() -> None:
     machine, _ = formed(1, "a", "b", number=5)
     assert machine.handle(heard("a", Take(4, 0)), 0.0) == []
-    with pytest.raises(PeerError, match="cannot be in JOINING"):
+    with pytest.raises(PeerError, match="cannot be in READY"):
         machine.handle(heard("a", Take(5, 0)), 0.0)
     with pytest.raises(PeerError, match="speaks as the root, which is a"):
         machine.handle(heard("c", Take(5, 0)), 0.0)

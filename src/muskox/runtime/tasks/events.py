@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from muskox.runtime.message import Buffer
 from muskox.runtime.tasks.messages import Answer, TaskMessage
 
 # -- events --
@@ -17,17 +18,10 @@ class GenerationFormed:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkOpened:
-    """The link to the root stands and both ends have proved themselves."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
 class MessageArrived:
     peer: str
     message: TaskMessage
-    body: bytes
+    body: Buffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +45,7 @@ class TaskDone:
 
     task: int
     digest: str
-    body: bytes
+    body: Buffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,25 +89,14 @@ class Woken:
     generation: int
 
 
-Event = (
-    GenerationFormed
-    | LinkOpened
-    | MessageArrived
-    | PeerMoved
-    | PeerLost
-    | TaskDone
-    | ResultsRestored
-    | PieceKept
-    | Collected
-    | Woken
-)
+Event = GenerationFormed | MessageArrived | PeerMoved | PeerLost | TaskDone | ResultsRestored | PieceKept | Collected | Woken
 
 # -- actions --
 
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Open a link to this peer for this generation."""
+    """Open a link to this peer for this generation; what is sent before it stands waits for it."""
 
     peer: str
     generation: int
@@ -145,7 +128,8 @@ class KeepResult:
     """Keep this result until the job ends, in place of one that was kept."""
 
     task: int
-    body: bytes
+    digest: str
+    body: Buffer
 
 
 @dataclass(frozen=True, slots=True)

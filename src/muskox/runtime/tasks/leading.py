@@ -6,6 +6,7 @@ It speaks to its own worker as to any other: the machine keeps those messages in
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from muskox.runtime.message import Buffer
 from muskox.runtime.tasks.disputes import Disputes
 from muskox.runtime.tasks.events import Action, GiveUp, KeepPiece, KeepResult, Send, Suspect, Tell, Wake
 from muskox.runtime.tasks.handout import Handout
@@ -20,9 +21,9 @@ class Held:
     digests: dict[int, str] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
 
-    def keep(self, task: int, digest: str, body: bytes) -> KeepResult:
+    def keep(self, task: int, digest: str, body: Buffer) -> KeepResult:
         self.digests[task], self.sizes[task] = digest, len(body)
-        return KeepResult(task, body)
+        return KeepResult(task, digest, body)
 
 
 class Leading:
@@ -50,7 +51,7 @@ class Leading:
         self._saving.look()
         return [self._tell(), *self._go_on(), *self.save(interval_s, now)]
 
-    def answered(self, peer: str, answer: Answer, body: bytes) -> list[Action]:
+    def answered(self, peer: str, answer: Answer, body: Buffer) -> list[Action]:
         """Accept the first answer; hold any other against it."""
         task, digest = answer.task, answer.digest
         self._handout.answered(peer, task)
@@ -66,7 +67,7 @@ class Leading:
             self._disputes.object(task, accepted, peer, digest)
         return [*actions, *self._go_on()]
 
-    def _decide(self, peer: str, answer: Answer, body: bytes) -> list[Action]:
+    def _decide(self, peer: str, answer: Answer, body: Buffer) -> list[Action]:
         verdict = self._disputes.decide(answer.task, peer, answer.digest)
         if verdict is None:
             return []

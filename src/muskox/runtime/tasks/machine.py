@@ -17,6 +17,7 @@ from enum import Enum, auto
 from typing import assert_never
 
 from muskox.errors import PeerError
+from muskox.runtime.message import Buffer
 from muskox.runtime.tasks.disputes import Disputes
 from muskox.runtime.tasks.events import (
     Action,
@@ -26,7 +27,6 @@ from muskox.runtime.tasks.events import (
     Event,
     Finish,
     GenerationFormed,
-    LinkOpened,
     MessageArrived,
     PeerLost,
     PeerMoved,
@@ -47,7 +47,6 @@ from muskox.runtime.tasks.saving import Saving
 
 class Phase(Enum):
     IDLE = auto()  # no generation, or one that is broken: what runs goes on
-    JOINING = auto()  # a member until its link stands
     READY = auto()  # a member until Go
     GATHERING = auto()  # the root until every Ready is in
     RESTORING = auto()  # a new root until it holds what is durable
@@ -79,6 +78,11 @@ class TaskMachine:
     def is_root(self) -> bool:
         return self._rank == 0
 
+    @property
+    def neighbours(self) -> tuple[str, ...]:
+        """Those with whom we speak in this generation."""
+        return self._members[1:] if self.is_root else self._members[:1]
+
     def unheard(self) -> list[str]:
         """Return the members that the root has not heard of in this generation, while it gathers them."""
         if self.phase is not Phase.GATHERING:
@@ -97,8 +101,6 @@ class TaskMachine:
         match event:
             case GenerationFormed():
                 return self._form(event, now)
-            case LinkOpened(generation):
-                return self._say_ready() if generation == self.generation and self.phase is Phase.JOINING else []
             case MessageArrived():
                 return self._receive(event, now)
             case PeerMoved(peer, generation):
@@ -136,16 +138,13 @@ class TaskMachine:
         if not (self.is_root and led_before):
             self._books = None  # another root may have made results durable since
         if not self.is_root:
-            self.phase = Phase.JOINING
-            return [Dial(self._members[0], self.generation)]
+            self.phase = Phase.READY
+            self._since_ready = []
+            ready = Ready(self.generation, sorted(self._held.digests), list(self._given))
+            return [Dial(self._members[0], self.generation), Send(self._members[0], ready)]
         self.phase = Phase.GATHERING
         self._readies = {peer: ready for peer, ready in self._readies.items() if ready.generation >= self.generation}
         return self._begin_when_heard(now)
-
-    def _say_ready(self) -> list[Action]:
-        self.phase = Phase.READY
-        self._since_ready = []
-        return [Send(self._members[0], Ready(self.generation, sorted(self._held.digests), list(self._given)))]
 
     def _begin_when_heard(self, now: float) -> list[Action]:
         if self.unheard():
@@ -242,7 +241,7 @@ class TaskMachine:
         self._since_ready.append(event.task)
         return [kept, *next_]
 
-    def _accept(self, peer: str, answer: Answer, body: bytes, now: float) -> list[Action]:
+    def _accept(self, peer: str, answer: Answer, body: Buffer, now: float) -> list[Action]:
         if self._leading is None or not self._leading.is_present(peer):
             return []  # it was put out; what it holds it holds all the same
         actions = self._leading.answered(peer, answer, body)
@@ -268,8 +267,7 @@ class TaskMachine:
 
     def _lose(self, peer: str, generation: int, reason: str) -> list[Action]:
         """A member goes on with what it runs, and waits for the next generation; the root goes on with all others."""
-        concerns_us = generation == self.generation and peer in (self._members if self.is_root else self._members[:1])
-        if not concerns_us or self.phase in (Phase.IDLE, Phase.FINISHED):
+        if generation != self.generation or peer not in self.neighbours or self.phase in (Phase.IDLE, Phase.FINISHED):
             return []
         if not self.is_root or self._leading is None:
             self.phase = Phase.IDLE

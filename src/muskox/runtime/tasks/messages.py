@@ -44,3 +44,37 @@ class Answer(Message, frozen=True):
 
 
 TaskMessage = Ready | Go | Take | Give | Answer
+
+# -- between a worker and its node --
+
+
+class Piece(Message, frozen=True):
+    """Worker to node: make the results in the body durable, in place of these pieces. Answered by `PieceWritten`."""
+
+    generation: int
+    number: int
+    absorbs: list[int]
+
+
+class PieceWritten(Message, frozen=True):
+    """Node to worker: what became of a `Piece`."""
+
+    number: int
+    is_kept: bool
+
+
+class PiecesWanted(Message, frozen=True):
+    """Worker to node: which results are durable? Answered by a `PieceRead` for each piece."""
+
+    generation: int
+
+
+class PieceRead(Message, frozen=True):
+    """Node to worker: a piece, in the body; empty if nobody can give it any more, or, with number 0, if there is none.
+
+    left : how many are still to come
+    """
+
+    generation: int
+    number: int
+    left: int

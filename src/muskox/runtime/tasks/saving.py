@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from muskox.runtime.tasks.events import Saved
 
-PIECE_BYTES_MAX = 1 << 28  # of one piece, as long as no single result is larger: it lies in memory while it is written
+PIECE_BYTES_MAX = 1 << 26  # of one piece, unless a single result is larger: it lies in memory while it is written
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from muskox.coordination import Session, layout, live_members, read_config, stored
 from muskox.errors import CallerError
+from muskox.store.care.kept import checkpoints
 from muskox.store.catalog import all_versions, read_holders
 
 Units = Iterator[tuple[Sequence[str], int]]  # who holds a unit, and on how many nodes it should be
@@ -70,10 +71,8 @@ def find_units(session: Session) -> Units:
     for job_id in session.children(layout.JOBS):
         job = session.find(layout.job(job_id), layout.JobRecord)
         state = session.find(layout.job_state(job_id), layout.JobState)
-        checkpoint = session.find(layout.checkpoint(job_id), layout.CheckpointRecord)
         if job is not None:
             yield job[0].program_nodes, replicas
         if state is not None and state[0].result_blob:
             yield state[0].result_nodes, replicas
-        if checkpoint is not None:
-            yield checkpoint[0].nodes, replicas
+        yield from ((checkpoint.nodes, replicas) for _, checkpoint, _ in checkpoints(session, job_id))

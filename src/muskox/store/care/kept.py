@@ -128,15 +128,22 @@ def _of_jobs(session: Session, replicas: int) -> Iterator[Kept]:
     for job_id in session.children(layout.JOBS):
         job = session.find(layout.job(job_id), layout.JobRecord)
         state = session.find(layout.job_state(job_id), layout.JobState)
-        checkpoint = session.find(layout.checkpoint(job_id), layout.CheckpointRecord)
         if job is not None:
             yield _lone(f"program/{job_id}", layout.job(job_id), (job[0].program, job[0].program_nodes, job[1]), replicas)
         if state is not None and state[0].result_blob:
             held = (state[0].result_blob, state[0].result_nodes, state[1])
             yield _lone(f"result/{job_id}", layout.job_state(job_id), held, replicas)
-        if checkpoint is not None:
-            held = (checkpoint[0].blob, checkpoint[0].nodes, checkpoint[1])
-            yield _lone(f"checkpoint/{job_id}", layout.checkpoint(job_id), held, replicas)
+        for path, checkpoint, version in checkpoints(session, job_id):
+            yield _lone(f"checkpoint{path}", path, (checkpoint.blob, checkpoint.nodes, version), replicas)
+
+
+def checkpoints(session: Session, job_id: str) -> Iterator[tuple[str, layout.CheckpointRecord, int]]:
+    """Yield what is durable of a running job, with path and version: its checkpoint, or the pieces of its finished results."""
+    numbers = map(int, session.children(layout.pieces(job_id)))
+    for path in (layout.checkpoint(job_id), *(layout.piece(job_id, number) for number in numbers)):
+        found = session.find(path, layout.CheckpointRecord)
+        if found is not None:
+            yield path, *found
 
 
 def _lone(key: str, path: str, held: tuple[str, list[str], int], replicas: int) -> Kept:
