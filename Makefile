@@ -1,11 +1,11 @@
-# The only entry: make demo | test | lint | bench | bench-kill | clean. CI runs lint and test and nothing else.
+# The only entry: make demo | test | lint | bench | bench-kill | soak | clean. CI runs lint and test and nothing else.
 
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin
 INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint bench bench-kill peers clean
+.PHONY: demo test lint bench bench-kill soak peers clean
 
 demo: $(VENV)/.demo
 	$(RUN)/muskox demo
@@ -27,6 +27,10 @@ bench: $(VENV)/.test $(VENV)/.bench peers
 # What a death costs, beside torchrun, Dask and XGBoost: about an hour, most of it waiting for peers to notice.
 bench-kill: $(VENV)/.bench
 	$(RUN)/python bench/kill.py
+
+# Seeded misfortunes on a real cluster, until MINUTES are over or something differs.
+soak: $(VENV)/.test
+	$(RUN)/python bench/soak.py --minutes $(or $(MINUTES),10)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("muskox needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

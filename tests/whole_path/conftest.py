@@ -1,11 +1,15 @@
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from killing import estimator, mend
 from whole_path_data import BY, SHARDS, TARGET, read_flights
 
 import muskox as mx
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "examples"))  # some of which meet with chaos
 
 
 @pytest.fixture(autouse=True, scope="session")
