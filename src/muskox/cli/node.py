@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from muskox.cli.options import size
 from muskox.errors import CallerError, Unavailable
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -28,6 +29,8 @@ def run(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     port: Annotated[int, typer.Option(help="port of the store; 0 takes a free one", min=0, max=65535)] = 0,
     advertise: Annotated[str, typer.Option(help="host:port by which other machines reach the store")] = "",
     cores: Annotated[int, typer.Option(help="cores to offer; 0 offers all", min=0)] = 0,
+    memory: Annotated[str, typer.Option(metavar="SIZE", help="memory to offer, such as 16GB (default: the machine's)")] = "",
+    gpus: Annotated[int | None, typer.Option(help="GPUs to offer (default: all)", min=0)] = None,
     rack: Annotated[str, typer.Option(help="what fails with it, such as a rack or zone: replicas go to different ones")] = "",
     store: Annotated[str, typer.Option(help="s3://BUCKET/PREFIX, ...: where a new cluster keeps everything")] = "",
     session_timeout: Annotated[float, typer.Option(help="ZooKeeper session timeout in seconds", min=0.1)] = 4.0,
@@ -47,7 +50,7 @@ def run(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
 
     pin_environment()
     from muskox.coordination import make_tls, read_secret
-    from muskox.runtime import Node, NodeOptions, hold_lifeline
+    from muskox.runtime import Node, NodeOptions, find_memory_bytes, hold_lifeline, offered_gpus
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=LOG_FORMAT)
     hold_lifeline()
@@ -60,6 +63,8 @@ def run(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
         port=port,
         advertise=advertise,
         cores=cores or usable_cores(),
+        memory_bytes=size(memory) if memory else find_memory_bytes(),
+        gpus=offered_gpus(gpus),
         rack=rack,
         store=store,
         session_timeout_s=session_timeout,

@@ -9,6 +9,7 @@ from muskox.front_door import lazy
 
 if TYPE_CHECKING:
     from muskox.runtime.agent import Node, NodeOptions
+    from muskox.runtime.devices import find_memory_bytes, offered_gpus
     from muskox.runtime.following import follow, run
     from muskox.runtime.guard import KeeperCommand, ensure_keeper, is_being_started, is_serving, try_lock
     from muskox.runtime.jobs import JobSpec, cancel, job_state, program_record, result, submit, wait
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "agent": ("Node", "NodeOptions"),
+    "devices": ("find_memory_bytes", "offered_gpus"),
     "following": ("follow", "run"),
     "guard": ("KeeperCommand", "ensure_keeper", "is_being_started", "is_serving", "try_lock"),
     "jobs": ("JobSpec", "cancel", "job_state", "program_record", "result", "submit", "wait"),
@@ -32,11 +34,13 @@ __all__ = [
     "NodeOptions",
     "cancel",
     "ensure_keeper",
+    "find_memory_bytes",
     "follow",
     "hold_lifeline",
     "is_being_started",
     "is_serving",
     "job_state",
+    "offered_gpus",
     "pin_environment",
     "program_record",
     "result",

@@ -7,6 +7,7 @@ written in ZooKeeper: a watch only makes it look again.
 import fcntl
 import itertools
 import logging
+import math
 import os
 import queue
 import shutil
@@ -14,7 +15,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,11 @@ from muskox.coordination import (
 )
 from muskox.errors import CallerError, Corrupt, MuskoxError
 from muskox.runtime.coordinator import Coordinator
+from muskox.runtime.devices import Gpus
 from muskox.runtime.figures import Figures
 from muskox.runtime.fingerprint import numeric_fingerprint
 from muskox.runtime.guard import KeeperGuard
-from muskox.runtime.job_agent import JobAgent
+from muskox.runtime.job_agent import PART_S_MAX, JobAgent
 from muskox.runtime.metrics import MetricsDoor
 from muskox.runtime.node_context import NodeContext
 from muskox.runtime.pool import start_forkserver
@@ -67,8 +69,9 @@ log = logging.getLogger(__name__)
 
 RESYNC_S = 10.0  # between looks when no watch fires
 RETRY_S = 0.3  # after an error
-CLOSE_S = 1.0  # from SIGTERM until the session is closed, so that nobody waits for it any longer
-STOP_S_MAX = 8.0  # from SIGTERM to the end, whatever is under way
+LEAVE_S_MAX = 4.0  # from SIGTERM until we end though the coordinator has not taken our jobs from us
+CLOSE_S = 1.0  # from the end of our work until the session is closed, so that nobody waits for it any longer
+STOP_S_MAX = 12.0  # from SIGTERM to the end, whatever is under way
 CACHE_BYTES_MIN = 1 << 30
 LOCK_S_MAX = 1.0  # a mere look at the folder's lock is over long before
 
@@ -76,6 +79,7 @@ LOCK_S_MAX = 1.0  # a mere look at the folder's lock is over long before
 class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to run one node.
 
+    cores, memory_bytes, gpus : what it offers to workers; memory 0: it does not say. GPUs by the names that CUDA has for them
     rack : what fails together with this node: replicas go to different racks
     store : the URL of the object store that a new cluster shall keep everything in; "" for what the cluster has, or its nodes
     advertise : host:port under which others reach this node's Flight service, where that differs from what it listens on
@@ -91,6 +95,8 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     advertise: str = ""
     cores: int = 1
+    memory_bytes: int = 0
+    gpus: list[str] = []
     rack: str = ""
     store: str = ""
     session_timeout_s: float = 4.0
@@ -165,6 +171,8 @@ class Node:
         forkserver = start_forkserver()  # before any thread, gRPC or socket
         self._events: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._agents: dict[str, JobAgent] = {}
+        self._ending: list[JobAgent] = []  # those of jobs that we are to work for no more
+        self._is_leaving = False
         self._config = Config(layout.ConfigRecord())
         self._fingerprint = numeric_fingerprint()
         incarnation = uuid.uuid4().hex
@@ -214,6 +222,7 @@ class Node:
             forkserver=forkserver,
             progress=progress,
             figures=figures,
+            gpus=Gpus(options.gpus),
             config=lambda: self._config,
             starts=itertools.count(1),
         )
@@ -233,15 +242,26 @@ class Node:
         self._scrubber.start()
         self._steward.start()
         log.info("node %s serves at %s", self._identity.name, self._server.address)
-        wait_s = RESYNC_S
-        while True:
-            try:
-                if self._events.get(timeout=wait_s) == "stop":
-                    break
-            except queue.Empty:
-                pass
-            wait_s = self._look()
+        self._work_until(lambda event: event == "stop", math.inf)
+        if self._agents and self._session.is_connected:
+            self._leave()
         self._stop()
+
+    def _work_until(self, is_enough: Callable[[str], bool], until_s: float) -> None:
+        """Look whenever something has happened, until it is enough or time is up."""
+        wait_s, event = 0.0, ""
+        while not is_enough(event) and time.monotonic() < until_s:
+            wait_s = min(self._look(), max(until_s - time.monotonic(), 0.0))
+            try:
+                event = self._events.get(timeout=wait_s)
+            except queue.Empty:
+                event = ""
+
+    def _leave(self) -> None:
+        """Say that we leave, and work on until the coordinator has taken our jobs from us: so nothing is computed again."""
+        log.info("node %s leaves: its jobs go on elsewhere", self._identity.name)
+        self._is_leaving = True
+        self._work_until(lambda _: not self._agents, time.monotonic() + LEAVE_S_MAX)
 
     def _look(self) -> float:
         try:
@@ -262,7 +282,8 @@ class Node:
         if self._guard is not None:
             self._guard.end()
         self._events.put("stop")
-        for seconds, act, arguments in ((CLOSE_S, self._session.close, []), (STOP_S_MAX, os._exit, [0])):
+        close_s = CLOSE_S + (LEAVE_S_MAX + PART_S_MAX if self._session.is_connected else 0.0)
+        for seconds, act, arguments in ((close_s, self._session.close, []), (STOP_S_MAX, os._exit, [0])):
             timer = threading.Timer(seconds, act, arguments)
             timer.daemon = True
             timer.start()
@@ -280,8 +301,10 @@ class Node:
         self._configure(read_config(self._session, self.look))
         found = self._session.find(layout.assignment(self._identity.name), layout.AssignmentRecord, self.look)
         wanted = {} if found is None else found[0].jobs
+        self._ending = [agent for agent in self._ending if agent.is_alive()]
         for job_id in [job_id for job_id in self._agents if job_id not in wanted]:
-            self._agents.pop(job_id).want(0)
+            self._ending.append(self._agents.pop(job_id))
+            self._ending[-1].want(0)
         for job_id, workers in wanted.items():
             if job_id not in self._agents:
                 self._agents[job_id] = JobAgent(self._context, job_id, self._open)
@@ -302,6 +325,9 @@ class Node:
             address=self._address,
             pid=os.getpid(),
             cores=self._options.cores,
+            memory_bytes=self._options.memory_bytes,
+            gpus=self._context.gpus.count,
+            is_leaving=self._is_leaving,
             fingerprint=self._fingerprint,
             rack=self._options.rack,
             disk_bytes=shutil.disk_usage(self._options.folder).total,
@@ -347,8 +373,9 @@ class Node:
             self._guard.end()
         for agent in self._agents.values():
             agent.want(0)
-        deadline = time.monotonic() + STOP_S_MAX / 2
-        for agent in self._agents.values():
+        deadline = time.monotonic() + PART_S_MAX
+        for agent in (*self._agents.values(), *self._ending):
             agent.join(timeout=max(deadline - time.monotonic(), 0.0))
         self._session.close()
+        self._coordinator.end()
         self._server.stop()

@@ -44,8 +44,13 @@ class JobCommits:
     def _replicate(self, data: bytes) -> tuple[str, list[str]]:
         return self._node.home.put(data, int(self._node.config()["replicas"]), first=self._node.name)
 
-    def keep_checkpoint(self, message: Checkpointed, body: bytes) -> None:
-        """Keep a checkpoint on a thread of its own, one at a time: a round must not wait for a disk."""
+    def keep_checkpoint(self, message: Checkpointed, body: bytes, *, is_last: bool = False) -> None:
+        """Keep a checkpoint on a thread of its own, one at a time: a round must not wait for a disk. The last: here and now."""
+        if is_last:
+            if self._keeping is not None:
+                self._keeping.join()
+            self._keep(message, body)
+            return
         if self._keeping is None or not self._keeping.is_alive():
             self._keeping = threading.Thread(target=self._keep, args=(message, body), name="checkpoint", daemon=True)
             self._keeping.start()

@@ -84,6 +84,10 @@ class Coordinator(threading.Thread):
         """Look again: a watch fired, or the connection changed."""
         self._changed.set()
 
+    def end(self) -> None:
+        """Feel nobody's pulse any more: a store that is asked to stop waits until the last one has hung up."""
+        self._pulse.end()
+
     def run(self) -> None:
         self._pulse.start()
         wait_s = 0.0

@@ -8,19 +8,19 @@ could not be reached is done again until it can.
 import contextlib
 import logging
 import math
-import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from muskox.coordination import Check, Create, Refused, layout, parse_runs
-from muskox.errors import CallerError, Corrupt, Unavailable
+from muskox.errors import Corrupt, Unavailable
 from muskox.program import RoundReport
 from muskox.runtime.commits import JobCommits
+from muskox.runtime.deaths import Deaths
+from muskox.runtime.devices import resident_bytes
 from muskox.runtime.messages import (
     Broken,
     Brought,
@@ -30,6 +30,8 @@ from muskox.runtime.messages import (
     Formed,
     FromWorker,
     Lacking,
+    Leave,
+    Left,
     Listening,
     Member,
     Restore,
@@ -41,21 +43,15 @@ from muskox.runtime.messages import (
 )
 from muskox.runtime.node_context import NodeContext
 from muskox.runtime.pool import WorkerProcess
+from muskox.runtime.steps import Steps
 from muskox.runtime.tasks.messages import Piece, PiecesWanted
 from muskox.runtime.tasks.pieces import TaskPieces
 from muskox.store import Dataset
 
 log = logging.getLogger(__name__)
 
-Step = Callable[[], None]
-
 RESTORE_S_MAX = 60.0  # how long a checkpoint that cannot be had is waited for before a job begins anew
-LATELY_S = 30.0
-PAUSE_S = 0.1  # before a second worker in a row is replaced; doubled for each further one
-PAUSE_S_MAX = 5.0
-DEATHS_MAX = 100  # that are remembered
-RETRY_S = 0.3  # after something was unavailable
-RESYNC_S = 10.0  # between looks when no watch fires
+PART_S_MAX = 5.0  # for the root of a job that goes on elsewhere to hand over its state, and for that to be kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +76,7 @@ class Staffed:
 
     process: WorkerProcess
     generation: int = 0
+    is_large: bool = False  # it was said that it has more memory than was asked for
     record: layout.WorkerRecord | None = None
     held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -93,20 +90,18 @@ class JobAgent(threading.Thread):
         self._job = job_id
         self._open_dataset = open_dataset
         self._wanted = 0
-        self._steps: queue.SimpleQueue[Step] = queue.SimpleQueue()
-        self._again: deque[Step] = deque()  # bounded by what workers say once: results, suspicions, wants
-        self._again_s = 0.0
+        self._commits = JobCommits(node, job_id)
+        self._steps = Steps(job_id, self._reconcile, lambda reason: self._commits.fail(0, reason))
         self._is_looking = threading.Event()
         self._workers: dict[str, Staffed] = {}
-        self._deaths_s: deque[float] = deque(maxlen=DEATHS_MAX)  # when workers ended unasked
-        self._pause_until_s = 0.0
+        self._deaths = Deaths()
+        self._parting: tuple[str, float] | None = None  # the root that is asked for its state, and until when
         self._assignment: Assignment | None = None
         self._files: dict[int, list[Path]] = {}  # those of each shard that a worker was told of last
         self._latest = threading.Lock()  # over the two below: workers' threads put, ours takes
         self._told: Told | None = None
         self._told_s = -math.inf  # when one was last written
         self._checkpoint: tuple[Checkpointed, bytes] | None = None
-        self._commits = JobCommits(node, job_id)
         self._pieces = TaskPieces(node, job_id)
         self._unreachable_s: float | None = None  # since when the last checkpoint cannot be had
         self._is_over = False
@@ -127,66 +122,62 @@ class JobAgent(threading.Thread):
     def look(self, _: Any = None) -> None:
         if not self._is_looking.is_set():
             self._is_looking.set()
-            self._put(self._reconcile)
+            self._steps.put(self._reconcile)
 
     def run(self) -> None:
         self._node.progress.open(self._job)
         while not self._is_over:
-            self._do(self._next())
+            self._steps.do_next()
         self._node.progress.close(self._job)
-
-    def _next(self) -> Step:
-        """Return what to do now: first what failed a moment ago, then what came, then a look when nothing came for long."""
-        if self._again and time.monotonic() >= self._again_s:
-            return self._again.popleft()
-        try:
-            return self._steps.get(timeout=RETRY_S if self._again else RESYNC_S)
-        except queue.Empty:
-            return self._again.popleft() if self._again else self._reconcile
-
-    def _do(self, step: Step) -> None:
-        """Do it; what could not be reached is done again later, for nobody else would."""
-        try:
-            step()
-        except (Unavailable, Corrupt, Refused) as error:
-            log.warning("job %s: %s; again in %g s", self._job, error, RETRY_S)
-            step = self._reconcile if isinstance(error, Refused) else step  # what was refused has changed: look first
-            if step not in self._again:
-                self._again.append(step)
-            self._again_s = time.monotonic() + RETRY_S
-        except CallerError as error:
-            reason = str(error)
-            self._put(lambda: self._commits.fail(0, reason))
-        except Exception:  # bulkhead: one job's trouble is not the node's
-            log.exception("job %s", self._job)
-
-    def _put(self, step: Step) -> None:
-        self._steps.put(step)
 
     # -- what should be --
 
     def _reconcile(self) -> None:
         self._is_looking.clear()
         if self._wanted == 0:
-            self._is_over = True
-            names = list(self._workers)
-            for name in names:
-                self._dismissed(name).process.stop()
-            for name in names:
-                self._node.session.delete(layout.worker(self._job, name))
+            self._part()
             return
         if self._assignment is None:
             self._assignment = self._read_assignment()
+        self._tell_generation(self._assignment)  # first: everybody else waits for that
         self._put_out_suspects()
-        while len(self._workers) < self._wanted and time.monotonic() >= self._pause_until_s:
+        while len(self._workers) < self._wanted and not self._deaths.is_pause:
             self._start_worker(self._assignment)
-        for name in sorted(self._workers)[self._wanted :]:
-            self._dismissed(name).process.stop()
-            self._node.session.delete(layout.worker(self._job, name))
+        self._end_workers(list(self._workers)[self._wanted :])  # the youngest, as the coordinator takes it
         for name, staffed in self._workers.items():
             if staffed.record is not None:
                 self._register(name, staffed.record)
-        self._tell_generation(self._assignment)
+            self._warn_of_memory(staffed, self._assignment.record.memory_bytes)
+
+    def _part(self) -> None:
+        """End our workers. If one is the root of a job that goes on elsewhere, the state that it holds is kept before."""
+        now = time.monotonic()
+        if self._parting is None:
+            root = self._find_root()
+            self._parting = (root, now + PART_S_MAX)
+            if root:
+                self._workers[root].process.send(Leave())
+                self._look_in(PART_S_MAX)
+        root, until_s = self._parting
+        if root not in self._workers or now >= until_s:
+            self._is_over = True
+            self._end_workers(list(self._workers))
+
+    def _find_root(self) -> str:
+        """Return our worker that is the root of the present generation of a job that is not over, or ""."""
+        session = self._node.session
+        state = session.find(layout.job_state(self._job), layout.JobState)
+        found = session.find(layout.generation(self._job), layout.GenerationRecord)
+        if state is None or state[0].phase.is_final or found is None or not found[0].members:
+            return ""
+        root = found[0].members[0].worker
+        return root if root in self._workers else ""
+
+    def _end_workers(self, names: list[str]) -> None:
+        for name in names:
+            self._dismissed(name).process.stop()
+        for name in names:
+            self._node.session.delete(layout.worker(self._job, name))
 
     def _read_assignment(self) -> Assignment:
         record, _ = self._node.session.get(layout.job(self._job), layout.JobRecord, f"job {self._job}")
@@ -196,13 +187,14 @@ class JobAgent(threading.Thread):
     def _put_out_suspects(self) -> None:
         for name in self._node.session.children(layout.suspects(self._job), self.look):
             if name in self._workers:
-                self._pause()
+                self._look_in(self._deaths.count())
                 self._node.figures.count("deaths")
                 self._dismissed(name).process.kill()
                 self._node.session.delete(layout.worker(self._job, name))
 
     def _start_worker(self, assignment: Assignment) -> None:
         name = f"{self._node.name}.{self._node.incarnation[:6]}.{next(self._node.starts)}"
+        gpus = self._node.gpus.give(name, assignment.record.gpus)
         process = WorkerProcess(self._node.forkserver, name, self._on_message, self._on_gone)
         self._workers[name] = Staffed(process)
         setup = Setup(
@@ -214,9 +206,18 @@ class JobAgent(threading.Thread):
             shard_rows=[shard.rows for shard in assignment.dataset.shards],
             rounds_max=assignment.record.rounds_max,
             tls=self._node.tls,
+            gpus=gpus,
         )
         process.send(setup, assignment.program)
         process.send(self._settings())
+
+    def _warn_of_memory(self, staffed: Staffed, asked_bytes: int) -> None:
+        """Say once of a worker that it has more memory than was asked for. It is not ended: the system does that in need."""
+        has_bytes = resident_bytes(staffed.process.pid) if asked_bytes and not staffed.is_large else 0
+        if has_bytes > asked_bytes:
+            staffed.is_large = True
+            mb = (has_bytes / 1e6, asked_bytes / 1e6)
+            log.warning("job %s: %s has %.0f MB of memory, and %.0f were asked for", self._job, staffed.process.name, *mb)
 
     def _settings(self) -> Settings:
         config = self._node.config()
@@ -224,7 +225,7 @@ class JobAgent(threading.Thread):
 
     def configure(self) -> None:
         """Hand changed live settings to the workers."""
-        self._put(self._send_settings)
+        self._steps.put(self._send_settings)
 
     def _send_settings(self) -> None:
         for staffed in self._workers.values():
@@ -282,17 +283,18 @@ class JobAgent(threading.Thread):
                 with self._latest:
                     is_first, self._told = self._told is None, message
                 if is_first:
-                    self._put(self._write_progress)
+                    self._steps.put(self._write_progress)
             case Checkpointed():
                 with self._latest:
                     is_first, self._checkpoint = self._checkpoint is None, (message, body)
                 if is_first:
-                    self._put(self._keep_checkpoint)
+                    self._steps.put(self._keep_checkpoint)
             case _:
-                self._put(lambda: self._hear(worker, message, body))
+                self._steps.put(lambda: self._hear(worker, message, body))
 
     def _on_gone(self, worker: WorkerProcess) -> None:
-        self._put(lambda: self._bury(worker))
+        self._node.gpus.take_back(worker.name)
+        self._steps.put(lambda: self._bury(worker))
 
     def _bury(self, worker: WorkerProcess) -> None:
         """A worker ended unasked: say so, and start another."""
@@ -300,20 +302,15 @@ class JobAgent(threading.Thread):
             return
         self._dismissed(worker.name)
         self._node.figures.count("deaths")
-        self._pause()
-        self._put(self._reconcile)
+        self._look_in(self._deaths.count())
+        self._steps.put(self._reconcile)
         self._suspect(0, worker.name, "its process ended")
         self._node.session.delete(layout.worker(self._job, worker.name))
 
-    def _pause(self) -> None:
-        """Before yet another worker starts, wait the longer the more of them ended lately; the first is replaced at once."""
-        now = time.monotonic()
-        self._deaths_s.append(now)
-        lately = sum(now - death_s < LATELY_S for death_s in self._deaths_s)
-        pause_s = min(PAUSE_S * 2 ** (lately - 2), PAUSE_S_MAX) if lately > 1 else 0.0
-        if pause_s:
-            self._pause_until_s = now + pause_s
-            timer = threading.Timer(pause_s, self.look)
+    def _look_in(self, seconds: float) -> None:
+        """Look once more after so long."""
+        if seconds:
+            timer = threading.Timer(seconds, self.look)
             timer.daemon = True
             timer.start()
 
@@ -345,8 +342,13 @@ class JobAgent(threading.Thread):
                 self._pieces.keep(message, body, worker.send)
             case PiecesWanted(generation):
                 self._pieces.read(generation, worker.send)
-            case Suspected(generation, name, reason):
+            case Suspected(generation, name, reason) if self._wanted:  # else it sees the others end, as we do
                 self._suspect(generation, name, reason)
+            case Suspected():
+                return
+            case Left():
+                self._parting = ("", 0.0)
+                self._steps.put(self._reconcile)
             case Broken(shard, reason):
                 self._discard(shard, reason)
                 worker.end()
@@ -362,7 +364,7 @@ class JobAgent(threading.Thread):
         with self._latest:
             kept, self._checkpoint = self._checkpoint, None
         if kept is not None:
-            self._commits.keep_checkpoint(*kept)
+            self._commits.keep_checkpoint(*kept, is_last=self._wanted == 0)
 
     def _known(self) -> Assignment:
         assert self._assignment is not None, "a worker of ours speaks, so it was read"

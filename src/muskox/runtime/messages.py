@@ -110,6 +110,7 @@ class Setup(Message, frozen=True):
 
     key : of the collective plane, hexadecimal
     columns, shard_rows : the dataset's manifest
+    gpus : those that it may use, by the names that CUDA knows them by
     tls : paths of certificate, key and authority (PEM), or nothing on loopback
     """
 
@@ -121,6 +122,7 @@ class Setup(Message, frozen=True):
     shard_rows: list[int]
     rounds_max: int
     tls: list[str] = msgspec.field(default_factory=list)
+    gpus: list[str] = msgspec.field(default_factory=list)
 
 
 class Settings(Message, frozen=True):
@@ -154,6 +156,10 @@ class Restore(Message, frozen=True):
     digest: str
 
 
+class Leave(Message, frozen=True):
+    """You will end, and the job goes on elsewhere: hand over the state that you hold, as a checkpoint, and say Left."""
+
+
 class Stop(Message, frozen=True):
     """End."""
 
@@ -165,7 +171,7 @@ class Brought(Message, frozen=True):
 
 
 Answered = Restore | Brought | PieceWritten | PieceRead  # what a worker has asked for
-FromNode = Setup | Settings | Formed | Stop | Answered
+FromNode = Setup | Settings | Formed | Leave | Stop | Answered
 
 
 # -- from a worker to its node --
@@ -230,6 +236,10 @@ class Broken(Message, frozen=True):
     reason: str
 
 
+class Left(Message, frozen=True):
+    """All that I held was said."""
+
+
 class Failed(Message, frozen=True):
     """The program refused: the job cannot finish, and this sentence says why."""
 
@@ -237,7 +247,9 @@ class Failed(Message, frozen=True):
     reason: str
 
 
-FromWorker = Listening | Wanted | Lacking | Suspected | Told | Checkpointed | Finished | Broken | Failed | Piece | PiecesWanted
+FromWorker = (
+    Listening | Wanted | Lacking | Suspected | Told | Checkpointed | Finished | Broken | Left | Failed | Piece | PiecesWanted
+)
 
 _ENCODER = msgspec.msgpack.Encoder()
 _COLLECTIVE = msgspec.msgpack.Decoder(Collective)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 
 from muskox.coordination import Config, Session
+from muskox.runtime.devices import Gpus
 from muskox.runtime.figures import Figures
 from muskox.runtime.progress import ProgressLog
 from muskox.store import BlobCache, BlobStore, Home
@@ -27,5 +28,6 @@ class NodeContext:
     forkserver: ForkServerContext
     progress: ProgressLog
     figures: Figures
+    gpus: Gpus
     config: Callable[[], Config]
     starts: Iterator[int]

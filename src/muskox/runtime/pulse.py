@@ -35,15 +35,22 @@ class Pulse(threading.Thread):
         self._on_death = on_death
         self._lock = threading.Lock()
         self._target: Candidate | None = None
+        self._is_over = False
         self._woken, self._wake = os.pipe()
 
     def feel(self, target: Candidate | None) -> None:
         """Feel this one's pulse from now on; None: nobody's."""
         with self._lock:
-            if target == self._target:
+            if self._is_over or target == self._target:
                 return
             self._target = target
         os.write(self._wake, b"!")
+
+    def end(self) -> None:
+        """Hang up, and feel nobody's any more."""
+        self.feel(None)
+        with self._lock:
+            self._is_over = True
 
     def run(self) -> None:
         felt: Candidate | None = None

@@ -73,6 +73,12 @@ class RoundWork:
             computation = self._computation
             self._load(lambda: computation.load(message.round, False, body) if body else computation.begin())
 
+    def leave(self) -> None:
+        holding = self._machine.holding
+        if holding.round >= 0 and not holding.is_done:
+            checkpointed = Checkpointed(self._machine.generation, holding.round, holding.digest)
+            self._shell.tell(checkpointed, self._computation.packed_state())
+
     def heard(self, peer: str, message: Collective, body: Buffer) -> None:
         self._shell.put(lambda: self._handle(rounds.MessageArrived(peer, message, body)))
 

@@ -29,13 +29,16 @@ Step = Callable[[], None]
 
 
 class Work(Protocol):
-    """What a worker does. Each method is called on the event loop, `form` and `answered` as steps."""
+    """What a worker does. Each method is called on the event loop; `form`, `answered` and `leave` as steps."""
 
     def configure(self, settings: Settings) -> None: ...
 
     def form(self, formed: Formed) -> None: ...
 
     def answered(self, message: Answered, body: bytes) -> None: ...
+
+    def leave(self) -> None:
+        """Tell the node what would be lost if this worker ended now, as a checkpoint."""
 
     def heard(self, peer: str, message: Collective, body: Buffer) -> None: ...
 

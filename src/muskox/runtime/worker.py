@@ -5,11 +5,13 @@ it what the node says. It ends when its node's pipe closes: an orphan would only
 """
 
 import asyncio
+import contextlib
 import os
 import select
 import signal
 import socket
 import threading
+from pathlib import Path
 from typing import assert_never
 
 import uvloop
@@ -24,6 +26,8 @@ from muskox.runtime.messages import (
     Failed,
     Formed,
     FromNode,
+    Leave,
+    Left,
     Listening,
     Restore,
     Settings,
@@ -39,12 +43,15 @@ from muskox.runtime.tasks.task_work import TaskWork
 from muskox.task_list import TaskList
 
 ABANDONED_EXIT = 0
+OOM_SCORE = 500  # of 1000: as if we had half of the machine's memory more than we have
 
 
 def worker_main(pipe: socket.socket) -> None:
     """Run a worker until its node's pipe closes; the entry of the forked process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the node to decide
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with contextlib.suppress(OSError):  # where memory is short, a worker goes before its node: its death costs nothing
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     threading.Thread(target=_end_with, args=(pipe.dup(),), name="node", daemon=True).start()
     uvloop.run(_serve(pipe))
 
@@ -63,6 +70,7 @@ async def _serve(pipe: socket.socket) -> None:
     setup, program = await _read(reader)
     settings, _ = await _read(reader)
     assert isinstance(setup, Setup) and isinstance(settings, Settings), "the node sends these first"
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(setup.gpus)  # before anything that would look is loaded
     shell = Shell(setup, settings, writer)
     try:
         shell.tell(Listening(await shell.listen(), os.getpid()))
@@ -101,6 +109,8 @@ def hear(shell: Shell, message: FromNode, body: bytes) -> None:
             shell.put(lambda: _form(shell, message))
         case Restore() | Brought() | PieceWritten() | PieceRead() if work is not None:
             shell.put(lambda: work.answered(message, body))
+        case Leave():
+            shell.put(lambda: _leave(shell))
         case Formed() | Restore() | Brought() | PieceWritten() | PieceRead():
             return  # there is nothing that we could do: our node was told so
         case Stop():
@@ -109,6 +119,13 @@ def hear(shell: Shell, message: FromNode, body: bytes) -> None:
             raise PeerError("a second Setup")
         case _:
             assert_never(message)
+
+
+def _leave(shell: Shell) -> None:
+    """Hand over what we hold, before we are asked to end."""
+    if shell.work is not None:
+        shell.work.leave()
+    shell.tell(Left())
 
 
 def _form(shell: Shell, formed: Formed) -> None:

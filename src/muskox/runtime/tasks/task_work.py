@@ -85,6 +85,9 @@ class TaskWork:
             case _:
                 assert_never(message)
 
+    def leave(self) -> None:
+        """Results are kept in pieces as they come: what is missing of them is run again."""
+
     def heard(self, peer: str, message: Collective, body: Buffer) -> None:
         match message:
             case Ready() | Go() | Take() | Give() | Answer():

@@ -1,0 +1,102 @@
+"""What a machine has beside cores: memory and GPUs; and which of a node's GPUs is whose.
+
+Found where the system tells: memory as far as the control group of the process bounds it, GPUs as NVIDIA's driver lists them. A
+worker sees the GPUs that it was given and no others.
+"""
+
+import os
+import re
+import subprocess
+import threading
+from pathlib import Path
+
+from muskox.errors import CallerError, Unavailable
+
+PROC_GPUS = Path("/proc/driver/nvidia/gpus")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+SMI_S_MAX = 10.0  # for nvidia-smi to answer; it loads the driver where that is not loaded
+CGROUP_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of version 2 and 1
+
+
+def find_memory_bytes() -> int:
+    """Return the machine's memory, or less if the control group allows less."""
+    bounds = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for name in CGROUP_FILES:
+        try:
+            text = Path(name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():  # "max" where there is none
+            bounds.append(int(text))
+    return min(bounds)
+
+
+def find_gpus() -> list[str]:
+    """Return the names by which CUDA knows this machine's GPUs: those that our own environment shows us, else all."""
+    shown = os.environ.get(VISIBLE)
+    if shown is not None:
+        return [name.strip() for name in shown.split(",") if name.strip() and name.strip() != "-1"]
+    try:
+        return [str(index) for index, _ in enumerate(sorted(PROC_GPUS.iterdir()))]
+    except OSError:
+        return [str(index) for index in range(_count_by_smi())]
+
+
+def _count_by_smi() -> int:
+    try:
+        told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=SMI_S_MAX, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return len(re.findall(r"^GPU \d+:", told, re.MULTILINE))
+
+
+def offered_gpus(count: int | None) -> list[str]:
+    """Return the first `count` GPUs; None: all there are.
+
+    Raises
+    ------
+    CallerError
+        If there are fewer.
+    """
+    found = find_gpus()
+    if count is not None and count > len(found):
+        raise CallerError(f"--gpus {count}: this machine has {len(found)}")
+    return found if count is None else found[:count]
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the memory that a process has for itself, not counting files that it maps; 0 if it is gone."""
+    try:
+        found = re.search(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
+
+
+class Gpus:
+    """The GPUs of a node and who has which: each belongs to at most one worker. For any thread."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._lock = threading.Lock()
+        self._free = list(names)
+        self._given: dict[str, list[str]] = {}
+        self.count = len(names)
+
+    def give(self, worker: str, count: int) -> list[str]:
+        """Return `count` GPUs for `worker`.
+
+        Raises
+        ------
+        Unavailable
+            If so many are not free: a worker that ends gives its own back a moment later.
+        """
+        with self._lock:
+            if count > len(self._free):
+                raise Unavailable(f"{worker} waits for {count} GPUs: {len(self._free)} of {self.count} are free")
+            given, self._free = self._free[:count], self._free[count:]
+            self._given[worker] = given
+            return given
+
+    def take_back(self, worker: str) -> None:
+        with self._lock:
+            self._free.extend(self._given.pop(worker, []))
