@@ -33,6 +33,11 @@ def test_asked_workers_are_spread_evenly_and_never_more_than_shards() -> None:
     assert staff(members("ann", "bob"), job(workers=5, replicas=[()] * 3)) == {"job-1": {"ann": 2, "bob": 1}}
 
 
+def test_tasks_take_as_many_workers_as_were_asked_for_however_few_shards_there_are() -> None:
+    assert staff(members("ann", "bob"), job(workers=5, replicas=[()], parallelism="task")) == {"job-1": {"ann": 3, "bob": 2}}
+    assert staff(members("ann", "bob"), job(replicas=[()], parallelism="task")) == {"job-1": {"ann": 1, "bob": 1}}
+
+
 def test_few_workers_go_where_most_shards_are() -> None:
     few = job(workers=1, replicas=[("cat",), ("cat", "bob"), ("ann",)])
     assert staff(members("ann", "bob", "cat"), few) == {"job-1": {"cat": 1}}

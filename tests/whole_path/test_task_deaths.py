@@ -72,6 +72,15 @@ def test_the_number_of_workers_changes_no_bit_of_any_task(cluster, dataset, whol
     assert run(dataset, workers=workers) == whole
 
 
+def test_a_dataset_of_one_shard_keeps_no_worker_from_its_tasks(cluster, flights) -> None:
+    one = cluster.put("one-shard", flights.slice(0, 2000), shards=1)
+    found = mx.tasks(one, tasks=[{"n": n} for n in range(6)], run=lambda task, shards: {"n": task["n"], "rows": shards.rows})
+    assert found == [{"n": n, "rows": 2000} for n in range(6)]
+    job = cluster.jobs()[0]["id"]
+    generation, _ = cluster.session.get(layout.generation(job), layout.GenerationRecord, "generation")
+    assert len(generation.members) > 1
+
+
 def test_a_paused_worker_of_a_task_job_is_left_behind(cluster, dataset, whole) -> None:
     cluster.set_config("silence_s", 1)
     try:

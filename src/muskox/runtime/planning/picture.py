@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from muskox.coordination import layout
 
+ANY = 1 << 31  # as many as one likes
 DEATHS_MAX = 20  # of a job's workers on one node without a round between: it may be the node that is sick
 
 
@@ -51,9 +52,14 @@ class JobView:
         return len(self.replicas.of)
 
     @property
+    def useful_max(self) -> int:
+        """How many workers could be at work at a time: one a shard; how many tasks a task job has is not known here."""
+        return ANY if self.record.parallelism == "task" else max(self.shards, 1)
+
+    @property
     def workers_min(self) -> int:
-        """How many workers it needs at least: never more than there are shards."""
-        return min(max(self.record.workers_min, 1), max(self.shards, 1))
+        """How many workers it needs at least: never more than are of use."""
+        return min(max(self.record.workers_min, 1), self.useful_max)
 
     @property
     def sick(self) -> set[str]:

@@ -98,7 +98,7 @@ def _wish(job: JobView, members: Mapping[str, layout.MemberRecord], offers: Mapp
     nodes.sort(key=lambda name: (-held.get(name, 0), name))
     least, asked = job.workers_min, job.record.workers
     on_a_node = max(asked or -(-least // max(len(nodes), 1)), 1)
-    most = max(min(asked or len(nodes), max(job.shards, 1)), least)
+    most = max(min(asked or len(nodes), job.useful_max), least)
     fit = sum(min(_times(need, offers[name]), on_a_node) for name in nodes)
     return _Wish(job, need, nodes, least, most, on_a_node, fit, ring=list(nodes))
 
