@@ -92,6 +92,20 @@ def test_the_order_is_by_number_also_of_a_state_that_has_travelled() -> None:
     assert sorted(ended["running"]) == ["1", "2", "3"]
 
 
+def test_it_only_adds_in_rounds_in_which_all_that_run_do() -> None:
+    adding: list[bool] = []
+
+    class Watched(Together):
+        def update(self, state: Record, total: Record) -> Record | Done:
+            adding.append(self.adds(state))
+            return super().update(state, total)
+
+    result = run(Watched(tuple(trainings()[:2]), 1))
+    first, second = (result[key]["rounds"] for key in "01")
+    assert adding == [False, *[True] * first, False, *[True] * second], "what learns the encoder does more than add"
+    assert not Together((Counting(1),)).adds({"running": {"0": {"n": 0}}})
+
+
 def test_it_travels_by_name_if_its_programs_do() -> None:
     together = Together(tuple(trainings()), 2)
     assert is_portable(together)

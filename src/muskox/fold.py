@@ -15,7 +15,7 @@ from muskox.errors import CallerError
 from muskox.program import Block, Done, Manifest, Program, Reports, Shard
 from muskox.records import Record
 from muskox.streams import stream
-from muskox.together import columns_read, reference_to, referred
+from muskox.together import adds_in, columns_read, reference_to, referred
 
 FOLDS_MAX = 1000
 
@@ -66,6 +66,9 @@ class Fold:
 
     def update(self, state: Record, total: Record) -> Record | Done:
         return self.program.update(state, total)
+
+    def adds(self, state: Record) -> bool:
+        return adds_in(self.program, state)
 
     def report(self, state: Record) -> Mapping[str, float]:
         return self.program.report(state) if isinstance(self.program, Reports) else {}

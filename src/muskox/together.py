@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from muskox.errors import CallerError
-from muskox.program import Block, Done, Manifest, Program, Reads, Reports, Shard, is_portable, reference, resolve
+from muskox.program import Adds, Block, Done, Manifest, Program, Reads, Reports, Shard, is_portable, reference, resolve
 from muskox.records import Record
 
 
@@ -92,6 +92,9 @@ class Together:
             running[key] = waiting.pop(key)
         return {"running": running, "waiting": waiting, "done": state["done"]}
 
+    def adds(self, state: Record) -> bool:
+        return all(adds_in(self.programs[int(key)], part) for key, part in state["running"].items())
+
     def report(self, state: Record) -> Mapping[str, float]:
         """Return what each running program tells, as ``loss.3`` for the loss of program 3, and how many run and are done."""
         told = {"running": float(len(state["running"])), "done": float(len(state["done"]))}
@@ -114,6 +117,11 @@ def refusals_of(number: str) -> Iterator[None]:
 def in_order(numbered: Mapping[str, object]) -> list[str]:
     """Return the numbers: as text they would have another order, and after a journey they come in that one."""
     return sorted(numbered, key=int)
+
+
+def adds_in(program: Program, state: Record) -> bool:
+    """Return whether `program` does nothing but add in the round that begins with `state`."""
+    return isinstance(program, Adds) and program.adds(state)
 
 
 def columns_read(program: Program) -> list[str]:

@@ -11,7 +11,7 @@ from muskox.evaluate.binary import EvaluateProgram
 from muskox.fold import Fold
 from muskox.program import Block, Done, Manifest, Program, Shard
 from muskox.records import Record
-from muskox.together import columns_read, reference_to, referred
+from muskox.together import adds_in, columns_read, reference_to, referred
 
 FIT, SCORE = "fit", "score"
 
@@ -74,6 +74,9 @@ class FoldTrial:
             return {**state, "state": after}
         after = self._score(state["model"]).update(state["state"], total[SCORE])
         return Done({"model": state["model"], **after.result}) if isinstance(after, Done) else {**state, "state": after}
+
+    def adds(self, state: Record) -> bool:
+        return bool(state["phase"] == FIT) and adds_in(self.program, state["state"])
 
     def report(self, state: Record) -> Mapping[str, float]:
         return self._fit().report(state["state"]) if state["phase"] == FIT else {}

@@ -14,14 +14,7 @@ from multiprocessing.context import ForkServerContext
 
 from muskox.errors import PeerError
 from muskox.runtime.message import Message
-from muskox.runtime.messages import (
-    LENGTHS,
-    FromWorker,
-    Stop,
-    check_lengths,
-    decode_from_worker,
-    frame,
-)
+from muskox.runtime.messages import LENGTHS, FromWorker, Stop, check_lengths, decode_from_worker, frame
 from muskox.runtime.pins import pin_environment
 from muskox.runtime.worker import worker_main
 

@@ -4,11 +4,7 @@ from dataclasses import dataclass
 
 from muskox.runtime.collective.values import Part
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import (
-    Begin,
-    Collective,
-    State,
-)
+from muskox.runtime.messages import Begin, Collective, State
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,16 +20,7 @@ from muskox.errors import PeerError
 from muskox.runtime.collective.exchange import Exchange
 from muskox.runtime.collective.topology import Topology, choose, order_of
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import (
-    Begin,
-    Collective,
-    Fetch,
-    Hello,
-    Moved,
-    Partial,
-    State,
-    Total,
-)
+from muskox.runtime.messages import Begin, Collective, Fetch, Hello, Moved, Partial, State, Total
 from muskox.runtime.round_events import (
     NOTHING,
     Action,

@@ -14,15 +14,7 @@ from typing import Protocol
 from muskox.runtime.collective.lines import Lines
 from muskox.runtime.collective.links import LinkOptions, tls_contexts
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import (
-    Answered,
-    Collective,
-    Formed,
-    FromWorker,
-    Settings,
-    Setup,
-    frame,
-)
+from muskox.runtime.messages import Answered, Collective, Formed, FromWorker, Settings, Setup, frame
 from muskox.runtime.thinking import Job, Then, Thinker
 
 Step = Callable[[], None]

@@ -20,15 +20,7 @@ from muskox.runtime.collective.links import (
     Links,
 )
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import (
-    LENGTHS,
-    Beat,
-    Collective,
-    Fetch,
-    Hello,
-    Total,
-    frame,
-)
+from muskox.runtime.messages import LENGTHS, Beat, Collective, Fetch, Hello, Total, frame
 
 KEY = b"k" * 32
 BOUND_S = 20.0

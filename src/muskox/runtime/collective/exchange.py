@@ -12,10 +12,7 @@ from muskox.runtime.collective.reduction import WHOLE
 from muskox.runtime.collective.topology import SLICES_MAX, Form, Topology, slice_count
 from muskox.runtime.collective.values import Part
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import (
-    Partial,
-    Total,
-)
+from muskox.runtime.messages import Partial, Total
 from muskox.runtime.round_events import Action, Reduce, Send, Suspect
 
 SECONDS_MAX = 64  # members whose seconds a part tells of: the slowest

@@ -12,12 +12,7 @@ import numpy as np
 from muskox.errors import PeerError
 from muskox.records import ALIGNMENT
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import (
-    LENGTHS,
-    Collective,
-    check_lengths,
-    decode_collective,
-)
+from muskox.runtime.messages import LENGTHS, Collective, check_lengths, decode_collective
 
 SCRATCH_BYTES = 1 << 16
 

@@ -10,10 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from muskox.errors import PeerError
 from muskox.runtime.collective.links import Link, LinkOptions, Links
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import (
-    Collective,
-    Moved,
-)
+from muskox.runtime.messages import Collective, Moved
 
 WAITING_MAX = 4096  # messages for a link that does not stand yet: a Hello of each member, and a round's parts
 

@@ -19,11 +19,7 @@ import msgspec
 from muskox.errors import PeerError
 from muskox.runtime.collective.framing import Framing
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import (
-    Beat,
-    Collective,
-    frame_head,
-)
+from muskox.runtime.messages import Beat, Collective, frame_head
 
 MAGIC = b"muskox-2"
 NONCE_BYTES = 32

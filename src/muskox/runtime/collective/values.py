@@ -15,9 +15,7 @@ import numpy as np
 from muskox.errors import CallerError, PeerError
 from muskox.records import ALIGNMENT, TYPES, Array, Record, insert, pieces, unpack
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import (
-    HEAD_BYTES_MAX,
-)
+from muskox.runtime.messages import HEAD_BYTES_MAX
 from muskox.tree import Node, children, reduce, tops
 
 CHUNK_BYTES = 1 << 18  # added at a time through the whole tree: what lies between stays in a core's own cache
