@@ -7,7 +7,7 @@ import itertools
 import random
 from dataclasses import dataclass
 
-KINDS = ("lbfgs", "gd", "sgd", "averaging", "evaluate", "predict", "cross-validate")
+KINDS = ("lbfgs", "gd", "sgd", "averaging", "evaluate", "predict", "cross-validate", "tasks")
 SHORT = ("evaluate", "predict")  # of one round: nothing happens in its middle
 
 MOMENTS = {"submitted": 2, "formed": 3, "round": 4, "committing": 4, "committed": 3, "final": 2}  # and how often each
