@@ -3,7 +3,7 @@
 Prints a line a history, and a summary; every ten histories what nothing names must be gone from all disks. Ends with exit code
 1 at the first difference, with the command that replays it and the folder that holds the logs of all processes.
 
-    python bench/soak.py [--minutes 10] [--first SEED]
+    python bench/soak.py [--minutes 10] [--first SEED] [--kind tasks]
     python bench/soak.py --seed SEED [--times 1]      # one history
 """
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT / "tests" / "whole_path"), str(ROOT / "tests"), str(ROOT / "examples")]
 
 from chaos.arena import Arena, arena  # noqa: E402  # needs the paths above
-from chaos.histories import draw_history  # noqa: E402
+from chaos.histories import KINDS, draw_history  # noqa: E402
 from whole_path_data import read_flights  # noqa: E402
 
 CHECK_EVERY = 10
@@ -47,17 +47,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--first", type=int, default=int(time.time()), help="the first seed; the next ones follow")
+    parser.add_argument("--kind", choices=KINDS, help="only histories of this kind of program")
     parser.add_argument("--seed", type=int, help="play this one only")
     parser.add_argument("--times", type=int, default=1, help="so often, with --seed")
     options = parser.parse_args()
     one = itertools.repeat(options.seed, options.times)
-    seeds = itertools.count(options.first) if options.seed is None else one
+    wanted = [options.kind] if options.kind else KINDS
+    seeds = (seed for seed in itertools.count(options.first) if draw_history(seed).kind in wanted)
     folder = Path(tempfile.mkdtemp(prefix="muskox-soak-"))
     started_s = time.monotonic()
     try:
         with arena(folder, read_flights()) as place:
             until_s = time.monotonic() + 60 * options.minutes if options.seed is None else float("inf")
-            fell = play(place, seeds, until_s)
+            fell = play(place, seeds if options.seed is None else one, until_s)
     except AssertionError as error:
         print(f"BROKEN: {error}\nreplay: python bench/soak.py --seed {str(error).partition('seed ')[2].partition(':')[0]}")
         print(f"logs: {folder / 'logs'}")
