@@ -95,13 +95,19 @@ def test_every_node_that_ever_held_something_is_listed(session: Session) -> None
     disk = stored.DiskRecord(bytes_free=9, bytes_held=5, blobs=2, bad=1, scrubbed_ms=4)
     session.create(layout.disk("bob"), disk)
     session.create(layout.drain("bob"), stored.DrainRecord(since_ms=1))
+    offers = {
+        "cores": {"offered": 1, "used": 0.0},
+        "memory_bytes": {"offered": 0, "used": 0},
+        "gpus": {"offered": 0, "used": 0},
+    }
     assert nodes(session) == [
-        {"name": "ann", "live": True, "draining": False, "rack": "r1", "units": 0, "disk": {}},
+        {"name": "ann", "live": True, "draining": False, "rack": "r1", "resources": offers, "units": 0, "disk": {}},
         {
             "name": "bob",
             "live": False,
             "draining": True,
             "rack": "",
+            "resources": {},
             "units": 0,
             "disk": {"held": 5, "free": 9, "blobs": 2, "bad": 1, "scrubbed_ms": 4},
         },

@@ -10,7 +10,7 @@ import pytest
 from kazoo.exceptions import ConnectionLoss
 from one_node_store import Stores
 
-from muskox.coordination import Config, Session, layout, register
+from muskox.coordination import Config, Refused, Session, layout, register
 from muskox.errors import Unavailable
 from muskox.keeper import Keeper
 from muskox.records import pack
@@ -160,3 +160,21 @@ def test_a_result_has_a_lease_until_it_is_named_and_is_put_again_if_that_is_lost
     model = session.get(layout.model("m"), layout.ModelRecord, "model")[0]
     assert (model.digest, model.program, model.lineage["code"]) == ("r", "p", "p")
     assert [len(names) for names in leases] == [1, 1] and leases[0] != leases[1]
+
+
+def test_a_pace_is_told_of_the_present_generation_and_seldom(session: Losing, stores: Stores) -> None:
+    commits = running(session, stores, "paced")
+    commits.tell_pace(2, {"a": 1.0})
+    commits.tell_pace(2, {"a": 9.0})
+    found = session.find(layout.pace("paced"), layout.PaceRecord)
+    assert found is not None and found[0] == layout.PaceRecord(generation=2, seconds={"a": 1.0})
+    with pytest.raises(Refused):
+        running(session, stores, "other").tell_pace(1, {"a": 1.0})
+
+
+def test_the_last_checkpoint_is_kept_before_anything_else_is_done(session: Losing, stores: Stores) -> None:
+    commits = running(session, stores, "leaving")
+    for round_, is_last in ((1, False), (2, True)):
+        commits.keep_checkpoint(Checkpointed(2, round_, "d"), BODY, is_last=is_last)
+    found = session.find(layout.checkpoint("leaving"), layout.CheckpointRecord)
+    assert found is not None and found[0].round == 2

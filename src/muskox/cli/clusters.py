@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from muskox.cli import screen
-from muskox.cli.nodes import disk_cells
+from muskox.cli.nodes import disk_cells, in_use
 from muskox.cli.options import Dir, Json, SecretFile, Zk, connected, folder_of
 from muskox.errors import CallerError
 
@@ -75,12 +75,13 @@ def status(json_: Json = False, dir_: Dir = None, zk: Zk = None, secret_file: Se
 def print_nodes(nodes: list[dict[str, Any]]) -> None:
     """Print the live nodes; racks only where there are any."""
     has_racks = any(node["rack"] for node in nodes)
-    columns = ["node", "pid", "address", *(["rack"] if has_racks else []), "held", "free", "scrubbed", "damaged", ""]
+    columns = ["node", "pid", "address", "in use", *(["rack"] if has_racks else []), "held", "free", "scrubbed", "damaged", ""]
     rows = []
     for node in nodes:
-        role = ["coordinator"] * node["coordinator"] + ["draining"] * node["draining"]
+        role = ["coordinator"] * node["coordinator"] + ["draining"] * node["draining"] + ["leaving"] * node["leaving"]
         rack = [node["rack"]] if has_racks else []
-        rows.append([node["name"], node["pid"], node["address"], *rack, *disk_cells(node["disk"]), ", ".join(role)])
+        known = [node["name"], node["pid"], node["address"], in_use(node["resources"])]
+        rows.append([*known, *rack, *disk_cells(node["disk"]), ", ".join(role)])
     if not any(row[-2] for row in rows):
         columns.pop(-2)
         rows = [[*row[:-2], row[-1]] for row in rows]

@@ -18,7 +18,7 @@ STUCK_S = 30.0  # without a copy under way anywhere: the coordinator looks every
 
 
 def list_nodes(json_: Json = False, dir_: Dir = None, zk: Zk = None, secret_file: SecretFile = None) -> None:
-    """List every node, live or away: its rack and disk, how many units of data lie on it, whether it is being drained."""
+    """List every node, live or away: its rack, resources and disk, how many units of data lie on it, whether it is drained."""
     with connected(dir_, zk, secret_file) as cluster:
         found = cluster.nodes()
     if json_:
@@ -29,12 +29,13 @@ def list_nodes(json_: Json = False, dir_: Dir = None, zk: Zk = None, secret_file
             node["name"],
             state(node),
             node["rack"],
+            in_use(node["resources"]),
             f"{node['units']:,}",
             *disk_cells(node["disk"]),
         )
         for node in found
     ]
-    columns = ("node", "", "rack", "units", "held", "free", "scrubbed", "damaged")
+    columns = ("node", "", "rack", "in use", "units", "held", "free", "scrubbed", "damaged")
     screen.print_table(columns, rows, ("units", "held", "free", "damaged"), empty="no node has ever started here")
 
 
@@ -50,6 +51,24 @@ def disk_cells(disk: dict[str, Any]) -> tuple[Any, ...]:
         return "", "", "", ""
     found = screen.bad(f"{disk['bad']:,}") if disk["bad"] else ""
     return screen.size(disk["held"]), screen.size(disk["free"]), screen.ago(disk["scrubbed_ms"]), found
+
+
+def in_use(resources: dict[str, Any]) -> str:
+    """Return what is in use of what is offered; of memory and GPUs only where any is asked for, or offered.
+
+    >>> none = {"offered": 0, "used": 0}
+    >>> in_use({"cores": {"offered": 4, "used": 1.5}, "memory_bytes": none, "gpus": {"offered": 2, "used": 1}})
+    '1.5/4 cores, 1/2 GPUs'
+    """
+    if not resources:
+        return ""
+    cores, memory, gpus = resources["cores"], resources["memory_bytes"], resources["gpus"]
+    parts = [f"{cores['used']:g}/{cores['offered']} cores"]
+    if memory["used"]:
+        parts.append(f"{memory['used'] / 1e9:.3g}/{memory['offered'] / 1e9:.3g} GB")
+    if gpus["offered"]:
+        parts.append(f"{gpus['used']}/{gpus['offered']} GPUs")
+    return ", ".join(parts)
 
 
 def drain(

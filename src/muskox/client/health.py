@@ -7,6 +7,7 @@ node that scrubs it and by the coordinator, whose record tells how the storage a
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from muskox.client.capacity import capacity
 from muskox.coordination import Session, layout, live_members, read_config, stored
 from muskox.store import DatasetInfo, Holders, count_units, read_holders
 
@@ -96,7 +97,7 @@ def _of(count: int, units: int) -> str:
 def nodes(session: Session) -> list[dict[str, Any]]:
     """Return every node that the cluster knows, live or away: its rack, its disk, whether it drains, what lies on it."""
     members = live_members(session)
-    units = count_units(session)
+    units, resources = count_units(session), capacity(session, members)
     drained = session.children(layout.DRAINS)
     known = sorted({*members, *session.children(layout.DISKS), *units})
     return [
@@ -105,6 +106,7 @@ def nodes(session: Session) -> list[dict[str, Any]]:
             "live": name in members,
             "draining": name in drained,
             "rack": members[name].rack if name in members else "",
+            "resources": resources.get(name, {}),
             "units": units[name],
             "disk": disk(session, name),
         }

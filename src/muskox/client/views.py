@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from muskox.client import health
+from muskox.client.capacity import capacity
 from muskox.coordination import Session, layout, live_members
 from muskox.runtime import job_state
 from muskox.store import Dataset, DatasetInfo, measure_skew
@@ -153,6 +154,8 @@ def status(session: Session, keeper_pid: int | None) -> dict[str, Any]:
     drained = session.children(layout.DRAINS)
     fence = session.find(layout.FENCE, layout.FenceRecord)
     coordinator = None if fence is None else fence[0].incarnation
+    members = live_members(session)
+    resources = capacity(session, members)
     nodes = [
         {
             "name": name,
@@ -160,12 +163,14 @@ def status(session: Session, keeper_pid: int | None) -> dict[str, Any]:
             "address": member.address,
             "coordinator": member.incarnation == coordinator,
             "cores": member.cores,
+            "resources": resources[name],
+            "leaving": member.is_leaving,
             "metrics": f"http://{member.metrics}/metrics" if member.metrics else "",
             "rack": member.rack,
             "draining": name in drained,
             "disk": health.disk(session, name),
         }
-        for name, member in live_members(session).items()
+        for name, member in members.items()
     ]
     keys = ("id", "state", "round", "generation", "workers", "reason", "model")
     jobs = [job(session, job_id) for job_id in session.children(layout.JOBS)]

@@ -7,6 +7,7 @@ job replace each other every few seconds: no two have the same bytes, so that th
 """
 
 import logging
+import math
 import threading
 import time
 import uuid
@@ -22,6 +23,7 @@ from muskox.runtime.node_context import NodeContext
 
 log = logging.getLogger(__name__)
 
+PACE_S = 10.0  # between two writes of how fast a job's workers are
 ATTEMPT_BYTES = 16  # a UUID before the bytes of a checkpoint: no other blob is the same
 
 
@@ -39,6 +41,7 @@ class JobCommits:
         self._node = node
         self._job = job_id
         self._keeping: threading.Thread | None = None
+        self._paced_s = -math.inf  # when a pace was last written
         self.lost = ""  # the blob of a checkpoint that nobody has any more
 
     def _replicate(self, data: bytes) -> tuple[str, list[str]]:
@@ -79,6 +82,17 @@ class JobCommits:
         except MuskoxError as error:
             log.warning("job %s: the checkpoint of round %d is skipped: %s", self._job, message.round, error)
             self._node.figures.count("checkpoints_skipped")
+
+    def tell_pace(self, generation: int, seconds: dict[str, float]) -> None:
+        """Write how fast the workers are, for the coordinator; at most every `PACE_S`, for what is persistent can wait."""
+        now = time.monotonic()
+        if now - self._paced_s < PACE_S:
+            return
+        path, record = layout.pace(self._job), layout.PaceRecord(generation=generation, seconds=seconds)
+        exists = self._node.session.version(path) is not None
+        write: Operation = Set(path, record) if exists else Create(path, record)
+        self._node.session.commit([Check(layout.generation(self._job), generation), write], lambda: True)
+        self._paced_s = now
 
     def read_checkpoint(self, checkpoint: layout.CheckpointRecord) -> bytes:
         """Return the state that was kept, packed; Unavailable or Corrupt if nobody can give it."""

@@ -34,6 +34,7 @@ from muskox.runtime.messages import (
     Left,
     Listening,
     Member,
+    Paced,
     Restore,
     Settings,
     Setup,
@@ -338,6 +339,8 @@ class JobAgent(threading.Thread):
             case Lacking(shards):
                 files = {index: self._bring(self._known(), index, staffed.held) for index in shards}
                 worker.send(Brought(files))
+            case Paced(generation, seconds):
+                self._commits.tell_pace(generation, seconds)
             case Piece():
                 self._pieces.keep(message, body, worker.send)
             case PiecesWanted(generation):

@@ -196,6 +196,13 @@ class Lacking(Message, frozen=True):
     shards: list[int]
 
 
+class Paced(Message, frozen=True):
+    """How many seconds these workers need for a row: some persistently longer than others. Told by the root."""
+
+    generation: int
+    seconds: dict[str, float]
+
+
 class Suspected(Message, frozen=True):
     """This peer broke its connection, fell silent, or holds another state."""
 
@@ -248,7 +255,19 @@ class Failed(Message, frozen=True):
 
 
 FromWorker = (
-    Listening | Wanted | Lacking | Suspected | Told | Checkpointed | Finished | Broken | Left | Failed | Piece | PiecesWanted
+    Listening
+    | Wanted
+    | Lacking
+    | Paced
+    | Suspected
+    | Told
+    | Checkpointed
+    | Finished
+    | Broken
+    | Left
+    | Failed
+    | Piece
+    | PiecesWanted
 )
 
 _ENCODER = msgspec.msgpack.Encoder()
