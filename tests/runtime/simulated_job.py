@@ -307,6 +307,8 @@ class SimulatedJob:
             case rounds.Tell(_, round_, phases):
                 assert all(seconds >= 0.0 for seconds in phases.values()), phases
                 self.say(f"{worker.name}: round {round_}")
+            case rounds.Expect(peers):
+                assert worker.name not in peers
             case rounds.Dial(peer, generation):
                 if peer not in self.workers:
                     worker.lost.append(rounds.PeerLost(peer, generation, "nobody answers"))

@@ -5,6 +5,7 @@ from runtime.simulated_job import ROUNDS, SimulatedJob, check, small_limits, und
 
 from muskox.errors import PeerError
 from muskox.runtime import round_events as rounds
+from muskox.runtime.collective.topology import SLICES_MAX
 from muskox.runtime.collective.values import Part
 from muskox.runtime.messages import Begin, Fetch, Hello, Moved, Partial, State, Total
 from muskox.runtime.round_events import NOTHING, Holding
@@ -41,21 +42,34 @@ def arrived(peer: str, message: object, body: bytes = b"") -> rounds.MessageArri
 
 def test_a_member_dials_those_before_it_and_tells_the_root_what_it_holds() -> None:
     _, actions = formed(2, "a", "b", "c")
-    assert actions == [rounds.Dial("a", 1), rounds.Dial("b", 1), rounds.Send("a", Hello(1, "c", -1, "", False))]
+    dials = [rounds.Dial("a", 1), rounds.Dial("b", 1)]
+    assert actions == [rounds.Expect(("a", "b")), *dials, rounds.Send("a", Hello(1, "c", -1, "", False))]
+
+
+def test_links_that_only_slices_need_are_made_when_there_are_slices() -> None:
+    with small_limits():
+        machine, actions = formed(8, *"abcdefghi")
+        assert actions[:2] == [rounds.Expect(("h",)), rounds.Dial("h", 1)]
+        machine.handle(arrived("h", Begin(1, 0, "d", False, total_bytes=1000), b"state"), 0.0)
+        actions = machine.handle(rounds.StateLoaded(holding(0), adds=True), 0.0)
+        expected = next(action for action in actions if isinstance(action, rounds.Expect))
+        assert [rounds.Dial(peer, 1) for peer in expected.peers] == [a for a in actions if isinstance(a, rounds.Dial)]
+        assert "h" not in expected.peers
+        assert actions[-1] == rounds.Compute(1, 0, slices=4)
 
 
 def test_a_hello_that_comes_before_its_generation_is_kept() -> None:
     machine = RoundMachine("a", checkpoint_interval_s=1.0, rounds_max=100)
     assert machine.handle(arrived("b", Hello(1, "b", 4, "d", False)), 0.0) == []
     actions = machine.handle(rounds.GenerationFormed(1, ("a", "b"), 0, ("", "")), 0.0)
-    assert actions == [rounds.Send("b", Fetch(1, "b"))], "b holds more: its state is fetched"
+    assert actions[1:] == [rounds.Send("b", Fetch(1, "b"))], "b holds more: its state is fetched"
 
 
 def test_a_hello_of_an_older_generation_does_not_hide_the_newer() -> None:
     machine, _ = formed(0, "a", "b")
     machine.handle(arrived("b", Hello(2, "b", 4, "d", False)), 0.0)
     assert machine.handle(arrived("b", Hello(1, "b", 4, "d", False)), 0.0) == []
-    assert machine.handle(rounds.GenerationFormed(2, ("a", "b"), 0, ("", "")), 0.0) == [rounds.Send("b", Fetch(2, "b"))]
+    assert machine.handle(rounds.GenerationFormed(2, ("a", "b"), 0, ("", "")), 0.0)[1:] == [rounds.Send("b", Fetch(2, "b"))]
 
 
 def test_who_begins_without_a_state_is_given_it() -> None:
@@ -142,7 +156,7 @@ def test_a_total_out_of_turn_breaks_the_protocol() -> None:
         machine.handle(arrived("a", Total(1, 0), b"sum"), 0.0)
 
 
-@pytest.mark.parametrize("message", [Partial(1, 2, "d", [], []), Partial(1, 0, "d", [], [], 16)])
+@pytest.mark.parametrize("message", [Partial(1, 2, "d", [], []), Partial(1, 0, "d", [], [], SLICES_MAX)])
 def test_a_part_of_a_round_or_slice_that_cannot_be_breaks_the_protocol(message: Partial) -> None:
     machine, _ = formed(0, "a", "b")
     began(machine)

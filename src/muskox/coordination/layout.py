@@ -172,8 +172,11 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     finished_ms: int = 0
 
 
-class GenerationMember(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker of a generation. `shards` are index runs such as "0-3,8"; see :func:`format_runs`."""
+class GenerationMember(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One worker of a generation. `shards` are index runs such as "0-3,8"; see :func:`format_runs`.
+
+    A JSON list, not an object: the names of the fields would be half of the bytes that 1,000 nodes read of 1,000 members.
+    """
 
     worker: str
     node: str

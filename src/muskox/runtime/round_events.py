@@ -87,6 +87,13 @@ Event = GenerationFormed | MessageArrived | PeerLost | StateLoaded | PartCompute
 
 
 @dataclass(frozen=True, slots=True)
+class Expect:
+    """A link with each of these will stand, whoever of us opens it: what is sent to them meanwhile waits."""
+
+    peers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Dial:
     """Open a link to this peer for this generation; what is sent meanwhile goes when it stands."""
 
@@ -193,7 +200,8 @@ class GiveUp:
 
 
 Action = (
-    Dial
+    Expect
+    | Dial
     | Send
     | SendState
     | LoadState

@@ -94,14 +94,14 @@ class RoundWork:
             assert isinstance(event, rounds.MessageArrived), "only a message can break the protocol"
             self._handle(rounds.PeerLost(event.peer, self._machine.generation, str(error)))
             return
-        if isinstance(event, rounds.GenerationFormed):
-            self._shell.lines.expect(self._machine.neighbours)
         for action in actions:
             self._perform(action)
 
-    def _perform(self, action: rounds.Action) -> None:
+    def _perform(self, action: rounds.Action) -> None:  # noqa: PLR0912  # one case an action
         lines, tell, computation = self._shell.lines, self._shell.tell, self._computation
         match action:
+            case rounds.Expect(peers):
+                lines.expect(peers)
             case rounds.Dial(peer, generation):
                 lines.dial(peer, generation)
             case rounds.Send(peer, message, body):

@@ -18,6 +18,7 @@ from enum import Enum, auto
 
 from muskox.errors import PeerError
 from muskox.runtime.collective.exchange import Exchange
+from muskox.runtime.collective.reduction import WHOLE
 from muskox.runtime.collective.topology import Topology, choose, order_of
 from muskox.runtime.message import Buffer
 from muskox.runtime.messages import Begin, Collective, Fetch, Hello, Moved, Partial, State, Total
@@ -27,6 +28,7 @@ from muskox.runtime.round_events import (
     Compute,
     Dial,
     Event,
+    Expect,
     Finish,
     GenerationFormed,
     GiveUp,
@@ -82,7 +84,9 @@ class RoundMachine:
         """Take our place in the present generation."""
         self._topology = Topology(order_of(shards), self._rank)
         self._exchange = Exchange(self.generation, self._members, self._rank, self._topology)
-        self.neighbours = tuple(self._members[rank] for rank in self._topology.neighbours())
+        self.neighbours: tuple[str, ...] = ()  # with whom a link stands, or will
+        self._linked: set[int] = set()  # the numbers of slices for which there are links
+        self._peers = frozenset(self._members) - {self.worker}
 
     @property
     def is_root(self) -> bool:
@@ -140,15 +144,26 @@ class RoundMachine:
         if self._checkpoint_s is None:
             self._checkpoint_s = now
         self._hellos = {peer: hello for peer, hello in self._hellos.items() if hello.generation >= self.generation}
-        below = [peer for peer in self.neighbours if self._members.index(peer) < self._rank]
-        dials: list[Action] = [Dial(peer, self.generation) for peer in below]
+        links = self._link(WHOLE)
         if self.is_root:
             self.phase = Phase.GATHERING
-            return self._choose(now)
+            return [*links, *self._choose(now)]
         self.phase = Phase.JOINING
         hellos = [Hello(self.generation, self.worker, *self._told())]
         hellos += [hello for hello in self._hellos.values() if hello.generation == self.generation]
-        return [*dials, *(Send(self._parent(), hello) for hello in hellos)]
+        return [*links, *(Send(self._parent(), hello) for hello in hellos)]
+
+    def _link(self, slices: int) -> list[Action]:
+        """Have links with all to whom a round of so many slices leads; of two the one of higher rank opens it."""
+        if slices in self._linked:
+            return []
+        self._linked.add(slices)
+        more = [rank for rank in self._topology.neighbours(slices) if self._members[rank] not in self.neighbours]
+        if not more:
+            return []
+        peers = tuple(self._members[rank] for rank in more)
+        self.neighbours += peers
+        return [Expect(peers), *(Dial(self._members[rank], self.generation) for rank in more if rank < self._rank)]
 
     def _parent(self) -> str:
         parent = self._topology.route().parent
@@ -202,8 +217,9 @@ class RoundMachine:
         self.phase = Phase.COMPUTING
         self._times = _Times(now)
         form = choose(len(self._members), self._total_bytes, self._adds)
-        self._exchange.begin(self.holding.round, self.holding.digest, form, self._adds)
-        return [Compute(self.generation, self.holding.round, self._exchange.slices)]
+        self._exchange.begin(self.holding.round, self.holding.digest, form, self._adds, self._total_bytes)
+        slices = self._exchange.slices
+        return [*self._link(slices), Compute(self.generation, self.holding.round, slices)]
 
     # -- messages --
 
@@ -241,7 +257,7 @@ class RoundMachine:
                 return []
 
     def _is_current(self, peer: str, generation: int) -> bool:
-        return generation == self.generation and peer in self.neighbours and self.phase is not Phase.IDLE
+        return generation == self.generation and peer in self._peers and self.phase is not Phase.IDLE
 
     def _is_awaited(self, peer: str, generation: int) -> bool:
         """Return whether this comes from above to a member that joins."""
@@ -294,7 +310,7 @@ class RoundMachine:
         return [*actions, *self._go_on(now)]
 
     def _lose(self, peer: str, generation: int, reason: str) -> list[Action]:
-        concerns_us = generation == self.generation and peer in self.neighbours
+        concerns_us = generation == self.generation and peer in self._peers
         is_over = self.phase is Phase.FINISHED and (self.is_root or peer != self._members[0])
         if not concerns_us or self.phase is Phase.IDLE or is_over:
             return []

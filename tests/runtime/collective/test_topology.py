@@ -14,7 +14,7 @@ from muskox.runtime.collective.topology import (
 )
 
 COUNTS = [1, 2, 3, 7, 16, 17, 18, 40, 100, 300]
-LINKS_MAX = 4 * FANIN_MAX
+LINKS_MAX = 512  # of one of 1,000 members
 
 
 def views(members: int) -> list[Topology]:
@@ -23,7 +23,7 @@ def views(members: int) -> list[Topology]:
 
 
 @pytest.mark.parametrize("members", COUNTS)
-@pytest.mark.parametrize("slices", [1, SLICES_MAX])
+@pytest.mark.parametrize("slices", [1, 5, SLICES_MAX])
 def test_the_tree_of_each_slice_reaches_everybody_once(members: int, slices: int) -> None:
     slices = min(members, slices)
     roots = []
@@ -36,19 +36,24 @@ def test_the_tree_of_each_slice_reaches_everybody_once(members: int, slices: int
             assert all(routes[child].parent == rank for child in routes[rank].children)
             reached.extend(routes[rank].children)
         assert sorted(reached) == list(range(members))
-        assert max(len(route.children) for route in routes) <= FANIN_MAX
+        assert max(len(route.children) for route in routes) <= (FANIN_MAX if slices == 1 else SLICES_MAX)
     assert roots[0] == 0
     assert len(set(roots)) == slices, "no member sums two slices"
 
 
 @pytest.mark.parametrize("members", [*COUNTS, 1000])
-def test_links_are_mutual_and_few_and_serve_every_slice(members: int) -> None:
-    neighbours = [set(view.neighbours()) for view in views(members)]
-    for rank, view in enumerate(views(members)):
+@pytest.mark.parametrize("slices", [0, 5, SLICES_MAX])
+def test_links_are_mutual_and_few_and_serve_every_slice(members: int, slices: int) -> None:
+    slices = min(members, slices)
+    seen = views(members)
+    neighbours = [set(view.neighbours(slices)) for view in seen]
+    for rank, view in enumerate(seen):
         assert all(rank in neighbours[peer] for peer in neighbours[rank])
-        assert len(neighbours[rank]) <= (LINKS_MAX if members > MESH_MEMBERS_MAX else members - 1)
-        for slices in {1, min(members, SLICES_MAX)}:
-            route = view.route(slices - 1, slices)
+        assert len(neighbours[rank]) <= (
+            min(members - 1, LINKS_MAX) if slices or members <= MESH_MEMBERS_MAX else FANIN_MAX + 1
+        )
+        assert neighbours[rank] >= set(view.neighbours())
+        for route in (view.route(slice_, slices) for slice_ in range(slices)):
             assert {*route.children, *([] if route.parent is None else [route.parent])} <= neighbours[rank]
 
 
@@ -77,7 +82,9 @@ def test_trees_are_built_over_neighbouring_shards_and_the_root_stays() -> None:
         (2, EXCHANGE_BYTES_MAX + 1, False, Form.TREE),
         (2, EXCHANGE_BYTES_MAX + 1, True, Form.SLICES),
         (1000, 100_000_000, True, Form.SLICES),
-        (1000, 100_000, True, Form.TREE),
+        (1000, 100_000, True, Form.SLICES),
+        (1000, 100_000, False, Form.TREE),
+        (1000, 20_000, True, Form.TREE),
         (1, 100_000_000, True, Form.EXCHANGE),
     ],
 )

@@ -36,10 +36,10 @@ class Exchange:
         self._reduced: set[int] = set()
         self._totals: dict[int, Part] = {}
 
-    def begin(self, round_: int, digest: str, form: Form, adds: bool) -> None:  # as topology.choose has it
+    def begin(self, round_: int, digest: str, form: Form, adds: bool, total_bytes: int) -> None:  # as topology.choose has it
         """Go on to a round: all hold the state of this digest."""
         self._round, self._digest, self._form = round_, digest, form
-        self.slices = slice_count(len(self._members)) if form is Form.SLICES else 1 if adds else WHOLE
+        self.slices = slice_count(len(self._members), total_bytes) if form is Form.SLICES else 1 if adds else WHOLE
         self._own, self._reduced, self._totals, self.seconds = (), set(), {}, {}
         self._arrived = {key: parts for key, parts in self._arrived.items() if key[0] in (round_, round_ + 1)}
 
