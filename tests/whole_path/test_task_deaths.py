@@ -25,13 +25,16 @@ ROLES = ["worker", "root", "node", "coordinator", "keeper"]
 
 
 def search(task: dict[str, Any], shards: mx.Shards) -> dict[str, Any]:
-    """Look for the weights of two columns that tell the target best, at random: work that takes a while and leaves an array."""
+    """Look for the weights of two columns that tell the target best, at random: work that takes a while and leaves an array.
+
+    task : its number "n", and how many "times" the same is done
+    """
     table = shards.to_arrow()
     late = table.column(TARGET).to_numpy(zero_copy_only=False)
     columns = np.stack([table.column(name).to_numpy() for name in ("distance", "month")], axis=1).astype(np.float64)
-    draw = mx.stream(SEED, "search", round=task["n"])
-    best, found = -1.0, np.zeros(2)
-    for _ in range(TURNS):
+    for turn in range(TURNS * task["times"]):
+        if turn % TURNS == 0:
+            draw, best, found = mx.stream(SEED, "search", round=task["n"]), -1.0, np.zeros(2)
         weights = draw.normal(size=2)
         order = np.argsort(columns[:, 0] * weights[0] + columns[:, 1] * weights[1], kind="stable")
         score = float(np.mean(late[order[: len(order) // 4]]))
@@ -45,8 +48,8 @@ def wanted(task: dict[str, Any], manifest: mx.Manifest) -> list[int]:
     return [(task["n"] + step) % manifest.shards for step in (0, 4, 7)]
 
 
-def listed() -> UserTasks:
-    return UserTasks([{"n": n} for n in range(TASKS)], search, None, wanted)
+def listed(times: int = 1) -> UserTasks:
+    return UserTasks([{"n": n, "times": times} for n in range(TASKS)], search, None, wanted)
 
 
 def run(dataset: Runs, **options: Any) -> str:
@@ -132,6 +135,25 @@ def test_every_process_at_once_and_the_tasks_go_on_from_what_is_durable(tmp_path
 
 def short() -> mx.LogisticRegression:
     return mx.LogisticRegression(max_rounds=FOLD_ROUNDS, tol=1e-13, features=["month", "hour", "distance", "carrier"])
+
+
+def test_tasks_make_room_for_an_urgent_job_and_go_on_from_all_that_was_finished(tmp_path, flights, whole) -> None:
+    with up(tmp_path, nodes=1) as cluster:
+        try:
+            cluster.set_config("checkpoint_interval_s", 3600)
+            dataset = cluster.put("flights", flights, shards=SHARDS, by=BY)
+            cores = cluster.status()["nodes"][0]["cores"]
+            low = runtime.submit(cluster.home, cluster._engine.spec(listed(4), dataset, RunOptions(cores=cores)))
+            reports = cluster.follow(low)
+            while next(reports).round < TASKS // 2:
+                pass
+            mx.tasks(dataset, tasks=[{}], run=lambda task, shards: {}, options=RunOptions(cores=cores, priority=5))
+            assert next(report.round for report in reports if report.generation > 1) >= TASKS // 2, "none ran again"
+            assert cluster.wait(low)["state"] == "done"
+            state = runtime.job_state(cluster.session, low)
+            assert digest(runtime.result(cluster.home, low, state)) == whole
+        finally:
+            down(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -161,8 +161,9 @@ class JobAgent(threading.Thread):
                 self._look_in(PART_S_MAX)
         root, until_s = self._parting
         if root not in self._workers or now >= until_s:
-            self._is_over = True
             self._end_workers(list(self._workers))
+            self._pieces.clear()
+            self._is_over = True
 
     def _find_root(self) -> str:
         """Return our worker that is the root of the present generation of a job that is not over, or ""."""
@@ -342,7 +343,7 @@ class JobAgent(threading.Thread):
             case Paced(generation, seconds):
                 self._commits.tell_pace(generation, seconds)
             case Piece():
-                self._pieces.keep(message, body, worker.send)
+                self._pieces.keep(message, body, worker.send, is_last=self._wanted == 0)
             case PiecesWanted(generation):
                 self._pieces.read(generation, worker.send)
             case Suspected(generation, name, reason) if self._wanted:  # else it sees the others end, as we do
@@ -357,7 +358,6 @@ class JobAgent(threading.Thread):
                 worker.end()
             case Finished():
                 self._commits.finish(self._known().record, self._known().program, message, body)
-                self._pieces.clear()
             case Failed(generation, reason):
                 self._commits.fail(generation, reason)
             case Told() | Checkpointed():

@@ -89,6 +89,11 @@ def test_a_worker_that_was_put_out_changes_nothing(kept: TaskPieces, session: Se
     assert read(kept) == [(PieceRead(GENERATION, 1, 0), b"first")]
 
 
+def test_the_last_piece_is_there_when_keep_returns(kept: TaskPieces) -> None:
+    kept.keep(Piece(GENERATION, 1, []), b"first", lambda *_: None, is_last=True)
+    assert read(kept) == [(PieceRead(GENERATION, 1, 0), b"first")]
+
+
 def test_a_full_disk_is_told_and_nothing_is_lost(kept: TaskPieces, stores: Stores) -> None:
     assert write(kept, 1, [], b"first")
 
@@ -112,9 +117,13 @@ def test_a_piece_that_cannot_be_had_is_waited_for_and_then_given_up(
     assert read(kept) == [(PieceRead(GENERATION, 1, 1), b""), (PieceRead(GENERATION, 2, 0), b"second")]
 
 
-def test_a_finished_job_leaves_no_piece(kept: TaskPieces, session: Session, stores: Stores) -> None:
+def test_a_job_that_is_over_leaves_no_piece(kept: TaskPieces, session: Session, stores: Stores) -> None:
+    session.create(layout.job_state("j"), layout.JobState(phase=layout.JobPhase.RUNNING))
     write(kept, 1, [], b"first")
     write(kept, 2, [], b"second")
+    kept.clear()
+    assert len(read(kept)) == 2, "it goes on elsewhere"
+    session.set(layout.job_state("j"), layout.JobState(phase=layout.JobPhase.CANCELLED))
     kept.clear()
     assert not write(kept, 3, [], b"too late")
     assert (session.children(layout.pieces("j")), stores.blobs) == ([], {})

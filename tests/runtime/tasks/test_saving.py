@@ -36,6 +36,16 @@ def test_a_piece_that_was_not_written_is_tried_again_with_what_came_since() -> N
     assert book.due_s(0.0) is None
 
 
+def test_what_is_left_at_the_end_is_one_piece_whatever_is_on_its_way() -> None:
+    size = saving.PIECE_BYTES_MAX
+    book = Saving({1: size, 2: size, 3: size}, [], 0.0)
+    book.look()
+    assert book.begin(1.0).saved.tasks == (1,)
+    assert book.is_new
+    assert book.begin(1.0, saving.LAST_BYTES_MAX).saved == Saved(2, (2, 3), 2 * size)
+    assert not book.is_new
+
+
 def test_a_new_root_writes_what_it_holds_beside_the_pieces_it_found() -> None:
     book = Saving({1: 5, 2: 5, 3: 90}, [Saved(7, (1, 3), 95)], 0.0)
     book.look()

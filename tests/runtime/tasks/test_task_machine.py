@@ -355,3 +355,12 @@ def test_results_are_made_durable_when_the_interval_has_passed_and_not_before() 
     machine.handle(events.PieceKept(1, True), 11.0)
     actions = machine.handle(heard("b", Answer(1, 4, "4"), b"xx"), 21.0)
     assert events.KeepPiece(1, 2, (1,), (1, 3, 4)) in actions, "a piece takes smaller ones along"
+
+
+def test_a_root_that_is_to_leave_makes_durable_what_is_not_yet() -> None:
+    machine, _ = leading("a", "b", tasks=9)
+    assert machine.handle(events.Leaving(), 0.0) == []
+    machine.handle(heard("b", Answer(1, 1, "1"), b"x"), 1.0)
+    assert machine.handle(events.Leaving(), 1.0) == [events.KeepPiece(1, 1, (), (1,))]
+    member, _ = formed(1, "a", "b")
+    assert member.handle(events.Leaving(), 0.0) == [], "the root has all that it found"

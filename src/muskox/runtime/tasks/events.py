@@ -83,13 +83,29 @@ class Collected:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaving:
+    """This worker is about to end, and the job goes on elsewhere, or later."""
+
+
+@dataclass(frozen=True, slots=True)
 class Woken:
     """The time that `Wake` asked for has passed."""
 
     generation: int
 
 
-Event = GenerationFormed | MessageArrived | PeerMoved | PeerLost | TaskDone | ResultsRestored | PieceKept | Collected | Woken
+Event = (
+    GenerationFormed
+    | MessageArrived
+    | PeerMoved
+    | PeerLost
+    | TaskDone
+    | ResultsRestored
+    | PieceKept
+    | Collected
+    | Leaving
+    | Woken
+)
 
 # -- actions --
 

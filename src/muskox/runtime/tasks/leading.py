@@ -11,7 +11,7 @@ from muskox.runtime.tasks.disputes import Disputes
 from muskox.runtime.tasks.events import Action, GiveUp, KeepPiece, KeepResult, Send, Suspect, Tell, Wake
 from muskox.runtime.tasks.handout import Handout
 from muskox.runtime.tasks.messages import Answer, Give, Ready, Take
-from muskox.runtime.tasks.saving import Saving
+from muskox.runtime.tasks.saving import LAST_BYTES_MAX, Piece, Saving
 
 
 @dataclass(slots=True)
@@ -108,8 +108,14 @@ class Leading:
         if due_s > now:
             was_to_wake, self._is_to_wake = self._is_to_wake, True
             return [] if was_to_wake else [Wake(self._generation, due_s - now)]
-        piece = self._saving.begin(now)
-        return [KeepPiece(self._generation, piece.saved.number, piece.absorbs, piece.saved.tasks)]
+        return [self._keep(self._saving.begin(now))]
+
+    def save_last(self, now: float) -> list[Action]:
+        """Have all new results made durable, whatever is on its way: nobody here will write another piece."""
+        return [self._keep(self._saving.begin(now, LAST_BYTES_MAX))] if self._saving.is_new else []
+
+    def _keep(self, piece: Piece) -> KeepPiece:
+        return KeepPiece(self._generation, piece.saved.number, piece.absorbs, piece.saved.tasks)
 
     def woken(self, interval_s: float, now: float) -> list[Action]:
         self._is_to_wake = False

@@ -27,6 +27,7 @@ from muskox.runtime.tasks.events import (
     Event,
     Finish,
     GenerationFormed,
+    Leaving,
     MessageArrived,
     PeerLost,
     PeerMoved,
@@ -120,6 +121,8 @@ class TaskMachine:
             case Collected(generation, digest):
                 self._result = digest
                 return self._finish() if generation == self.generation and self.phase is Phase.COLLECTING else []
+            case Leaving():
+                return self._leading.save_last(now) if self._leading is not None and self.phase is Phase.WORKING else []
             case Woken(generation):
                 if self._leading is None or generation != self.generation or self.phase is not Phase.WORKING:
                     return []

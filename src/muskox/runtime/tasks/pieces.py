@@ -34,9 +34,12 @@ class TaskPieces:
         self._writing = threading.Lock()
         self._is_over = False
 
-    def keep(self, message: Piece, body: bytes, answer: Answer) -> None:
-        """Write a piece on a thread of its own: a worker has one at most on its way, and waits for none."""
-        threading.Thread(target=self._keep, args=(message, body, answer), name="piece", daemon=True).start()
+    def keep(self, message: Piece, body: bytes, answer: Answer, *, is_last: bool = False) -> None:
+        """Write a piece on a thread of its own: its worker waits for none. The last, before the worker ends, here and now."""
+        if is_last:
+            self._keep(message, body, answer)
+        else:
+            threading.Thread(target=self._keep, args=(message, body, answer), name="piece", daemon=True).start()
 
     def _keep(self, message: Piece, body: bytes, answer: Answer) -> None:
         try:
@@ -105,7 +108,10 @@ class TaskPieces:
             return b""
 
     def clear(self) -> None:
-        """Delete all pieces: the job is over, and no more are written."""
+        """Delete all pieces if the job is over; no more are written then."""
+        state = self._node.session.find(layout.job_state(self._job), layout.JobState)
+        if state is None or not state[0].phase.is_final:
+            return
         with self._writing:
             self._is_over = True
             for number in self._numbers():

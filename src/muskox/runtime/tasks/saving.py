@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from muskox.runtime.tasks.events import Saved
 
+LAST_BYTES_MAX = 1 << 30  # of the last piece of a worker that is about to end
 PIECE_BYTES_MAX = 1 << 26  # of one piece, unless a single result is larger: it lies in memory while it is written
 
 
@@ -47,18 +48,23 @@ class Saving:
         """Return from when on a piece may be written; None if there is nothing to write, or one is on its way."""
         return None if self._under_way is not None or not self._new else self._last_s + interval_s
 
-    def begin(self, now: float) -> Piece:
-        """Return the next piece; it is on its way from now on."""
+    @property
+    def is_new(self) -> bool:
+        """Whether there is a result that is in no piece."""
+        return bool(self._new)
+
+    def begin(self, now: float, bytes_max: int = PIECE_BYTES_MAX) -> Piece:
+        """Return the next piece; it is on its way from now on, in place of any other that was."""
         tasks: list[int] = []
         size = 0
         for task in self._new:
-            if tasks and size + self._sizes[task] > PIECE_BYTES_MAX:
+            if tasks and size + self._sizes[task] > bytes_max:
                 break
             tasks.append(task)
             size += self._sizes[task]
         absorbed: list[Saved] = []
         for piece in sorted(self._pieces.values(), key=lambda piece: piece.number, reverse=True):
-            if piece.size_bytes > size or piece.size_bytes + size > PIECE_BYTES_MAX:
+            if piece.size_bytes > size or piece.size_bytes + size > bytes_max:
                 break
             absorbed.append(piece)
             size += piece.size_bytes

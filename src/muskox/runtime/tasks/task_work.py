@@ -86,7 +86,7 @@ class TaskWork:
                 assert_never(message)
 
     def leave(self) -> None:
-        """Results are kept in pieces as they come: what is missing of them is run again."""
+        self._handle(events.Leaving())
 
     def heard(self, peer: str, message: Collective, body: Buffer) -> None:
         match message:
