@@ -194,6 +194,9 @@ def test_settings_are_shown_and_changed(muskox: Muskox) -> None:
     assert "silence_s is 12 now" in muskox.run("config", "set", "silence_s", "12")[0]
     assert muskox.run("config", "get", "silence_s")[0].strip() == "12"
     muskox.run("config", "set", "silence_s", "10")
+    assert "silence_s is 11 now" in muskox.run("config", "silence_s=11")[0]
+    assert muskox.run("config", "silence_s")[0].strip() == "11" and "seconds without a word" in muskox.run("config")[0]
+    muskox.run("config", "set", "silence_s", "10")
     assert "between" in muskox.refused("config", "set", "silence_s", "0")
     assert "there is no setting 'x'" in muskox.refused("config", "get", "x")
 

@@ -10,7 +10,7 @@ small, now large, so that every form of the reduction occurs in one history.
 import random
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,7 +25,7 @@ from muskox.records import Record, normal
 from muskox.runtime import round_events as rounds
 from muskox.runtime.collective import topology
 from muskox.runtime.collective.reduction import Reduction
-from muskox.runtime.messages import Begin, State
+from muskox.runtime.messages import Adjustment, Begin, State
 from muskox.runtime.round_events import NOTHING, Holding
 from muskox.runtime.rounds import RoundMachine
 from muskox.tree import Climb
@@ -33,6 +33,7 @@ from muskox.tree import Climb
 ROUNDS = 7  # the program is done after so many
 STEPS_MAX = 100_000
 SHARDS_MAX = 23
+CHANGES_MAX = 4  # wanted in one history
 LARGE, SMALL = 48, 3  # elements of a total
 
 
@@ -60,19 +61,27 @@ def update(state: Record, total: Record) -> Record:
     return {"round": state["round"] + 1, "w": w, "history": [*state["history"], digest(total)[:8]]}
 
 
+def changed(state: Record, changes: Sequence[Adjustment]) -> Record:
+    """Make changes, each of which leaves a trace: made twice, or in another order, they give another state."""
+    for change in changes:
+        state = {**state, "w": 0.5 * state["w"] + change.values["w"], "history": [*state["history"], change.request]}
+    return state
+
+
 INITIAL: Record = {"round": 0, "w": 1.0, "history": []}
 
 
 @cache
-def undisturbed(shards: int) -> list[str]:
-    """Return the digest of the state after each round, computed by one worker without a network."""
+def undisturbed(shards: int, recorded: tuple[tuple[str, int, float], ...] = ()) -> list[str]:
+    """Return the digest of the state after each round, computed by one worker without a network, with these changes."""
     state, digests = INITIAL, [digest(INITIAL)]
-    for _ in range(ROUNDS):
+    for round_ in range(1, ROUNDS + 1):
         climb = Climb(shards, merge)
         for shard in range(shards):
             climb.add(shard, partial(state, shard))
         (total,) = climb.values.values()
-        state = update(state, total)
+        due = [Adjustment(request, at, {"w": w}) for request, at, w in recorded if at == round_]
+        state = changed(update(state, total), due if round_ < ROUNDS else [])
         digests.append(digest(state))
     return digests
 
@@ -93,6 +102,7 @@ class Worker:
     computed: deque = field(default_factory=deque)
     told: deque = field(default_factory=deque)  # by its node, which may lag behind what peers say
     lost: deque = field(default_factory=deque)
+    commits: deque = field(default_factory=deque)  # that its node is to make
     stopped: int = 0  # steps for which it is stopped
 
 
@@ -110,6 +120,9 @@ class SimulatedJob:
         self.suspects: set[str] = set()
         self.generation, self.members = 0, ()
         self.checkpoint: tuple[Holding, Record] = (NOTHING, {})
+        self.wishes: list[Adjustment] = []  # what clients want changed
+        self.recorded: list[Adjustment] = []
+        self.asked = 0
         self.started, self.now = 0, 0.0
         self.finished: Holding | None = None
         for _ in range(self.random.randint(1, 9) if workers is None else workers):
@@ -124,6 +137,8 @@ class SimulatedJob:
             if self.troubles and self.random.random() < 0.02:
                 self.troubles -= 1
                 self.trouble()
+            if self.asked < CHANGES_MAX and self.random.random() < 0.01:
+                self.wish()
             self.step()
         raise AssertionError("the job did not finish")
 
@@ -154,8 +169,36 @@ class SimulatedJob:
         runs = tuple(format_runs(some) for some in owned)
         self.say(f"generation {self.generation}: {', '.join(self.members)}")
         for rank, name in enumerate(self.members):
-            formed = rounds.GenerationFormed(self.generation, self.members, rank, runs)
+            formed = rounds.GenerationFormed(self.generation, self.members, rank, runs, tuple(self.recorded))
             self.workers[name].told.append((formed, owned[rank]))
+        self.tell_wishes()
+
+    # -- changes: clients, and the root's node --
+
+    def wish(self) -> None:
+        self.asked += 1
+        self.wishes.append(Adjustment(f"c{self.asked}", 0, {"w": self.random.random()}))
+        self.say(f"wanted: {self.wishes[-1]}")
+        self.tell_wishes()
+
+    def tell_wishes(self) -> None:
+        if self.members and self.members[0] in self.workers and self.wishes:
+            wished = rounds.ChangesWished(self.generation, tuple(self.wishes))
+            self.workers[self.members[0]].told.append((wished, None))
+
+    def record(self, worker: Worker, action: rounds.RecordChanges) -> None:
+        """Commit as the root's node does: under the generation's fence, and for no round that a checkpoint is past already."""
+        if action.generation != self.generation:
+            return
+        known = {change.request for change in self.wishes}
+        is_ahead = self.checkpoint[0].round >= action.round
+        fit = () if is_ahead else tuple(change for change in action.changes if change.request in known)
+        self.recorded += fit
+        self.wishes = [wish for wish in self.wishes if wish.request not in {change.request for change in fit}]
+        self.say(f"{worker.name}: recorded {fit}")
+        worker.told.append((rounds.ChangesRecorded(action.generation, action.round, fit), None))
+        if is_ahead:
+            self.tell_wishes()
 
     def suspect(self, reporter: str, generation: int, name: str, reason: str) -> None:
         self.say(f"{reporter} reports {name}: {reason}")
@@ -191,6 +234,9 @@ class SimulatedJob:
 
     def kill(self, name: str) -> None:
         self.say(f"{name} is killed")
+        for action in self.workers[name].commits:
+            if self.random.random() < 0.5:  # its node had it in hand
+                self.record(self.workers[name], action)
         del self.workers[name]
         for (sender, receiver), channel in self.channels.items():
             if receiver == name:
@@ -219,6 +265,8 @@ class SimulatedJob:
                 able.append((name, "thoughts", ""))
             else:
                 able += [(name, kind, "") for kind in ("computed", "told", "lost") if getattr(worker, kind)]
+            if worker.commits:
+                able.append((name, "commits", ""))
         for (sender, receiver), channel in self.channels.items():
             worker = self.workers.get(receiver)
             if channel and worker is not None and not worker.stopped and not worker.thoughts:
@@ -231,8 +279,13 @@ class SimulatedJob:
         worker = self.workers[name]
         match kind:
             case "told":
-                event, worker.owned = worker.told.popleft()
-                worker.computed.clear()
+                event, owned = worker.told.popleft()
+                if owned is not None:
+                    worker.owned = owned
+                    worker.computed.clear()
+            case "commits":
+                self.record(worker, worker.commits.popleft())
+                return
             case "message":
                 event = rounds.MessageArrived(sender, *self.channels[sender, name].popleft())
             case _:
@@ -263,7 +316,12 @@ class SimulatedJob:
     def check(self, worker: Worker) -> None:
         """No two different states for one round, ever and anywhere."""
         holding = worker.machine.holding
-        assert holding == NOTHING or holding.digest == undisturbed(self.shards)[holding.round], f"{worker.name}: {holding}"
+        if worker.name not in self.suspects:  # who was put out holds what it likes
+            assert holding == NOTHING or holding.digest == self.expected()[holding.round], f"{worker.name}: {holding}"
+
+    def expected(self) -> list[str]:
+        changes = tuple((change.request, change.round, change.values["w"]) for change in self.recorded)
+        return undisturbed(self.shards, changes)
 
     def hold(self, worker: Worker, state: Record) -> Holding:
         worker.state = state
@@ -293,9 +351,12 @@ class SimulatedJob:
                 assert len(set(nodes)) == len(nodes), "no part counts twice"
                 merged = worker.reduction.merged(slice_, slices, parts, is_total=is_total)
                 worker.thoughts.append(rounds.PartsMerged(slice_, merged))
-            case rounds.Update(total, slices):
-                held = self.hold(worker, update(worker.state, worker.reduction.total(total, slices)))
+            case rounds.Update(total, slices, changes):
+                after = update(worker.state, worker.reduction.total(total, slices))
+                held = self.hold(worker, changed(after, changes if after["round"] < ROUNDS else ()))
                 worker.thoughts.append(rounds.StateUpdated(held, adds(worker.state)))
+            case rounds.RecordChanges():
+                worker.commits.append(action)
             case rounds.KeepCheckpoint(generation, held):
                 if generation == self.generation and held.rank > self.checkpoint[0].rank:
                     self.checkpoint = (held, worker.state)
@@ -345,7 +406,7 @@ def check(seed: int, *, tells: bool = False) -> None:
         with small_limits():
             job = SimulatedJob(seed, tells=tells)
             finished = job.run()
-            assert finished == Holding(ROUNDS, undisturbed(job.shards)[ROUNDS], True)
+            assert finished == Holding(ROUNDS, job.expected()[ROUNDS], True)
     except AssertionError as error:
         raise AssertionError(f"replay with: python {sys.argv[0] if tells else __file__} {seed}\n{error}") from error
 

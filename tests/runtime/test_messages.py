@@ -32,6 +32,8 @@ FROM_NODE = (
     messages.Setup("job", "w", "127.0.0.1", "ab", {"x": "float"}, [3, 4], 100),
     messages.Settings(10.0, 5.0),
     messages.Formed(2, [messages.Member("w", "h:1", "0-3")], {0: ["/blob"], 3: ["/blob", "/other"]}),
+    messages.Adjust(2, [messages.Adjustment("q", 0, {"rate": 0.5})]),
+    messages.Recorded(2, 9, [messages.Adjustment("q", 9, {"rate": 0.5})]),
     messages.Stop(),
 )
 FROM_WORKER = (
@@ -40,6 +42,8 @@ FROM_WORKER = (
     messages.Told(1, 2, {"loss": 0.5}, {"compute": 0.25, "round": 0.5}),
     messages.Checkpointed(1, 2, "d"),
     messages.Finished(1, 2, "d"),
+    messages.Adjusting(1, 9, [messages.Adjustment("q", 9, {"rate": 0.5})]),
+    messages.Unfit(1, "q", "no"),
     messages.Failed(1, "no"),
 )
 DECODERS = [(decode_collective, COLLECTIVE), (decode_from_node, FROM_NODE), (decode_from_worker, FROM_WORKER)]

@@ -1,13 +1,13 @@
 """The worker's machine: hundreds of seeded histories of deaths, each of which must end with the undisturbed result."""
 
 import pytest
-from runtime.simulated_job import ROUNDS, SimulatedJob, check, small_limits, undisturbed
+from runtime.simulated_job import ROUNDS, SimulatedJob, check, small_limits
 
 from muskox.errors import PeerError
 from muskox.runtime import round_events as rounds
 from muskox.runtime.collective.topology import SLICES_MAX
 from muskox.runtime.collective.values import Part
-from muskox.runtime.messages import Begin, Fetch, Hello, Moved, Partial, State, Total
+from muskox.runtime.messages import Adjustment, Begin, Fetch, Hello, Moved, Partial, State, Total
 from muskox.runtime.round_events import NOTHING, Holding
 from muskox.runtime.rounds import Phase, RoundMachine
 
@@ -24,7 +24,7 @@ def test_a_job_finishes_with_the_same_state_whoever_dies_when(first: int) -> Non
 def test_any_number_of_workers_gives_the_same_bits_in_every_form(workers: int) -> None:
     with small_limits():
         job = SimulatedJob(workers, workers=workers, troubles=0)
-        assert job.run() == Holding(ROUNDS, undisturbed(job.shards)[ROUNDS], True)
+        assert job.run() == Holding(ROUNDS, job.expected()[ROUNDS], True)
 
 
 def holding(round_: int, digest: str = "d") -> Holding:
@@ -101,6 +101,39 @@ def test_a_part_that_comes_before_its_round_is_kept() -> None:
 def began(machine: RoundMachine) -> None:
     machine.handle(arrived("b", Hello(1, "b", -1, "", False)), 0.0)
     machine.handle(rounds.StateLoaded(holding(0)), 0.0)
+
+
+def test_the_root_gives_its_part_only_when_the_change_after_that_round_stands() -> None:
+    machine, _ = formed(0, "a", "b")
+    began(machine)
+    wished, decided = Adjustment("q", 0, {"rate": 0.5}), Adjustment("q", 1, {"rate": 0.5})
+    assert machine.handle(rounds.ChangesWished(1, (wished,)), 0.0) == [rounds.RecordChanges(1, 1, (decided,))]
+    machine.handle(arrived("b", Partial(1, 0, "d", [(0, 0)], [1]), b"x"), 0.0)
+    part = rounds.PartComputed(1, 0, (Part(((0, 1),), (1,), b"x"),))
+    assert machine.handle(part, 0.0) == [], "b cannot have the total before it is recorded"
+    sent, reduce = machine.handle(rounds.ChangesRecorded(1, 1, (decided,)), 0.0)
+    assert isinstance(sent, rounds.Send) and isinstance(sent.message, Partial) and sent.message.changes == [decided]
+    assert isinstance(reduce, rounds.Reduce)
+    (update,) = machine.handle(rounds.PartsMerged(0, Part((), (1,), b"x")), 0.0)
+    assert isinstance(update, rounds.Update) and update.changes == (decided,)
+
+
+def test_a_recorded_change_is_made_by_whoever_computes_its_round_anew() -> None:
+    recorded = Adjustment("q", 4, {"rate": 0.5})
+    machine = RoundMachine("a", checkpoint_interval_s=1e9, rounds_max=100)
+    machine.holding = holding(3)
+    machine.handle(rounds.GenerationFormed(2, ("a",), 0, ("0",), (recorded,)), 0.0)
+    (reduce,) = machine.handle(rounds.PartComputed(2, 3, (Part(((0, 0),), (1,), b"x"),)), 0.0)
+    assert isinstance(reduce, rounds.Reduce)
+    (update,) = machine.handle(rounds.PartsMerged(0, Part((), (1,), b"x")), 0.0)
+    assert update.changes == (recorded,)
+
+
+def test_a_member_that_is_not_the_root_records_nothing() -> None:
+    machine, _ = formed(1, "a", "b")
+    machine.holding = holding(0)
+    machine.handle(arrived("a", Begin(1, 0, "d", False, 0)), 0.0)
+    assert machine.handle(rounds.ChangesWished(1, (Adjustment("q", 0, {"rate": 0.5}),)), 0.0) == []
 
 
 def test_a_member_that_computes_from_another_state_is_put_out() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import typer
 
-from muskox.cli import clusters, datasets, jobs, keeper, models, node, nodes, putting, sharing, training
+from muskox.cli import clusters, datasets, jobs, keeper, models, node, nodes, putting, settings, sharing, training
 from muskox.cli.demo import demo
-from muskox.cli.options import NodeGroup
+from muskox.cli.options import ConfigGroup, NodeGroup
 from muskox.cli.zk_shell import EXAMPLES as ZK_EXAMPLES
 from muskox.cli.zk_shell import zk
 from muskox.keeper import EXAMPLES
@@ -107,9 +107,22 @@ add(servers, "shell", zk, "Commands", *shell, takes_words=True)
 app.add_typer(servers, name="keeper", rich_help_panel=CLUSTER)
 add(app, "zk", zk, CLUSTER, *(f"muskox zk {example}" for example in ZK_EXAMPLES), takes_words=True)
 
-config = typer.Typer(help="Show or change the live settings of the cluster.", **STYLE)
-add(config, "get", clusters.config_get, "Commands", "muskox config get", "muskox config get replicas")
-add(config, "set", clusters.config_set, "Commands", "muskox config set checkpoint_interval_s 2")
+config = typer.Typer(
+    help="Live settings of the cluster, or parameters of a running job. Without a command's name, `show` is meant.",
+    cls=ConfigGroup,
+    epilog="\n\n".join(["Examples:", "muskox config", "muskox config replicas=3", "muskox config --job ID learning_rate=0.05"]),
+    **{**STYLE, "no_args_is_help": False},
+)
+add(config, "show", settings.show, "Commands", "muskox config show", "muskox config show replicas=3 silence_s=5")
+add(config, "get", settings.get, "Commands", "muskox config get", "muskox config get replicas", "muskox config get --job ID")
+add(
+    config,
+    "set",
+    settings.set_,
+    "Commands",
+    "muskox config set checkpoint_interval_s 2",
+    "muskox config set max_rounds 500 --job ID",
+)
 app.add_typer(config, name="config", rich_help_panel=CLUSTER)
 
 add(

@@ -1,4 +1,4 @@
-"""``muskox up``, ``down``, ``status``, ``logs`` and ``config``: a local cluster's life, and a look at any cluster."""
+"""``muskox up``, ``down``, ``status`` and ``logs``: a local cluster's life, and a look at any cluster."""
 
 import re
 from pathlib import Path
@@ -131,39 +131,3 @@ def merged(files: dict[str, Path]) -> list[str]:
             stamp = match.group().replace("T", " ").replace(".", ",") if match else stamp
             found.append((stamp, name, index, f"{name:{width}} | {line}"))
     return [line for *_, line in sorted(found)]
-
-
-def config_get(
-    name: Annotated[str | None, typer.Argument(help="one setting; all without it")] = None,
-    json_: Json = False,
-    dir_: Dir = None,
-    zk: Zk = None,
-    secret_file: SecretFile = None,
-) -> None:
-    """Show the live settings of the cluster."""
-    from muskox.coordination import SETTINGS
-
-    with connected(dir_, zk, secret_file) as cluster:
-        values = cluster.config()
-    if name is not None:
-        if name not in values:
-            raise CallerError(f"there is no setting {name!r}: the settings are {', '.join(values)}")
-        screen.print_json(values[name]) if json_ else screen.say(f"{values[name]:g}")
-    elif json_:
-        screen.print_json(values)
-    else:
-        rows = [(key, f"{value:g}", f"{SETTINGS[key].default:g}", SETTINGS[key].meaning) for key, value in values.items()]
-        screen.print_table(("setting", "value", "default", "meaning"), rows, numbers=("value", "default"))
-
-
-def config_set(
-    name: Annotated[str, typer.Argument(help="see `muskox config get`")],
-    value: Annotated[str, typer.Argument(help="a number")],
-    dir_: Dir = None,
-    zk: Zk = None,
-    secret_file: SecretFile = None,
-) -> None:
-    """Change one setting of the running cluster; every node takes it over without a restart."""
-    with connected(dir_, zk, secret_file) as cluster:
-        cluster.set_config(name, value)
-        screen.say(f"{name} is {cluster.config()[name]:g} now")

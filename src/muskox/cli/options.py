@@ -142,6 +142,12 @@ class DefaultGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
 
+class ConfigGroup(DefaultGroup):
+    """Settings are shown, or changed by NAME=VALUE, without a command's name."""
+
+    default = "show"
+
+
 class NodeGroup(DefaultGroup):
     """A node is run, as long as nothing else is asked for."""
 

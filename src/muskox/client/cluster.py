@@ -5,6 +5,7 @@ Nothing here decides anything: what is submitted goes on without it.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -157,6 +158,22 @@ class Cluster(ClusterData):
         runtime.job_state(self.session, job_id)
         runtime.wait(self.session, job_id)
         return self.job(job_id)
+
+    def job_parameters(self, job_id: str) -> list[dict[str, Any]]:
+        """Return what may change while the job runs: name, value now, meaning."""
+        return [asdict(parameter) for parameter in runtime.parameters_of(self.home, job_id)]
+
+    def change_job(self, job_id: str, **values: float) -> int:
+        """Change parameters of a running job; return after which round they have these values, as its model's lineage will say.
+
+        Raises
+        ------
+        CallerError
+            If the job is over, or cannot have these values.
+        Unavailable
+            If it took them not within a minute: then nothing changes.
+        """
+        return runtime.change(self.session, job_id, values)
 
     def cancel(self, job_id: str) -> bool:
         """Cancel the job; return whether it was not over already."""

@@ -9,6 +9,7 @@ from muskox.front_door import lazy
 
 if TYPE_CHECKING:
     from muskox.runtime.agent import Node, NodeOptions
+    from muskox.runtime.changes import change, changes_of, parameters_of
     from muskox.runtime.devices import find_memory_bytes, offered_gpus
     from muskox.runtime.following import follow, run
     from muskox.runtime.guard import KeeperCommand, ensure_keeper, is_being_started, is_serving, try_lock
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "agent": ("Node", "NodeOptions"),
     "devices": ("find_memory_bytes", "offered_gpus"),
+    "changes": ("change", "changes_of", "parameters_of"),
     "following": ("follow", "run"),
     "guard": ("KeeperCommand", "ensure_keeper", "is_being_started", "is_serving", "try_lock"),
     "jobs": ("JobSpec", "cancel", "job_state", "program_record", "result", "submit", "wait"),
@@ -33,6 +35,8 @@ __all__ = [
     "Node",
     "NodeOptions",
     "cancel",
+    "change",
+    "changes_of",
     "ensure_keeper",
     "find_memory_bytes",
     "follow",
@@ -41,6 +45,7 @@ __all__ = [
     "is_serving",
     "job_state",
     "offered_gpus",
+    "parameters_of",
     "pin_environment",
     "program_record",
     "result",

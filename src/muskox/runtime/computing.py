@@ -13,7 +13,7 @@ from typing import Any
 
 from muskox.digest import digest
 from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
-from muskox.program import Adds, Block, Done, Manifest, Program, Reports, Shard, resolve
+from muskox.program import Adds, Block, Done, Manifest, Program, Reports, Shard, adjusted, resolve
 from muskox.records import Record, normal, pack, unpack
 from muskox.runtime.message import Buffer
 from muskox.runtime.round_events import Holding
@@ -130,11 +130,26 @@ class Computation:
                 raise BrokenShard(index, str(error)) from error
         return self._shards[index]
 
-    def update(self, round_: int, total: Record) -> Holding:
-        """Go from round `round_` to the next, and return what we hold then."""
+    def update(self, round_: int, total: Record, changes: Sequence[Mapping[str, float]] = ()) -> Holding:
+        """Go from round `round_` to the next, make these changes of parameters, and return what we hold then."""
         where = f"update (round {round_ + 1})"
-        is_done, data = asked(where, lambda: _packed(self._program.update(self._state, total)))
+        is_done, data = asked(where, lambda: _packed(self._changed(self._program.update(self._state, total), changes)))
         return self._hold(round_ + 1, is_done, data)
+
+    def _changed(self, after: Record | Done, changes: Sequence[Mapping[str, float]]) -> Record | Done:
+        """Return the state with the changes made; a result has no parameters any more."""
+        for values in changes:
+            if not isinstance(after, Done):
+                after = adjusted(self._program, after, values)
+        return after
+
+    def refusal(self, values: Mapping[str, float]) -> str:
+        """Return why our state cannot have these values; "" if it can. May be called beside whatever is computed."""
+        try:
+            asked("adjust", lambda: adjusted(self._program, self._state, values))
+        except ProgramFailed as error:
+            return str(error)
+        return ""
 
     def report(self) -> dict[str, float]:
         """Return what the program tells about the state."""

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from muskox.coordination import Check, Create, Refused, layout, parse_runs
@@ -22,6 +21,7 @@ from muskox.runtime.commits import JobCommits
 from muskox.runtime.deaths import Deaths
 from muskox.runtime.devices import resident_bytes
 from muskox.runtime.messages import (
+    Adjusting,
     Broken,
     Brought,
     Checkpointed,
@@ -40,10 +40,13 @@ from muskox.runtime.messages import (
     Setup,
     Suspected,
     Told,
+    Unfit,
     Wanted,
 )
-from muskox.runtime.node_context import NodeContext
+from muskox.runtime.node_context import NodeContext, Usage
 from muskox.runtime.pool import WorkerProcess
+from muskox.runtime.shard_files import ShardFiles
+from muskox.runtime.steering import Steering
 from muskox.runtime.steps import Steps
 from muskox.runtime.tasks.messages import Piece, PiecesWanted
 from muskox.runtime.tasks.pieces import TaskPieces
@@ -62,13 +65,7 @@ class Assignment:
     record: layout.JobRecord
     program: bytes
     dataset: Dataset
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    workers: int = 0
-    cores: float = 0.0
-    memory_bytes: int = 0
+    files: ShardFiles
 
 
 @dataclass(slots=True)
@@ -98,12 +95,12 @@ class JobAgent(threading.Thread):
         self._deaths = Deaths()
         self._parting: tuple[str, float] | None = None  # the root that is asked for its state, and until when
         self._assignment: Assignment | None = None
-        self._files: dict[int, list[Path]] = {}  # those of each shard that a worker was told of last
         self._latest = threading.Lock()  # over the two below: workers' threads put, ours takes
         self._told: Told | None = None
         self._told_s = -math.inf  # when one was last written
         self._checkpoint: tuple[Checkpointed, bytes] | None = None
         self._pieces = TaskPieces(node, job_id)
+        self._steering = Steering(node, job_id)
         self._unreachable_s: float | None = None  # since when the last checkpoint cannot be had
         self._is_over = False
 
@@ -184,7 +181,8 @@ class JobAgent(threading.Thread):
     def _read_assignment(self) -> Assignment:
         record, _ = self._node.session.get(layout.job(self._job), layout.JobRecord, f"job {self._job}")
         program = self._node.home.get(record.program, record.program_nodes)
-        return Assignment(record, program, self._open_dataset(record.dataset))
+        dataset = self._open_dataset(record.dataset)
+        return Assignment(record, program, dataset, ShardFiles(self._node, dataset, record.columns))
 
     def _put_out_suspects(self) -> None:
         for name in self._node.session.children(layout.suspects(self._job), self.look):
@@ -247,25 +245,24 @@ class JobAgent(threading.Thread):
             return
         generation = found[0]
         members = [Member(member.worker, member.address, member.shards) for member in generation.members]
+        changes = self._steering.recorded(assignment.record)  # after the generation was read: those of all before it
         is_news = False
         for member in generation.members:
             staffed = self._workers.get(member.worker)
             if staffed is not None and staffed.generation < generation.number:
                 with contextlib.ExitStack() as held:
-                    files = {index: self._bring(assignment, index, held) for index in parse_runs(member.shards)}
-                    staffed.process.send(Formed(generation.number, members, files))
+                    files = {index: assignment.files.bring(index, held) for index in parse_runs(member.shards)}
+                    staffed.process.send(Formed(generation.number, members, files, changes))
                     before, staffed.held = staffed.held, held.pop_all()
                 before.close()
                 staffed.generation = generation.number
                 is_news = True
         if is_news:
             self._node.figures.count("generations")
-
-    def _bring(self, assignment: Assignment, index: int, held: contextlib.ExitStack) -> list[str]:
-        """Return the local files of a shard that hold what the job looks at, fetched where we have them not."""
-        paths = assignment.dataset.bring(index, assignment.record.columns, self._node.blobs, self._node.cache, held)
-        self._files[index] = paths
-        return [str(path) for path in paths]
+        root = self._workers.get(generation.members[0].worker) if generation.members else None
+        wishes = None if root is None else self._steering.news(generation.number, self.look)
+        if root is not None and wishes is not None:
+            root.process.send(wishes)
 
     def _dismissed(self, name: str) -> Staffed:
         """Take a worker from the staff: its files in the cache may go."""
@@ -327,7 +324,7 @@ class JobAgent(threading.Thread):
         with contextlib.suppress(Refused):  # somebody said so already, or the generation has passed
             self._node.session.commit([*checks, Create(path, record)], lambda: self._node.session.version(path) is not None)
 
-    def _hear(self, worker: WorkerProcess, message: FromWorker, body: bytes) -> None:
+    def _hear(self, worker: WorkerProcess, message: FromWorker, body: bytes) -> None:  # noqa: PLR0912  # one case a message
         staffed = self._workers.get(worker.name)
         if staffed is None:
             return  # put out: nothing it says counts
@@ -338,7 +335,7 @@ class JobAgent(threading.Thread):
             case Wanted(generation):
                 self._restore(worker, generation)
             case Lacking(shards):
-                files = {index: self._bring(self._known(), index, staffed.held) for index in shards}
+                files = {index: self._known().files.bring(index, staffed.held) for index in shards}
                 worker.send(Brought(files))
             case Paced(generation, seconds):
                 self._commits.tell_pace(generation, seconds)
@@ -353,8 +350,11 @@ class JobAgent(threading.Thread):
             case Left():
                 self._parting = ("", 0.0)
                 self._steps.put(self._reconcile)
+            case Adjusting() | Unfit():
+                self._steering.hear(message, worker.send)
+                self.look()  # wishes that were left out may stand still
             case Broken(shard, reason):
-                self._discard(shard, reason)
+                self._known().files.doubt(shard, reason)
                 worker.end()
             case Finished():
                 self._commits.finish(self._known().record, self._known().program, message, body)
@@ -372,15 +372,6 @@ class JobAgent(threading.Thread):
     def _known(self) -> Assignment:
         assert self._assignment is not None, "a worker of ours speaks, so it was read"
         return self._assignment
-
-    def _discard(self, shard: int, reason: str) -> None:
-        """Have our copy of a shard looked at that is not what was written; the next worker gets it from another replica."""
-        log.warning("job %s: shard %d is fetched anew: %s", self._job, shard, reason)
-        for path in self._files.get(shard, ()):
-            if path == self._node.blobs.path(path.name):
-                self._node.doubt(path.name)
-            else:
-                self._node.cache.recheck(path.name)
 
     def _restore(self, worker: WorkerProcess, generation: int) -> None:
         """Hand the last checkpoint to a root whose generation holds no state."""

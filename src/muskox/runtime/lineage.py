@@ -8,6 +8,7 @@ import msgspec
 import muskox
 from muskox.coordination import Session, course, layout
 from muskox.records import Record
+from muskox.runtime.changes import changes_of
 
 
 def model_record(
@@ -49,13 +50,6 @@ def model_record(
         parallelism=record.parallelism,
         changes=changes,
     )
-
-
-def changes_of(session: Session, job_id: str, record: layout.JobRecord) -> list[tuple[int, dict[str, float]]]:
-    """Return the changes that the job was submitted with and those made since, by round."""
-    found = session.find(layout.changes(job_id), course.ChangesRecord)
-    made = [] if found is None else [(change.round, change.values) for change in found[0].changes]
-    return sorted([*record.changes, *made], key=lambda change: change[0])
 
 
 def _code(record: layout.JobRecord, program: Record) -> dict[str, Any]:

@@ -18,6 +18,15 @@ FRAME_BYTES_MAX = 1 << 31  # a state or a total of 2 GiB: beyond any model here,
 HEAD_BYTES_MAX = 1 << 24  # the paths of 100,000 shard files fit
 LENGTHS = struct.Struct(">II")
 
+
+class Adjustment(msgspec.Struct, frozen=True):
+    """New values of some parameters for the state after `round` rounds; 0 where that is not decided. `request` names it."""
+
+    request: str
+    round: int
+    values: dict[str, float]
+
+
 # -- between workers of one job: up the tree, down the tree, or from each to each (collective/topology.py) --
 
 
@@ -68,6 +77,7 @@ class Partial(Message, frozen=True):
     sizes : bytes of each
     structure : the header of the records that slices are cut from; empty where the body holds whole packed records
     seconds : what members needed to compute their parts
+    changes : of parameters, to be made to the state after this round: the root's word, recorded before it sends its part
     """
 
     generation: int
@@ -78,15 +88,17 @@ class Partial(Message, frozen=True):
     slice: int = 0
     structure: str = ""
     seconds: dict[str, float] = msgspec.field(default_factory=dict)
+    changes: list[Adjustment] = msgspec.field(default_factory=list)
 
 
 class Total(Message, frozen=True):
-    """One slice of the sum over all shards, in the body, from whoever merged it, by way of the tree."""
+    """One slice of the sum over all shards, in the body, from whoever merged it, by way of the tree. `changes`: see Partial."""
 
     generation: int
     round: int
     slice: int = 0
     structure: str = ""
+    changes: list[Adjustment] = msgspec.field(default_factory=list)
 
 
 class Moved(Message, frozen=True):
@@ -141,11 +153,15 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Formed(Message, frozen=True):
-    """A generation that this worker belongs to, in rank order, and the files (one a column group) of the shards it owns."""
+    """A generation that this worker belongs to, in rank order, and the files (one a column group) of the shards it owns.
+
+    changes : those recorded so far
+    """
 
     number: int
     members: list[Member]
     files: dict[int, list[str]]
+    changes: list[Adjustment] = msgspec.field(default_factory=list)
 
 
 class Restore(Message, frozen=True):
@@ -160,6 +176,21 @@ class Leave(Message, frozen=True):
     """You will end, and the job goes on elsewhere: hand over the state that you hold, as a checkpoint, and say Left."""
 
 
+class Adjust(Message, frozen=True):
+    """To the root: everything that somebody wants changed. Answers `Adjusting` or `Unfit`, each once in a generation."""
+
+    generation: int
+    changes: list[Adjustment]
+
+
+class Recorded(Message, frozen=True):
+    """Answers `Adjusting`: these changes are recorded for that round; the others are not wanted any more."""
+
+    generation: int
+    round: int
+    changes: list[Adjustment]
+
+
 class Stop(Message, frozen=True):
     """End."""
 
@@ -170,8 +201,8 @@ class Brought(Message, frozen=True):
     files: dict[int, list[str]]
 
 
-Answered = Restore | Brought | PieceWritten | PieceRead  # what a worker has asked for
-FromNode = Setup | Settings | Formed | Leave | Stop | Answered
+Answered = Restore | Brought | PieceWritten | PieceRead | Recorded  # what a worker has asked for
+FromNode = Setup | Settings | Formed | Adjust | Leave | Stop | Answered
 
 
 # -- from a worker to its node --
@@ -236,6 +267,22 @@ class Finished(Message, frozen=True):
     digest: str
 
 
+class Adjusting(Message, frozen=True):
+    """The state after `round` rounds shall have these changes: record them. The root's part of that round waits for it."""
+
+    generation: int
+    round: int
+    changes: list[Adjustment]
+
+
+class Unfit(Message, frozen=True):
+    """The program cannot have this change, and this sentence says why."""
+
+    generation: int
+    request: str
+    reason: str
+
+
 class Broken(Message, frozen=True):
     """The file of this shard is not what was written: it is to be fetched from another replica."""
 
@@ -254,21 +301,8 @@ class Failed(Message, frozen=True):
     reason: str
 
 
-FromWorker = (
-    Listening
-    | Wanted
-    | Lacking
-    | Paced
-    | Suspected
-    | Told
-    | Checkpointed
-    | Finished
-    | Broken
-    | Left
-    | Failed
-    | Piece
-    | PiecesWanted
-)
+Answering = Wanted | Lacking | Piece | PiecesWanted | Adjusting  # what asks the node for an answer
+FromWorker = Answering | Listening | Paced | Suspected | Told | Checkpointed | Finished | Unfit | Broken | Left | Failed
 
 _ENCODER = msgspec.msgpack.Encoder()
 _COLLECTIVE = msgspec.msgpack.Decoder(Collective)

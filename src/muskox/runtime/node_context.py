@@ -12,6 +12,15 @@ from muskox.store import BlobCache, BlobStore, Home
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What the workers of a job take of their node."""
+
+    workers: int = 0
+    cores: float = 0.0
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class NodeContext:
     """What the jobs of a node share."""
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from muskox.runtime.collective.values import Part
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import Begin, Collective, State
+from muskox.runtime.messages import Adjustment, Begin, Collective, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,16 @@ NOTHING = Holding(-1, "", False)
 
 @dataclass(frozen=True, slots=True)
 class GenerationFormed:
-    """We are the member of this rank. `shards` are the runs that each owns ("0-3,8"); by them trees are built."""
+    """We are the member of this rank. `shards` are the runs that each owns ("0-3,8"); by them trees are built.
+
+    changes : of parameters, recorded so far
+    """
 
     number: int
     members: tuple[str, ...]
     rank: int
     shards: tuple[str, ...]
+    changes: tuple[Adjustment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,34 @@ class StateUpdated:
     adds: bool = False
 
 
-Event = GenerationFormed | MessageArrived | PeerLost | StateLoaded | PartComputed | PartsMerged | StateUpdated
+@dataclass(frozen=True, slots=True)
+class ChangesWished:
+    """To the root: all that somebody wants changed now."""
+
+    generation: int
+    changes: tuple[Adjustment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesRecorded:
+    """What :class:`RecordChanges` asked for: these stand for the state after that round."""
+
+    generation: int
+    round: int
+    changes: tuple[Adjustment, ...]
+
+
+Event = (
+    GenerationFormed
+    | MessageArrived
+    | PeerLost
+    | StateLoaded
+    | PartComputed
+    | PartsMerged
+    | StateUpdated
+    | ChangesWished
+    | ChangesRecorded
+)
 
 # -- actions --
 
@@ -156,10 +187,20 @@ class Reduce:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Compute the next state from ours and this total, given by slice; answer StateUpdated."""
+    """Compute the next state from ours and this total, given by slice, and make these changes to it; answer StateUpdated."""
 
     total: tuple[Part, ...]
     slices: int
+    changes: tuple[Adjustment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChanges:
+    """Have these changes recorded for the state after that round, but those that our state refuses; answer ChangesRecorded."""
+
+    generation: int
+    round: int
+    changes: tuple[Adjustment, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +250,7 @@ Action = (
     | Compute
     | Reduce
     | Update
+    | RecordChanges
     | Suspect
     | Tell
     | KeepCheckpoint

@@ -12,6 +12,8 @@ from muskox.runtime.collective.reduction import WHOLE, Reduction
 from muskox.runtime.computing import Abandoned, BrokenShard, Computation
 from muskox.runtime.message import Buffer
 from muskox.runtime.messages import (
+    Adjust,
+    Adjusting,
     Answered,
     Broken,
     Checkpointed,
@@ -19,11 +21,13 @@ from muskox.runtime.messages import (
     Failed,
     Finished,
     Formed,
+    Recorded,
     Restore,
     Settings,
     Setup,
     Suspected,
     Told,
+    Unfit,
     Wanted,
 )
 from muskox.runtime.rounds import RoundMachine
@@ -59,7 +63,9 @@ class RoundWork:
         self._computation.own(formed.files)
         names = tuple(member.worker for member in formed.members)
         shards = tuple(member.shards for member in formed.members)
-        self._handle(rounds.GenerationFormed(formed.number, names, names.index(self._machine.worker), shards))
+        self._handle(
+            rounds.GenerationFormed(formed.number, names, names.index(self._machine.worker), shards, tuple(formed.changes))
+        )
         asyncio.get_running_loop().call_later(self._settings.silence_s, self._miss, formed.number)
 
     def _miss(self, generation: int) -> None:
@@ -69,9 +75,15 @@ class RoundWork:
                 self.lost(peer, generation, f"it did not join within {self._settings.silence_s:g} s")
 
     def answered(self, message: Answered, body: bytes) -> None:
-        if isinstance(message, Restore) and self._machine.wants_state(message.generation):
-            computation = self._computation
-            self._load(lambda: computation.load(message.round, False, body) if body else computation.begin())
+        match message:
+            case Restore() if self._machine.wants_state(message.generation):
+                computation = self._computation
+                self._load(lambda: computation.load(message.round, False, body) if body else computation.begin())
+            case Recorded(generation, round_, changes):
+                self._handle(rounds.ChangesRecorded(generation, round_, tuple(changes)))
+
+    def adjust(self, message: Adjust) -> None:
+        self._handle(rounds.ChangesWished(message.generation, tuple(message.changes)))
 
     def leave(self) -> None:
         holding = self._machine.holding
@@ -118,6 +130,8 @@ class RoundWork:
                 self._reduce(action)
             case rounds.Update():
                 self._update(action)
+            case rounds.RecordChanges():
+                self._record(action)
             case rounds.Suspect(peer, reason):
                 lines.drop(peer)
                 tell(Suspected(self._machine.generation, peer, reason))
@@ -153,14 +167,29 @@ class RoundWork:
 
     def _update(self, action: rounds.Update) -> None:
         round_ = self._machine.holding.round
+        changes = [change.values for change in action.changes]
 
         def update() -> rounds.Event:
-            holding = self._computation.update(round_, self._reduction.total(action.total, action.slices))
+            holding = self._computation.update(round_, self._reduction.total(action.total, action.slices), changes)
             if self._machine.is_root:
                 self._metrics = self._computation.report()
             return rounds.StateUpdated(holding, self._computation.adds())
 
         self._think(update)
+
+    def _record(self, action: rounds.RecordChanges) -> None:
+        """Have our node record what our state can have, and say why not of the rest."""
+        generation, fit = action.generation, []
+        for change in action.changes:
+            reason = self._computation.refusal(change.values)
+            if reason:
+                self._shell.tell(Unfit(generation, change.request, reason))
+            else:
+                fit.append(change)
+        if fit:
+            self._shell.tell(Adjusting(generation, action.round, fit))
+        else:
+            self._shell.put(lambda: self._handle(rounds.ChangesRecorded(generation, action.round, ())))
 
     def _think(self, work: Callable[[], rounds.Event]) -> None:
         """Have the thread do it; nothing is handled meanwhile, and its result before all else."""

@@ -17,14 +17,17 @@ checkpoints and to tell how long a round's phases took, and so never changes a b
 from enum import Enum, auto
 
 from muskox.errors import PeerError
+from muskox.runtime.adjustments import Adjustments
 from muskox.runtime.collective.exchange import Exchange
 from muskox.runtime.collective.reduction import WHOLE
 from muskox.runtime.collective.topology import Topology, choose, order_of
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import Begin, Collective, Fetch, Hello, Moved, Partial, State, Total
+from muskox.runtime.messages import Adjustment, Begin, Collective, Fetch, Hello, Moved, Partial, State, Total
 from muskox.runtime.round_events import (
     NOTHING,
     Action,
+    ChangesRecorded,
+    ChangesWished,
     Compute,
     Dial,
     Event,
@@ -39,6 +42,7 @@ from muskox.runtime.round_events import (
     PartComputed,
     PartsMerged,
     PeerLost,
+    RecordChanges,
     RestoreState,
     Send,
     SendState,
@@ -79,6 +83,8 @@ class RoundMachine:
         self._total_bytes = 0  # of the last round's total
         self._times = _Times()
         self._checkpoint_s: float | None = None
+        self._adjustments = Adjustments()
+        self._held: PartComputed | None = None  # our part, while changes are being recorded
 
     def _join(self, shards: tuple[str, ...]) -> None:
         """Take our place in the present generation."""
@@ -130,6 +136,10 @@ class RoundMachine:
             case StateUpdated(holding, adds):
                 self._adds = adds
                 return self._updated(holding, now)
+            case ChangesWished(generation, changes):
+                return self._wish(changes) if generation == self.generation else []
+            case ChangesRecorded():
+                return self._recorded(event, now)
 
     def _told(self) -> tuple[int, str, bool]:
         return (self.holding.round, self.holding.digest, self.holding.is_done)
@@ -141,6 +151,7 @@ class RoundMachine:
             return []
         self.generation, self._members, self._rank = event.number, event.members, event.rank
         self._join(event.shards)
+        self._adjustments, self._held = Adjustments(event.changes), None
         if self._checkpoint_s is None:
             self._checkpoint_s = now
         self._hellos = {peer: hello for peer, hello in self._hellos.items() if hello.generation >= self.generation}
@@ -219,7 +230,7 @@ class RoundMachine:
         form = choose(len(self._members), self._total_bytes, self._adds)
         self._exchange.begin(self.holding.round, self.holding.digest, form, self._adds, self._total_bytes)
         slices = self._exchange.slices
-        return [*self._link(slices), Compute(self.generation, self.holding.round, slices)]
+        return [*self._link(slices), Compute(self.generation, self.holding.round, slices), *self._record()]
 
     # -- messages --
 
@@ -279,6 +290,9 @@ class RoundMachine:
     def _part(self, event: PartComputed, now: float) -> list[Action]:
         if event.generation != self.generation or self.phase is not Phase.COMPUTING or event.round != self.holding.round:
             return []
+        if self._adjustments.is_recording:
+            self._held = event  # without our part nobody has the total
+            return []
         self.phase = Phase.COLLECTING
         self._times.computed_s = now
         return self._progress(self._exchange.compute(event.parts, event.seconds), now)
@@ -296,7 +310,27 @@ class RoundMachine:
         self.phase = Phase.UPDATING
         self._times.merged_s = now
         self._total_bytes = sum(len(part.body) for part in total)
-        return [*actions, Update(total, self._exchange.slices)]
+        changes = self._adjustments.due(self.holding.round + 1, self._exchange.changes)
+        return [*actions, Update(total, self._exchange.slices, changes)]
+
+    # -- changes of parameters --
+
+    def _wish(self, changes: tuple[Adjustment, ...]) -> list[Action]:
+        self._adjustments.wish(changes)
+        return self._record() if self.phase is Phase.COMPUTING else []
+
+    def _record(self) -> list[Action]:
+        """Have what is wished for recorded, if we are the root and our part of the round is not given yet."""
+        changes = self._adjustments.take(self.holding.round + 1) if self.is_root else ()
+        return [RecordChanges(self.generation, self.holding.round + 1, changes)] if changes else []
+
+    def _recorded(self, event: ChangesRecorded, now: float) -> list[Action]:
+        if event.generation != self.generation or not self._adjustments.is_recording:
+            return []
+        self._adjustments.stand(event.changes)
+        self._exchange.changes = [*self._exchange.changes, *event.changes]
+        held, self._held = self._held, None
+        return [] if held is None else self._part(held, now)
 
     def _updated(self, holding: Holding, now: float) -> list[Action]:
         self.holding = holding

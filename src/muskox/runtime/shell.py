@@ -14,20 +14,23 @@ from typing import Protocol
 from muskox.runtime.collective.lines import Lines
 from muskox.runtime.collective.links import LinkOptions, tls_contexts
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import Answered, Collective, Formed, FromWorker, Settings, Setup, frame
+from muskox.runtime.messages import Adjust, Answered, Collective, Formed, FromWorker, Settings, Setup, frame
 from muskox.runtime.thinking import Job, Then, Thinker
 
 Step = Callable[[], None]
 
 
 class Work(Protocol):
-    """What a worker does. Each method is called on the event loop; `form`, `answered` and `leave` as steps."""
+    """What a worker does. Each method is called on the event loop; `form`, `answered`, `adjust` and `leave` as steps."""
 
     def configure(self, settings: Settings) -> None: ...
 
     def form(self, formed: Formed) -> None: ...
 
     def answered(self, message: Answered, body: bytes) -> None: ...
+
+    def adjust(self, message: Adjust) -> None:
+        """Take what somebody wants changed, if this worker is the root."""
 
     def leave(self) -> None:
         """Tell the node what would be lost if this worker ended now, as a checkpoint."""

@@ -22,6 +22,7 @@ from muskox.records import unpack
 from muskox.runtime.computing import load_program
 from muskox.runtime.messages import (
     LENGTHS,
+    Adjust,
     Brought,
     Failed,
     Formed,
@@ -29,6 +30,7 @@ from muskox.runtime.messages import (
     Leave,
     Left,
     Listening,
+    Recorded,
     Restore,
     Settings,
     Setup,
@@ -107,11 +109,13 @@ def hear(shell: Shell, message: FromNode, body: bytes) -> None:
                 work.configure(message)
         case Formed() if work is not None:
             shell.put(lambda: _form(shell, message))
-        case Restore() | Brought() | PieceWritten() | PieceRead() if work is not None:
+        case Restore() | Brought() | PieceWritten() | PieceRead() | Recorded() if work is not None:
             shell.put(lambda: work.answered(message, body))
+        case Adjust() if work is not None:
+            shell.put(lambda: work.adjust(message))
         case Leave():
             shell.put(lambda: _leave(shell))
-        case Formed() | Restore() | Brought() | PieceWritten() | PieceRead():
+        case Formed() | Restore() | Brought() | PieceWritten() | PieceRead() | Adjust() | Recorded():
             return  # there is nothing that we could do: our node was told so
         case Stop():
             os._exit(0)

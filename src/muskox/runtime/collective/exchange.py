@@ -12,7 +12,7 @@ from muskox.runtime.collective.reduction import WHOLE
 from muskox.runtime.collective.topology import SLICES_MAX, Form, Topology, slice_count
 from muskox.runtime.collective.values import Part
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import Partial, Total
+from muskox.runtime.messages import Adjustment, Partial, Total
 from muskox.runtime.round_events import Action, Reduce, Send, Suspect
 
 SECONDS_MAX = 64  # members whose seconds a part tells of: the slowest
@@ -23,6 +23,7 @@ class Exchange:
 
     def __init__(self, generation: int, members: Sequence[str], rank: int, topology: Topology) -> None:
         self.seconds: dict[str, float] = {}  # that members needed to compute, as far as we were told
+        self.changes: list[Adjustment] = []  # of parameters after this round: the root's word, which goes with its part
         self._generation = generation
         self._members = members
         self._worker = members[rank]
@@ -40,7 +41,7 @@ class Exchange:
         """Go on to a round: all hold the state of this digest."""
         self._round, self._digest, self._form = round_, digest, form
         self.slices = slice_count(len(self._members), total_bytes) if form is Form.SLICES else 1 if adds else WHOLE
-        self._own, self._reduced, self._totals, self.seconds = (), set(), {}, {}
+        self._own, self._reduced, self._totals, self.seconds, self.changes = (), set(), {}, {}, []
         self._arrived = {key: parts for key, parts in self._arrived.items() if key[0] in (round_, round_ + 1)}
 
     def compute(self, parts: tuple[Part, ...], seconds: float) -> list[Action]:
@@ -75,6 +76,7 @@ class Exchange:
         """A slice of the total came."""
         if self._form is Form.EXCHANGE or peer != self._parent(message.slice) or message.round != self._round:
             raise PeerError(f"{peer} sends the total of round {message.round}, slice {message.slice}, in round {self._round}")
+        self.changes = message.changes or self.changes
         return self._spread(message.slice, Part((), (len(body),), body, message.structure))
 
     def find_total(self) -> tuple[Part, ...] | None:
@@ -91,7 +93,7 @@ class Exchange:
         self._totals[slice_] = part
         if self._form is Form.EXCHANGE:
             return []
-        message = Total(self._generation, self._round, slice_, part.structure)
+        message = Total(self._generation, self._round, slice_, part.structure, self.changes)
         children = self._topology.route(slice_, max(self.slices, 1)).children
         return [Send(self._members[rank], message, part.body) for rank in children]
 
@@ -109,6 +111,7 @@ class Exchange:
             return [Suspect(peer, f"it computes round {self._round} from another state") for peer in odd]
         for peer in sources:
             self.seconds |= arrived[peer][0].seconds
+            self.changes = arrived[peer][0].changes or self.changes
         parts = [self._own[slice_], *(arrived[peer][1] for peer in sources)]
         is_total = self._form is Form.EXCHANGE or self._parent(slice_) is None
         if not sources and not is_total:
@@ -144,4 +147,5 @@ class Exchange:
             slice_,
             part.structure,
             dict(slowest) if slice_ == 0 else {},
+            self.changes,
         )

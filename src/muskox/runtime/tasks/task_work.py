@@ -9,6 +9,7 @@ from muskox.program import Manifest
 from muskox.runtime.computing import BrokenShard
 from muskox.runtime.message import Buffer
 from muskox.runtime.messages import (
+    Adjust,
     Answered,
     Broken,
     Brought,
@@ -18,11 +19,13 @@ from muskox.runtime.messages import (
     Formed,
     Lacking,
     Moved,
+    Recorded,
     Restore,
     Settings,
     Setup,
     Suspected,
     Told,
+    Unfit,
 )
 from muskox.runtime.shell import Shell, crash
 from muskox.runtime.tasks import events
@@ -80,13 +83,17 @@ class TaskWork:
                 self._handle(events.PieceKept(number, is_kept))
             case PieceRead():
                 self._restore(message, body)
-            case Restore():
-                raise AssertionError("we asked for no checkpoint")
+            case Restore() | Recorded():
+                raise AssertionError("we asked for no checkpoint, and for no record of changes")
             case _:
                 assert_never(message)
 
     def leave(self) -> None:
         self._handle(events.Leaving())
+
+    def adjust(self, message: Adjust) -> None:
+        for change in message.changes:
+            self._shell.tell(Unfit(message.generation, change.request, "a list of tasks has no parameter that may change"))
 
     def heard(self, peer: str, message: Collective, body: Buffer) -> None:
         match message:

@@ -1,0 +1,36 @@
+"""The shards of one job as local files: brought for a worker, and doubted where they are not what was written."""
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from muskox.runtime.node_context import NodeContext
+from muskox.store import Dataset
+
+log = logging.getLogger(__name__)
+
+
+class ShardFiles:
+    """See the head of this file. `columns` are those that the job looks at; none means all."""
+
+    def __init__(self, node: NodeContext, dataset: Dataset, columns: Sequence[str]) -> None:
+        self._node = node
+        self._dataset = dataset
+        self._columns = columns
+        self._brought: dict[int, list[Path]] = {}
+
+    def bring(self, index: int, held: contextlib.ExitStack) -> list[str]:
+        """Return the files (one a column group) of a shard, fetched where we have them not; cached ones stay while `held`."""
+        paths = self._dataset.bring(index, self._columns, self._node.blobs, self._node.cache, held)
+        self._brought[index] = paths
+        return [str(path) for path in paths]
+
+    def doubt(self, index: int, reason: str) -> None:
+        """Have our copy of a shard looked at that is not what was written; the next worker gets it from another replica."""
+        log.warning("shard %d of %s is fetched anew: %s", index, self._dataset.reference, reason)
+        for path in self._brought.get(index, ()):
+            if path == self._node.blobs.path(path.name):
+                self._node.doubt(path.name)
+            else:
+                self._node.cache.recheck(path.name)
