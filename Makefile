@@ -23,6 +23,7 @@ bench: $(VENV)/.test $(VENV)/.bench peers
 	$(RUN)/python bench/recovery.py
 	$(RUN)/python bench/scaling.py
 	$(RUN)/python bench/promise.py
+	$(RUN)/python bench/collective.py
 	$(RUN)/python bench/keeper.py
 	$(RUN)/python bench/store.py
 

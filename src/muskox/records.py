@@ -27,6 +27,7 @@ DTYPES = {
     "f2": "F16", "f4": "F32", "f8": "F64",
 }  # fmt: skip  # NumPy's names and safetensors'
 TYPES = {name: dtype for dtype, name in DTYPES.items()}
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 SEPARATOR = "/"  # joins the names of nested records: {"a": {"b": 1}} is a/b
 
 
@@ -51,7 +52,7 @@ def pieces(record: Mapping[str, Any]) -> list[bytes | memoryview]:
         array, begin = arrays[name], end
         end += array.nbytes
         header[name] = {"dtype": DTYPES[array.dtype.str[1:]], "shape": list(array.shape), "data_offsets": [begin, end]}
-    encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    encoded = _CANONICAL.encode(header).encode()
     encoded += b" " * (-(LENGTH_BYTES + len(encoded)) % ALIGNMENT)
     return [len(encoded).to_bytes(LENGTH_BYTES, "little") + encoded, *(bytes_of(arrays[name]) for name in names)]
 
@@ -192,7 +193,7 @@ def canonical_json(value: Any) -> str:
         If `value` is not finite JSON.
     """
     try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = _CANONICAL.encode(value)
         text.encode()
         return text
     except (TypeError, ValueError) as error:

@@ -17,6 +17,8 @@ from muskox.runtime.tasks.messages import Piece, PieceRead, PiecesWanted, PieceW
 FRAME_BYTES_MAX = 1 << 31  # a state or a total of 2 GiB: beyond any model here, and small enough to refuse garbage
 HEAD_BYTES_MAX = 1 << 24  # the paths of 100,000 shard files fit
 LENGTHS = struct.Struct(">II")
+LENT = 0x80  # in the first byte of the head's length
+HEAD_MASK = 0x7FFFFFFF
 
 
 class Adjustment(msgspec.Struct, frozen=True):
@@ -107,11 +109,28 @@ class Moved(Message, frozen=True):
     generation: int
 
 
+class Near(Message, frozen=True):
+    """Either way, first on a link: where you find a secret of mine, if you are a process of this machine.
+
+    machine : what its processes have in common
+    """
+
+    machine: str
+    pid: int
+    descriptor: int
+
+
+class Shown(Message, frozen=True):
+    """Either way, answers Near: a proof that I have read the secret. Large bodies may lie in your memory from now on."""
+
+    proof: bytes
+
+
 class Beat(Message, frozen=True):
     """Either way, about once a second: I am alive, whatever I compute."""
 
 
-Collective = Hello | Fetch | State | Begin | Partial | Total | Moved | Beat | TaskMessage
+Collective = Hello | Fetch | State | Begin | Partial | Total | Moved | Near | Shown | Beat | TaskMessage
 
 
 # -- from a node to its worker --
@@ -321,9 +340,20 @@ def frame_head(head: Message, body_bytes: int) -> bytes:
     return LENGTHS.pack(4 + len(encoded) + body_bytes, len(encoded)) + encoded
 
 
+def is_lent(prefix: Buffer) -> bool:
+    """Return whether the body of the frame that begins so is the place where it lies in its sender's memory."""
+    return bool(prefix[4] & LENT)
+
+
+def mark_lent(prefix: bytes) -> bytes:
+    """Return the beginning of a frame whose body is such a place."""
+    return prefix[:4] + bytes([prefix[4] | LENT]) + prefix[5:]
+
+
 def check_lengths(prefix: Buffer) -> tuple[int, int]:
     """Return (head bytes, body bytes) of the frame that begins with these 8 bytes; PeerError if out of bounds."""
     total, head = LENGTHS.unpack(prefix)
+    head &= HEAD_MASK
     if not 4 + head <= total <= FRAME_BYTES_MAX or head > HEAD_BYTES_MAX:
         raise PeerError(f"a frame of {total} bytes with a head of {head} is out of bounds")
     return head, total - 4 - head

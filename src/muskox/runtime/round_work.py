@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from muskox.errors import MuskoxError, PeerError
 from muskox.program import Manifest, Program
 from muskox.runtime import round_events as rounds
+from muskox.runtime.collective.memory import is_whole
 from muskox.runtime.collective.reduction import WHOLE, Reduction
+from muskox.runtime.collective.values import Part
 from muskox.runtime.computing import Abandoned, BrokenShard, Computation
 from muskox.runtime.message import Buffer
 from muskox.runtime.messages import (
@@ -37,6 +39,10 @@ from muskox.store import open_shard
 ADDED_BYTES_MAX = 1 << 20  # added on the event loop itself, in a fraction of a millisecond: the way to the thread costs as much
 
 
+class Overtaken(MuskoxError):
+    """A part was written anew while we read it: the others are two rounds on."""
+
+
 class RoundWork:
     """See the head of this file."""
 
@@ -45,7 +51,7 @@ class RoundWork:
         self._settings = settings
         self._manifest = Manifest(setup.columns, tuple(setup.shard_rows))
         self._computation = Computation(program, self._manifest, open_shard)
-        self._reduction = Reduction(self._manifest.shards, self._computation.merge, shell.allocate)
+        self._reduction = Reduction(self._manifest.shards, self._computation.merge, shell.arena.allocate)
         self._machine = RoundMachine(
             setup.worker, checkpoint_interval_s=settings.checkpoint_interval_s, rounds_max=setup.rounds_max
         )
@@ -153,6 +159,7 @@ class RoundWork:
     def _reduce(self, action: rounds.Reduce) -> None:
         def merge() -> rounds.Event:
             part = self._reduction.merged(action.slice, action.slices, action.parts, is_total=action.is_total)
+            _require_whole(action.parts)
             return rounds.PartsMerged(action.slice, part)
 
         if action.slices != WHOLE and sum(len(part.body) for part in action.parts) <= ADDED_BYTES_MAX:
@@ -170,7 +177,9 @@ class RoundWork:
         changes = [change.values for change in action.changes]
 
         def update() -> rounds.Event:
-            holding = self._computation.update(round_, self._reduction.total(action.total, action.slices), changes)
+            total = self._reduction.total(action.total, action.slices)
+            _require_whole(action.total)
+            holding = self._computation.update(round_, total, changes)
             if self._machine.is_root:
                 self._metrics = self._computation.report()
             return rounds.StateUpdated(holding, self._computation.adds())
@@ -206,8 +215,10 @@ class RoundWork:
 
     def _compute(self, action: rounds.Compute) -> None:
         self._computing = action
+        is_read = self._shell.lines.are_behind
 
         def compute() -> rounds.PartComputed:
+            self._shell.arena.turn(is_read=is_read)
             began_s = time.monotonic()
             values = self._computation.partials(action.round, lambda: self._computing is not action)
             computed_s = time.monotonic()
@@ -229,6 +240,13 @@ class RoundWork:
 
     def _fail(self, generation: int, error: BaseException) -> None:
         """A refusal of the program's or of its values ends the job; anything else is our own bug, or a broken disk."""
+        if isinstance(error, Overtaken):
+            return  # the others need us no more: a total, or a generation, will come
         if not isinstance(error, MuskoxError):
             crash(error)
         self._shell.tell(Failed(generation, str(error)))
+
+
+def _require_whole(parts: Sequence[Part]) -> None:
+    if not all(is_whole(part.body) for part in parts):
+        raise Overtaken

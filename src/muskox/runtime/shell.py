@@ -13,6 +13,7 @@ from typing import Protocol
 
 from muskox.runtime.collective.lines import Lines
 from muskox.runtime.collective.links import LinkOptions, tls_contexts
+from muskox.runtime.collective.memory import Arena
 from muskox.runtime.message import Buffer
 from muskox.runtime.messages import Adjust, Answered, Collective, Formed, FromWorker, Settings, Setup, frame
 from muskox.runtime.thinking import Job, Then, Thinker
@@ -50,7 +51,8 @@ class Shell:
         server_tls, client_tls = tls_contexts(setup.tls)
         key, silence_s = bytes.fromhex(setup.key), lambda: self.settings.silence_s
         options = LinkOptions(setup.job, setup.worker, key, silence_s, server_tls, client_tls)
-        self.lines = Lines(options, self._heard, self._lost)
+        self.arena = Arena()
+        self.lines = Lines(options, self.arena, self._heard, self._lost)
         self._pipe = pipe
         self._thinker = Thinker(asyncio.get_running_loop())
         self._steps: deque[Step] = deque()
@@ -64,10 +66,6 @@ class Shell:
     def tell(self, message: FromWorker, body: bytes = b"") -> None:
         """Tell our node."""
         self._pipe.write(frame(message, body))
-
-    def allocate(self, size: int) -> memoryview:
-        """Return memory for what peers read."""
-        return memoryview(bytearray(size))
 
     # -- steps --
 

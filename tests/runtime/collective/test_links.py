@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 import uvloop
@@ -19,8 +20,9 @@ from muskox.runtime.collective.links import (
     LinkOptions,
     Links,
 )
+from muskox.runtime.collective.memory import Arena, Loan
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import LENGTHS, Beat, Collective, Fetch, Hello, Total, frame
+from muskox.runtime.messages import LENGTHS, Beat, Collective, Fetch, Hello, Total, frame, mark_lent
 
 KEY = b"k" * 32
 BOUND_S = 20.0
@@ -39,10 +41,12 @@ class End:
     address: str = ""
     accepted: "asyncio.Queue[Link]" = field(default_factory=asyncio.Queue)
     messages: "asyncio.Queue[tuple[Collective, bytes]]" = field(default_factory=asyncio.Queue)
+    raw: "asyncio.Queue[tuple[Collective, Any]]" = field(default_factory=asyncio.Queue)
     losses: "asyncio.Queue[str]" = field(default_factory=asyncio.Queue)
 
     def __post_init__(self) -> None:
-        self.links = Links(self.options, self)
+        self.arena = Arena()
+        self.links = Links(self.options, self, self.arena)
 
     async def listen(self) -> asyncio.Server:
         server = await self.links.listen("127.0.0.1")
@@ -54,6 +58,7 @@ class End:
 
     def heard(self, _: Link, message: Collective, body: Buffer) -> None:
         self.messages.put_nowait((message, bytes(body)))
+        self.raw.put_nowait((message, body))
 
     def lost(self, _: Link, reason: str) -> None:
         self.losses.put_nowait(reason)
@@ -332,5 +337,60 @@ def test_a_torn_frame_is_not_handed_on() -> None:
             theirs.close()
             assert await member.losses.get() == "the connection with root broke"
             assert member.messages.empty()
+
+    run(test)
+
+
+async def proven(link: Link) -> None:
+    """Wait until the other end has shown that it reads our memory, or a frame went there and back without that."""
+    while not link.reads_us:
+        await asyncio.sleep(0)
+
+
+def test_a_large_body_stays_where_it_lies_between_processes_of_one_machine() -> None:
+    async def test() -> None:
+        async with listening() as root, linked(root) as (member, link, _):
+            await proven(link)
+            body = member.arena.allocate(1 << 20)
+            body[:] = b"x" * len(body)
+            link.send(Total(3, 0), body)
+            message, read = await root.raw.get()
+            assert message == Total(3, 0) and isinstance(read.obj, Loan)
+            assert bytes(read) == bytes(body)
+
+    run(test)
+
+
+def test_on_another_machine_it_goes_through_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = iter(["here", "there"])
+    monkeypatch.setattr("muskox.runtime.collective.links.machine_identity", lambda: next(machines))
+
+    async def test() -> None:
+        async with listening() as root, linked(root) as (member, link, theirs):
+            theirs.send(Fetch(3, "w1"))  # whatever they would have shown came before it
+            await member.messages.get()
+            body = member.arena.allocate(1 << 20)
+            link.send(Total(3, 0), body)
+            _, read = await root.raw.get()
+            assert not link.reads_us and not isinstance(read.obj, Loan) and len(read) == len(body)
+
+    run(test)
+
+
+def test_a_peer_that_lends_what_cannot_be_lent_is_lost() -> None:
+    async def test() -> None:
+        async with listening() as root, linked(root) as (_, link, _):
+            link.write(mark_lent(frame(HELLO, b"anywhere")))
+            assert "lends what cannot be lent" in await root.losses.get()
+
+    run(test)
+
+
+def test_a_place_that_is_none_is_a_peer_error() -> None:
+    async def test() -> None:
+        async with listening() as root, linked(root) as (_, link, theirs):
+            await proven(theirs)
+            link.write(mark_lent(frame(Total(3, 0), b"nowhere")))
+            assert "lends a body nowhere" in await root.losses.get()
 
     run(test)

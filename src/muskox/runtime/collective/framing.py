@@ -12,11 +12,11 @@ import numpy as np
 from muskox.errors import PeerError
 from muskox.records import ALIGNMENT
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import LENGTHS, Collective, check_lengths, decode_collective
+from muskox.runtime.messages import LENGTHS, Collective, check_lengths, decode_collective, is_lent
 
 SCRATCH_BYTES = 1 << 16
 
-OnFrame = Callable[[Collective, Buffer], None]
+OnFrame = Callable[[Collective, Buffer, bool], None]  # whether the body is only the place where it lies
 
 
 class Framing:
@@ -87,7 +87,8 @@ class Framing:
     def _parse(self) -> None:
         while self._end - self._begin >= LENGTHS.size and self._on_frame is not None:
             first = self._begin + LENGTHS.size
-            head_bytes, body_bytes = check_lengths(self._scratch[self._begin : first])
+            prefix = self._scratch[self._begin : first]
+            head_bytes, body_bytes = check_lengths(prefix)
             end = first + head_bytes + body_bytes
             if end - self._begin > len(self._scratch):
                 self._begin_large(first, head_bytes, body_bytes)
@@ -95,7 +96,8 @@ class Framing:
             if end > self._end:
                 return
             self._begin = end
-            self._deliver(self._scratch[first : first + head_bytes], bytes(self._scratch[first + head_bytes : end]))
+            head, body = self._scratch[first : first + head_bytes], bytes(self._scratch[first + head_bytes : end])
+            self._deliver(head, body, lent=is_lent(prefix))
 
     def _begin_large(self, first: int, head_bytes: int, body_bytes: int) -> None:
         unused = -head_bytes % ALIGNMENT
@@ -105,6 +107,6 @@ class Framing:
         self._large[: self._filled] = self._scratch[first : self._end]
         self._begin = self._end = 0
 
-    def _deliver(self, head: memoryview, body: Buffer) -> None:
+    def _deliver(self, head: memoryview, body: Buffer, *, lent: bool = False) -> None:
         assert self._on_frame is not None, "frames have begun"
-        self._on_frame(decode_collective(head), body)
+        self._on_frame(decode_collective(head), body, lent)

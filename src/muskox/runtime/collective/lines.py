@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from muskox.errors import PeerError
 from muskox.runtime.collective.links import Link, LinkOptions, Links
+from muskox.runtime.collective.memory import Arena
 from muskox.runtime.message import Buffer
 from muskox.runtime.messages import Collective, Moved
 
@@ -21,8 +22,8 @@ OnLost = Callable[[str, int, str], None]  # peer, generation, reason
 class Lines:
     """See the head of this file. `on_message` is told of the present generation and of later ones."""
 
-    def __init__(self, options: LinkOptions, on_message: OnMessage, on_lost: OnLost) -> None:
-        self._links = Links(options, self)
+    def __init__(self, options: LinkOptions, arena: Arena, on_message: OnMessage, on_lost: OnLost) -> None:
+        self._links = Links(options, self, arena)
         self._on_message = on_message
         self._on_lost = on_lost
         self._generation = 0
@@ -73,6 +74,11 @@ class Lines:
             waiting.append((message, body))
         else:
             self._on_lost(peer, self._generation, f"there is no connection with {peer}")
+
+    @property
+    def are_behind(self) -> bool:
+        """Whether something that was sent still lies in our memory."""
+        return self._links.are_behind
 
     def drop(self, peer: str) -> None:
         """End our link with this peer: it is no death of ours."""

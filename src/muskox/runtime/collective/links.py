@@ -2,11 +2,13 @@
 
 Both ends prove that they know the collective's key (HMAC-SHA256 over both nonces and who they are) before anything larger than
 a greeting is read. A link carries one generation of one job between two of its members. What comes is handed on from the
-event loop's own callback, without a task in between. Nothing here knows what a round is.
+event loop's own callback, without a task in between. Between processes of one machine large bodies stay where they are, in
+memory that the other end reads (memory.py). Nothing here knows what a round is.
 """
 
 import asyncio
 import hmac
+import os
 import secrets
 import ssl
 from collections import deque
@@ -18,8 +20,9 @@ import msgspec
 
 from muskox.errors import PeerError
 from muskox.runtime.collective.framing import Framing
+from muskox.runtime.collective.memory import SHARED_BYTES_MIN, Arena, Neighbour, Place, machine_identity
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import Beat, Collective, frame_head
+from muskox.runtime.messages import Beat, Collective, Near, Partial, Shown, Total, frame_head, mark_lent
 
 MAGIC = b"muskox-2"
 NONCE_BYTES = 32
@@ -83,9 +86,11 @@ def proof(key: bytes, side: bytes, *parts: bytes) -> bytes:
 class Links:
     """All links of a worker: opens them, accepts them, and watches over their silence with one timer."""
 
-    def __init__(self, options: LinkOptions, hearing: Hearing) -> None:
+    def __init__(self, options: LinkOptions, hearing: Hearing, arena: Arena) -> None:
         self._options = options
         self._hearing = hearing
+        self._arena = arena
+        self._near = Near(machine_identity(), os.getpid(), arena.probe())
         self._open: set[Link] = set()
         self._answering: set[asyncio.Task[None]] = set()
         self._ticked_s = 0.0
@@ -121,10 +126,40 @@ class Links:
 
     def _begin(self, link: "Link", generation: int, peer: str) -> None:
         self._open.add(link)
-        link.begin(generation, peer, self._hearing, self._ended)
+        link.send(self._near)
+        link.begin(generation, peer, self)
 
-    def _ended(self, link: "Link") -> None:
+    def heard(self, link: "Link", message: Collective, body: Buffer) -> None:
+        """Hand on what is not between the two ends of a link alone."""
+        match message:
+            case Beat():
+                return
+            case Near():
+                if message.machine and message.machine == self._near.machine:
+                    link.neighbour = Neighbour(message.pid)
+                    link.send(Shown(self._shown(link.neighbour.read_secret(message.descriptor))))
+            case Shown():
+                link.reads_us = hmac.compare_digest(message.proof, self._shown(self._arena.secret))
+            case _:
+                self._hearing.heard(link, message, body)
+
+    def _shown(self, secret: bytes) -> bytes:
+        return proof(self._options.key, b"near", secret)
+
+    def lost(self, link: "Link", reason: str) -> None:
+        self._hearing.lost(link, reason)
+
+    def ended(self, link: "Link") -> None:
         self._open.discard(link)
+
+    def find(self, body: Buffer) -> Place | None:
+        """Return where a body lies, if in memory that neighbours can read."""
+        return self._arena.find(body)
+
+    @property
+    def are_behind(self) -> bool:
+        """Whether something that was sent still lies in our memory."""
+        return any(link.is_behind for link in self._open)
 
     def _answer(self, link: "Link") -> None:
         task = asyncio.get_running_loop().create_task(self._answered(link))
@@ -168,31 +203,45 @@ class Link(asyncio.BufferedProtocol):
         self.is_closed = False
         self.framing = Framing()
         self._on_made = on_made
-        self._hearing: Hearing | None = None
-        self._on_end: Callable[[Link], None] | None = None
+        self.neighbour: Neighbour | None = None  # whose memory we read
+        self.reads_us = False
+        self._links: Links | None = None
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[memoryview] = deque()
         self._waiting_bytes = 0
         self._is_paused = False
 
-    def begin(self, generation: int, peer: str, hearing: Hearing, on_end: Callable[["Link"], None]) -> None:
+    def begin(self, generation: int, peer: str, links: Links) -> None:
         """Hand on what comes from now on."""
         self.generation, self.peer = generation, peer
         self.heard_s = asyncio.get_running_loop().time()
-        self._hearing, self._on_end = hearing, on_end
+        self._links = links
         try:
             self.framing.begin(self._on_frame)
         except PeerError as error:
             self.fail(str(error))
 
-    def _on_frame(self, message: Collective, body: Buffer) -> None:
-        if not isinstance(message, Beat) and self._hearing is not None:
-            self._hearing.heard(self, message, body)
+    def _on_frame(self, message: Collective, body: Buffer, lent: bool) -> None:  # as framing tells it
+        if self._links is not None:
+            self._links.heard(self, message, self._borrowed(message, body) if lent else body)
+
+    def _borrowed(self, message: Collective, place: Buffer) -> Buffer:
+        if self.neighbour is None or not isinstance(message, Partial | Total):
+            raise PeerError(f"{self.peer} lends what cannot be lent")
+        try:
+            return self.neighbour.borrow(msgspec.msgpack.decode(place, type=Place))
+        except msgspec.DecodeError as error:
+            raise PeerError(f"{self.peer} lends a body nowhere: {error}") from error
 
     # -- sending --
 
     def send(self, message: Collective, body: Buffer = b"") -> None:
         """Hand the frame to the socket, or have it wait; a broken connection shows in :meth:`Hearing.lost`."""
+        place = self._links.find(body) if self.reads_us and self._links is not None and len(body) >= SHARED_BYTES_MIN else None
+        if place is not None:
+            encoded = msgspec.msgpack.encode(place)
+            self._put(memoryview(mark_lent(frame_head(message, len(encoded))) + encoded))
+            return
         head = frame_head(message, len(body))
         if len(body) <= JOINED_BYTES_MAX:
             self._put(memoryview(head + bytes(body)))
@@ -256,19 +305,19 @@ class Link(asyncio.BufferedProtocol):
 
     def fail(self, reason: str) -> None:
         """End the link, and say so."""
-        hearing = None if self.is_closed else self._hearing
+        links = None if self.is_closed else self._links
         self.close()
         self.framing.end(PeerError(reason))
-        if hearing is not None:
-            hearing.lost(self, reason)
+        if links is not None:
+            links.lost(self, reason)
 
     def close(self) -> None:
         """End the link, once what was sent has gone; nobody is told."""
         if not self.is_closed:
             self.is_closed = True
-            self._hearing = None
-            if self._on_end is not None:
-                self._on_end(self)
+            if self._links is not None:
+                self._links.ended(self)
+            self._links = None
             if self._transport is not None:
                 for data in self._waiting:
                     self._transport.write(data)

@@ -99,6 +99,7 @@ class Structure:
             begin, end = array["data_offsets"]
             self.runs.append(Run(TYPES[array["dtype"]], begin, end, path, tuple(array["shape"])))
         self.size = self.runs[-1].end if self.runs else 0
+        self._inside: dict[tuple[int, int], list[Run]] = {}  # by bounds: a few slices, asked for every round
 
     def bounds(self, slice_: int, slices: int) -> tuple[int, int]:
         """Return the bytes from and to which a slice goes: about equally many, cut between cache lines."""
@@ -107,8 +108,11 @@ class Structure:
 
     def runs_in(self, begin: int, end: int) -> list[Run]:
         """Return the elements between two bytes at which slices are cut."""
-        inside = [run for run in self.runs if run.begin < end and begin < run.end]
-        return [replace(run, begin=max(run.begin, begin), end=min(run.end, end)) for run in inside]
+        if (begin, end) not in self._inside:
+            inside = [run for run in self.runs if run.begin < end and begin < run.end]
+            cut = [replace(run, begin=max(run.begin, begin), end=min(run.end, end)) for run in inside]
+            self._inside[begin, end] = cut
+        return self._inside[begin, end]
 
     def record(self, vector: memoryview) -> Record:
         """Return the record whose vector this is; its arrays lie in it."""
