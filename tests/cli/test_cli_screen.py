@@ -48,7 +48,7 @@ def test_the_chart_names_its_greatest_and_least_value() -> None:
 def test_a_job_on_the_screen_tells_of_its_generations() -> None:
     shown = JobScreen("late", rounds_max=10)
     assert shown.line() == "starting workers"
-    nothing: dict[str, Any] = {"workers": [], "generations": [], "deaths": []}
+    nothing: dict[str, Any] = {"workers": [], "generations": [], "deaths": [], "changes": []}
     shown.see({**nothing, "state": "waiting", "reason": "no node of that kind"})
     assert shown.line() == "waiting: no node of that kind"
     shown.add(RoundReport(1, {}, 1))
@@ -68,6 +68,10 @@ def test_a_job_on_the_screen_tells_of_its_generations() -> None:
     course["generations"] += [{"number": 3, "reason": "c joined"}, {"number": 4, "reason": "d joined"}]
     shown.see({**nothing, **course, "state": "running", "reason": ""})
     assert shown._events[-1].plain == "round 9: goes on in generation 4: c joined, d joined"
+    for _ in range(2):
+        changes = [{"round": 8, "values": {"learning_rate": 0.05, "max_rounds": 300.0}}]
+        shown.see({**nothing, **course, "state": "running", "reason": "", "changes": changes})
+    assert shown._events[-1].plain == "round 8: learning_rate=0.05, max_rounds=300" and len(shown._events) == 3
 
 
 def drawn(shown: JobScreen, width: int) -> list[str]:

@@ -19,7 +19,7 @@ def test_a_running_job_is_steered_by_hand(muskox: Muskox) -> None:
         shown = {parameter["name"]: parameter["value"] for parameter in muskox.json("config", "--job", job)}
         assert shown == {"max_rounds": 1_000_000, "learning_rate": 0.001}
         said, _ = muskox.run("config", "--job", job, "learning_rate=0.25")
-        found = re.match(r"learning_rate is 0\.25 after round (\d+)\n", said)
+        found = re.match(r"learning_rate=0\.25 after round (\d+)\n", said)
         assert found is not None
         assert muskox.run("config", "get", "learning_rate", "--job", job)[0] == "0.25\n"
         assert "the step from the next round on" in muskox.run("config", "--job", job)[0]
@@ -30,7 +30,7 @@ def test_a_running_job_is_steered_by_hand(muskox: Muskox) -> None:
         assert "takes a number, not 'fast'" in muskox.refused("config", "--job", job, "learning_rate=fast")
         assert "'C' cannot change while job" in muskox.refused("config", "get", "C", "--job", job)
         last = int(found[1]) + 20
-        assert "max_rounds is" in muskox.run("config", "set", "max_rounds", str(last), "--job", job)[0]
+        assert "max_rounds=" in muskox.run("config", "set", "max_rounds", str(last), "--job", job)[0]
         *rounds, record = [json.loads(line) for line in (first, *following.stdout)]
         assert following.wait(SECONDS_MAX) == 0 and record["state"] == "done"
         assert all(set(told) == {"round", "generation", "metrics", "phases"} for told in rounds)

@@ -84,6 +84,7 @@ class JobScreen:
         self._marks: list[int] = []
         self._events: list[Text] = []
         self._unexplained: list[tuple[int, int, Text]] = []  # generations that ended, came, and where to say why: see() knows
+        self._changes = 0  # of parameters, that were noted
         self._recent: deque[Mapping[str, float]] = deque(maxlen=RECENT)
         self._generation = 0
         self.last: RoundReport | None = None
@@ -114,6 +115,11 @@ class JobScreen:
         if record:
             self.workers = record["workers"] or self.workers
             self.waits = record["reason"] if record["state"] == "waiting" else ""
+            round_ = 0 if self.last is None else self.last.round
+            made = [change for change in record["changes"] if change["round"] <= round_]  # a run that repeats knows the others
+            for change in made[self._changes :]:
+                self.mark(f"round {change['round']}: {screen.assignments(change['values'])}", "green")
+            self._changes = len(made)
             self._unexplained = [entry for entry in self._unexplained if not self._explain(*entry, record)]
 
     def _explain(self, before: int, after: int, line: Text, record: dict[str, Any]) -> bool:

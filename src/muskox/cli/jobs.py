@@ -109,6 +109,7 @@ def show(record: dict[str, Any], json_: bool) -> None:
         (f"generation {past['number']}", f"{past['formed']}  of {past['workers']}: {past['reason']}")
         for past in record["generations"]
     ]
+    facts += [(f"changed at round {change['round']}", screen.assignments(change["values"])) for change in record["changes"]]
     facts += [("death", f"{death['at']}  {death['worker']}: {death['reason']}") for death in record["deaths"]]
     screen.print_facts(facts)
 

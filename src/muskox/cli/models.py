@@ -76,7 +76,7 @@ def show_model(view: dict[str, Any]) -> None:
     facts += [(f"  {key}", value) for key, value in sorted(lineage.items()) if value not in ("", 0, None)]
     if parameters:
         facts.append(("  parameters", ", ".join(f"{key}={value}" for key, value in sorted(parameters.items()))))
-    facts += [(f"  changed at round {change['round']}", screen.metrics(change["values"])) for change in changes]
+    facts += [(f"  changed at round {change['round']}", screen.assignments(change["values"])) for change in changes]
     facts += [("  death", f"{death['at']}  {death['worker']}: {death['reason']}") for death in deaths]
     screen.print_facts(facts)
 

@@ -141,6 +141,15 @@ def metrics(values: dict[str, float]) -> str:
     return "  ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in values.items())
 
 
+def assignments(values: dict[str, float]) -> str:
+    """Return parameters and their values as they are set.
+
+    >>> assignments({"learning_rate": 0.05, "max_rounds": 300})
+    'learning_rate=0.05, max_rounds=300'
+    """
+    return ", ".join(f"{name}={value:.10g}" for name, value in values.items())
+
+
 def shortened(items: Sequence[Any], shown: int = 5) -> str:
     """Return the first few of a list, and how many more there are.
 

@@ -94,8 +94,7 @@ def change(cluster: "Cluster", job: str | None, given: Mapping[str, str]) -> Non
     values = {name: number(name, value) for name, value in given.items()}
     with screen.progress().status(f"waiting for the next round of {job}"):
         round_ = cluster.change_job(job, **values)
-    listed = ", ".join(f"{name} is {value:g}" for name, value in values.items())
-    screen.say(f"{listed} after round {round_}")
+    screen.say(f"{screen.assignments(values)} after round {round_}")
 
 
 def number(name: str, text: str) -> float:

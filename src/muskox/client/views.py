@@ -7,7 +7,7 @@ from typing import Any
 from muskox.client import health
 from muskox.client.capacity import capacity
 from muskox.coordination import Session, layout, live_members
-from muskox.runtime import job_state
+from muskox.runtime import changes_of, job_state
 from muskox.store import Dataset, DatasetInfo, measure_skew
 
 
@@ -142,6 +142,7 @@ def job(session: Session, job_id: str) -> dict[str, Any]:
             for death in present.course.deaths
         ],
         "deaths_total": present.course.deaths_total,
+        "changes": [{"round": round_, "values": values} for round_, values in changes_of(session, job_id, record)],
         "digest": state.result,
         "submitted": when(record.submitted_ms),
         "submitted_ms": record.submitted_ms,

@@ -351,7 +351,7 @@ class Node:
             "workers": sum(usage.workers for usage in used),
             "cores": self._options.cores,
             "cores_in_use": sum(usage.cores for usage in used),
-            "memory_bytes": self._member().memory_bytes,
+            "memory_bytes": self._options.memory_bytes,
             "memory_in_use_bytes": sum(usage.memory_bytes for usage in used),
         }
         if disk is not None:
