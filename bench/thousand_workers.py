@@ -23,7 +23,7 @@ from muskox.coordination import count_runs, format_runs, layout, parse_runs
 from muskox.runtime import round_events as rounds
 from muskox.runtime.collective.reduction import WHOLE
 from muskox.runtime.collective.values import Part
-from muskox.runtime.messages import Collective, frame_head
+from muskox.runtime.messages import Collective, Partial, Total, frame_head
 from muskox.runtime.planning.picture import Assign, Form, JobView, Picture, Replicas
 from muskox.runtime.planning.plan import plan
 from muskox.runtime.round_events import Holding
@@ -36,7 +36,7 @@ HEADER_BYTES = 256  # of a packed record with one array
 LATENCY_S = 50e-6  # of one message on a data centre's network
 MESSAGE_S = 30e-6  # of a core, to send or to take one message: measured by bench/collective.py for small ones
 ADD_BYTES_S = 4e9  # that one core adds up
-ROUNDS = 3  # the first is for the size of the totals to be known; the last is counted
+ROUNDS = 2  # the last is counted: links that only slices need are made in the first
 STATE = "0" * 64  # a digest
 
 
@@ -84,6 +84,7 @@ class Network:
         self.soon: list[tuple[float, int, str, rounds.Event]] = []
         self.ticket = itertools.count()
         self.rounds: dict[int, Counted] = {}
+        self.joining = Counted()  # from the generation's being told until the last begins its first round
         self.form = ""
 
     def run(self) -> Counted:
@@ -109,14 +110,16 @@ class Network:
             case rounds.Send(peer, message, body):
                 self.send(name, peer, message, body, now)
             case rounds.RestoreState():
-                self.at(now, name, rounds.StateLoaded(Holding(0, STATE, False), adds=True))
+                self.at(now, name, rounds.StateLoaded(Holding(0, STATE, False), True, self.size))
             case rounds.SendState(peer, message):
                 self.send(name, peer, message, Sized(self.size), now)
             case rounds.LoadState(round_, is_done, _):
-                self.at(now, name, rounds.StateLoaded(Holding(round_, STATE, is_done), adds=True))
+                self.at(now, name, rounds.StateLoaded(Holding(round_, STATE, is_done), True, self.size))
             case rounds.Compute(generation, round_, slices):
                 counted = self.rounds.setdefault(round_, Counted(began_s=now))
                 counted.began_s = max(counted.began_s, now)  # the last to begin: computing itself is no message
+                if round_ == 0:
+                    self.joining.ended_s = max(self.joining.ended_s, now)
                 self.form = "slices" if slices > 1 else "whole" if slices == WHOLE else "sums"
                 nodes = cover(self.workers[name].owned, self.shards)
                 parts = tuple(self.part(nodes, slice_, max(slices, 1)) for slice_ in range(max(slices, 1)))
@@ -129,7 +132,7 @@ class Network:
             case rounds.Update():
                 round_ = self.workers[name].machine.holding.round
                 self.rounds[round_].ended_s = max(self.rounds[round_].ended_s, now)
-                self.at(now, name, rounds.StateUpdated(Holding(round_ + 1, STATE, round_ + 1 == ROUNDS), adds=True))
+                self.at(now, name, rounds.StateUpdated(Holding(round_ + 1, STATE, round_ + 1 == ROUNDS), True, self.size))
             case rounds.Suspect(peer, reason):
                 raise AssertionError(f"{name} reports {peer}: {reason}")
             case _:
@@ -146,11 +149,10 @@ class Network:
         seconds = MESSAGE_S + size / self.bytes_per_s
         sender.sends_s = max(sender.sends_s, now) + seconds
         receiver.takes_s = max(receiver.takes_s, sender.sends_s + LATENCY_S - size / self.bytes_per_s) + seconds
-        round_ = getattr(message, "round", -1)
-        if round_ in self.rounds:
-            for end in (name, peer):
-                self.rounds[round_].messages[end] += 1
-                self.rounds[round_].bytes[end] += size
+        counted = self.rounds[message.round] if isinstance(message, Partial | Total) else self.joining
+        for end in (name, peer):
+            counted.messages[end] += 1
+            counted.bytes[end] += size
         self.at(receiver.takes_s, peer, rounds.MessageArrived(peer=name, message=message, body=body))
 
 
@@ -223,10 +225,11 @@ def measure(workers: int, shards: int, parameters: Sequence[int], gbit_per_s: fl
     generation_bytes = len(layout.encode(cluster.generation))
     cluster.lose_one()
     found: list[dict[str, Any]] = []
+    joining = Counted()
     for count in parameters:
         size = count * NUMBER_BYTES
         network = Network(shares, shards, size, gbit_per_s * 1e9 / 8)
-        counted = network.run()
+        counted, joining = network.run(), network.joining
         ring = 2 * (len(shares) - 1) * size // len(shares)
         found.append(
             {
@@ -246,6 +249,7 @@ def measure(workers: int, shards: int, parameters: Sequence[int], gbit_per_s: fl
         "shards": shards,
         "shards_most": max(count_runs(member.shards) for member in members),
         "generation_bytes": generation_bytes,
+        "joining": {"messages": sum(joining.messages.values()) // 2, "seconds": joining.ended_s},
         "writes": {event: dict(told) for event, told in cluster.writes.items()},
         "rounds": found,
     }
@@ -274,6 +278,10 @@ def show(measured: Sequence[dict[str, Any]], gbit_per_s: float) -> None:
             cells = [f"{count:,}" for count in counts] + [row["form"], f"{row['messages']:,}", f"{row['messages_most']:,}"]
             cells += [f"{size:,.2f}" for size in megabytes] + [f"{row['seconds'] * 1e3:,.2f}"]
             print(" ".join(f"{cell:>12}" for cell in cells))
+    print("\na generation begins where all hold the same state already")
+    for cluster in measured:
+        told = cluster["joining"]
+        print(f"{cluster['workers']:>12,} workers: {told['messages']:,} messages, {told['seconds'] * 1e3:.1f} ms")
     print("\nwrites to ZooKeeper; while it runs: its progress once a second and a checkpoint every 5 s, whatever its rounds")
     for cluster in measured:
         for event, told in cluster["writes"].items():

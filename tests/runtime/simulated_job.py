@@ -336,10 +336,10 @@ class SimulatedJob:
                 self.deliver(worker.name, peer, message, repr(worker.state).encode())
             case rounds.LoadState(_, _, body):
                 held = self.hold(worker, eval(bytes(body)))  # our own repr
-                worker.thoughts.append(rounds.StateLoaded(held, adds(worker.state)))
+                worker.thoughts.append(rounds.StateLoaded(held, adds(worker.state), len(repr(worker.state))))
             case rounds.RestoreState():
                 held = self.hold(worker, self.checkpoint[1] or INITIAL)
-                worker.thoughts.append(rounds.StateLoaded(held, adds(worker.state)))
+                worker.thoughts.append(rounds.StateLoaded(held, adds(worker.state), len(repr(worker.state))))
             case rounds.Compute(generation, round_, slices):
                 climb = Climb(self.shards, merge)
                 for shard in worker.owned:
@@ -354,7 +354,7 @@ class SimulatedJob:
             case rounds.Update(total, slices, changes):
                 after = update(worker.state, worker.reduction.total(total, slices))
                 held = self.hold(worker, changed(after, changes if after["round"] < ROUNDS else ()))
-                worker.thoughts.append(rounds.StateUpdated(held, adds(worker.state)))
+                worker.thoughts.append(rounds.StateUpdated(held, adds(worker.state), len(repr(worker.state))))
             case rounds.RecordChanges():
                 worker.commits.append(action)
             case rounds.KeepCheckpoint(generation, held):

@@ -5,7 +5,7 @@ from runtime.simulated_job import ROUNDS, SimulatedJob, check, small_limits
 
 from muskox.errors import PeerError
 from muskox.runtime import round_events as rounds
-from muskox.runtime.collective.topology import SLICES_MAX
+from muskox.runtime.collective.topology import SLICE_BYTES_MIN, SLICES_MAX
 from muskox.runtime.collective.values import Part
 from muskox.runtime.messages import Adjustment, Begin, Fetch, Hello, Moved, Partial, State, Total
 from muskox.runtime.round_events import NOTHING, Holding
@@ -56,6 +56,15 @@ def test_links_that_only_slices_need_are_made_when_there_are_slices() -> None:
         assert [rounds.Dial(peer, 1) for peer in expected.peers] == [a for a in actions if isinstance(a, rounds.Dial)]
         assert "h" not in expected.peers
         assert actions[-1] == rounds.Compute(1, 0, slices=4)
+
+
+def test_before_a_total_is_known_the_state_tells_how_large_it_will_be() -> None:
+    machine, _ = formed(0, *"abcdefghij")
+    for peer in "bcdefghij":
+        machine.handle(arrived(peer, Hello(1, peer, -1, "", False)), 0.0)
+    actions = machine.handle(rounds.StateLoaded(holding(0), adds=True, state_bytes=10 * SLICE_BYTES_MIN), 0.0)
+    assert actions[-1] == rounds.Compute(1, 0, slices=10)
+    assert actions[0] == rounds.Send("b", Begin(1, 0, "d", False, total_bytes=10 * SLICE_BYTES_MIN))
 
 
 def test_a_hello_that_comes_before_its_generation_is_kept() -> None:

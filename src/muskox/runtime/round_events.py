@@ -55,10 +55,14 @@ class PeerLost:
 
 @dataclass(frozen=True, slots=True)
 class StateLoaded:
-    """The shell now holds this state: adopted from a peer, or restored. `adds` if the program only adds in its round."""
+    """The shell now holds this state: adopted from a peer, or restored. `adds` if the program only adds in its round.
+
+    state_bytes : of the state, packed
+    """
 
     holding: Holding
     adds: bool = False
+    state_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class PartsMerged:
 class StateUpdated:
     holding: Holding
     adds: bool = False
+    state_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

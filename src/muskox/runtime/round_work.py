@@ -154,7 +154,8 @@ class RoundWork:
                 assert_never(action)
 
     def _load(self, load: Callable[[], rounds.Holding]) -> None:
-        self._think(lambda: rounds.StateLoaded(load(), self._computation.adds()))
+        computation = self._computation
+        self._think(lambda: rounds.StateLoaded(load(), computation.adds(), len(computation.packed_state())))
 
     def _reduce(self, action: rounds.Reduce) -> None:
         def merge() -> rounds.Event:
@@ -182,7 +183,7 @@ class RoundWork:
             holding = self._computation.update(round_, total, changes)
             if self._machine.is_root:
                 self._metrics = self._computation.report()
-            return rounds.StateUpdated(holding, self._computation.adds())
+            return rounds.StateUpdated(holding, self._computation.adds(), len(self._computation.packed_state()))
 
         self._think(update)
 

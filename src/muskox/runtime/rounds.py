@@ -80,7 +80,7 @@ class RoundMachine:
         self._join(("",))
         self._hellos: dict[str, Hello] = {}
         self._adds = False
-        self._total_bytes = 0  # of the last round's total
+        self._total_bytes = 0  # of the last round's total, or as much as the state where rounds of another kind begin
         self._times = _Times()
         self._checkpoint_s: float | None = None
         self._adjustments = Adjustments()
@@ -124,17 +124,19 @@ class RoundMachine:
                 return self._receive(peer, message, body, now)
             case PeerLost(peer, generation, reason):
                 return self._lose(peer, generation, reason)
-            case StateLoaded(holding, adds):
+            case StateLoaded(holding, adds, state_bytes):
                 if self.phase is not Phase.LOADING:
                     return []
                 self.holding, self._adds = holding, adds
+                self._total_bytes = self._total_bytes or state_bytes
                 return self._begin(now)
             case PartComputed():
                 return self._part(event, now)
             case PartsMerged(slice_, part):
                 return self._progress(self._exchange.merged(slice_, part), now)
-            case StateUpdated(holding, adds):
-                self._adds = adds
+            case StateUpdated(holding, adds, state_bytes):
+                if adds is not self._adds:
+                    self._adds, self._total_bytes = adds, state_bytes
                 return self._updated(holding, now)
             case ChangesWished(generation, changes):
                 return self._wish(changes) if generation == self.generation else []
