@@ -70,13 +70,17 @@ class Assignment:
 
 @dataclass(slots=True)
 class Staffed:
-    """A worker of ours, and the last generation that it was told of; `held` are its files in the cache, which stay there."""
+    """A worker of ours, and the last generation that it was told of.
+
+    held, lent : its files in the cache, which stay there: of the shards that it owns, and of those that it asked for last
+    """
 
     process: WorkerProcess
     generation: int = 0
     is_large: bool = False  # it was said that it has more memory than was asked for
     record: layout.WorkerRecord | None = None
     held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    lent: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
 
 class JobAgent(threading.Thread):
@@ -250,11 +254,8 @@ class JobAgent(threading.Thread):
         for member in generation.members:
             staffed = self._workers.get(member.worker)
             if staffed is not None and staffed.generation < generation.number:
-                with contextlib.ExitStack() as held:
-                    files = {index: assignment.files.bring(index, held) for index in parse_runs(member.shards)}
-                    staffed.process.send(Formed(generation.number, members, files, changes))
-                    before, staffed.held = staffed.held, held.pop_all()
-                before.close()
+                files, staffed.held = assignment.files.bring(parse_runs(member.shards), staffed.held)
+                staffed.process.send(Formed(generation.number, members, files, changes))
                 staffed.generation = generation.number
                 is_news = True
         if is_news:
@@ -268,6 +269,7 @@ class JobAgent(threading.Thread):
         """Take a worker from the staff: its files in the cache may go."""
         staffed = self._workers.pop(name)
         staffed.held.close()
+        staffed.lent.close()
         return staffed
 
     # -- what workers say; called on their reading threads --
@@ -335,7 +337,7 @@ class JobAgent(threading.Thread):
             case Wanted(generation):
                 self._restore(worker, generation)
             case Lacking(shards):
-                files = {index: self._known().files.bring(index, staffed.held) for index in shards}
+                files, staffed.lent = self._known().files.bring(shards, staffed.lent)
                 worker.send(Brought(files))
             case Paced(generation, seconds):
                 self._commits.tell_pace(generation, seconds)

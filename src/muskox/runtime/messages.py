@@ -215,7 +215,7 @@ class Stop(Message, frozen=True):
 
 
 class Brought(Message, frozen=True):
-    """The files (one a column group) of these shards. Answers `Lacking`; they stay until the next generation."""
+    """The files (one a column group) of these shards. Answers `Lacking`; they stay until the worker asks for others."""
 
     files: dict[int, list[str]]
 

@@ -1,8 +1,8 @@
 """The shards of one job as local files: brought for a worker, and doubted where they are not what was written."""
 
-import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from muskox.runtime.node_context import NodeContext
@@ -20,11 +20,18 @@ class ShardFiles:
         self._columns = columns
         self._brought: dict[int, list[Path]] = {}
 
-    def bring(self, index: int, held: contextlib.ExitStack) -> list[str]:
-        """Return the files (one a column group) of a shard, fetched where we have them not; cached ones stay while `held`."""
-        paths = self._dataset.bring(index, self._columns, self._node.blobs, self._node.cache, held)
-        self._brought[index] = paths
-        return [str(path) for path in paths]
+    def bring(self, shards: Iterable[int], before: ExitStack) -> tuple[dict[int, list[str]], ExitStack]:
+        """Return the files (one a column group) of each shard, fetched where we have them not, and what keeps cached ones here.
+
+        before : what kept others here, which may go now
+        """
+        blobs, cache = self._node.blobs, self._node.cache
+        with ExitStack() as held:
+            found = {index: self._dataset.bring(index, self._columns, blobs, cache, held) for index in shards}
+            kept = held.pop_all()
+        before.close()
+        self._brought |= found
+        return {index: [str(path) for path in paths] for index, paths in found.items()}, kept
 
     def doubt(self, index: int, reason: str) -> None:
         """Have our copy of a shard looked at that is not what was written; the next worker gets it from another replica."""

@@ -6,7 +6,7 @@ free workers get copies of tasks that others still run, the longest-running firs
 
 import heapq
 from collections import deque
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from muskox.runtime.tasks.messages import Ready
 
@@ -50,10 +50,8 @@ class Handout:
         for depth in range(AHEAD):
             for peer in self.present:
                 if len(self._busy[peer]) == depth and (task := self._choose(peer, depth, contested)) is not None:
-                    self._busy[peer].append(task)
-                    self._runners.setdefault(task, []).append(peer)
-                    given.append((peer, task))
-        return given
+                    given.append(self._give(peer, task))
+        return given if self._waiting else [*given, *self._race()]
 
     def _choose(self, peer: str, depth: int, contested: Mapping[int, Container[str]]) -> int | None:
         if depth and len(self._waiting) < len(self.present):
@@ -61,14 +59,21 @@ class Handout:
         for task, answered in contested.items():
             if peer not in answered and task not in self._runners:
                 return task
-        if self._waiting:
-            return heapq.heappop(self._waiting)
-        if depth:
-            return None
-        for task, runners in self._runners.items():
-            if task not in self._held and peer not in runners and len(runners) < RUNNERS_MAX:
-                return task
-        return None
+        return heapq.heappop(self._waiting) if self._waiting else None
+
+    def _race(self) -> Iterator[tuple[str, int]]:
+        """Give the free ones copies of what others run, the longest-running first."""
+        copied = [task for task, runners in self._runners.items() if task not in self._held and len(runners) < RUNNERS_MAX]
+        for peer in self.present:
+            task = None if self._busy[peer] else next((task for task in copied if peer not in self._runners[task]), None)
+            if task is not None:
+                copied.remove(task)
+                yield self._give(peer, task)
+
+    def _give(self, peer: str, task: int) -> tuple[str, int]:
+        self._busy[peer].append(task)
+        self._runners.setdefault(task, []).append(peer)
+        return peer, task
 
     def fetches(self) -> list[tuple[str, int]]:
         """Return who is to send which result from now on: one at a time of each, so that none lies about in a buffer."""

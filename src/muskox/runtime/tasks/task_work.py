@@ -47,7 +47,8 @@ class TaskWork:
         count = len(self._computation.tasks)
         self._machine = TaskMachine(setup.worker, count, checkpoint_interval_s=settings.checkpoint_interval_s)
         self._collector = Thinker(asyncio.get_running_loop())  # a copy that we run must not keep the result waiting
-        self._files: dict[int, list[str]] = {}  # of the shards that our node has brought in this generation
+        self._owned: dict[int, list[str]] = {}  # files of the shards that this generation gives to us
+        self._brought: dict[int, list[str]] = {}  # and of those that our node brought when we asked last
         self._run: events.RunTask | None = None  # what waits for its shards
         self._restored: dict[int, tuple[events.Saved, dict[int, tuple[str, int]]]] = {}  # by piece, as they come
         self._failure = ""  # a task list that cannot go on; told in every generation, for the word may come too late in one
@@ -59,14 +60,14 @@ class TaskWork:
         self._machine.checkpoint_interval_s = settings.checkpoint_interval_s
 
     def form(self, formed: Formed) -> None:
-        self._files = dict(formed.files)
+        self._owned = formed.files
         names = tuple(member.worker for member in formed.members)
         self._handle(events.GenerationFormed(formed.number, names, names.index(self._machine.worker)))
         asyncio.get_running_loop().call_later(self._settings.silence_s, self._miss, formed.number)
         if self._failure:
             self._shell.tell(Failed(formed.number, self._failure))
         if self._run is not None:
-            self._start(self._run)  # what was brought for it belongs to the generation before
+            self._start(self._run)  # we may own others than before
 
     def _miss(self, generation: int) -> None:
         """Report those who never joined the generation."""
@@ -77,7 +78,7 @@ class TaskWork:
     def answered(self, message: Answered, body: bytes) -> None:
         match message:
             case Brought(files):
-                self._files |= files
+                self._brought = files
                 self._start_when_brought()
             case PieceWritten(number, is_kept):
                 self._handle(events.PieceKept(number, is_kept))
@@ -170,20 +171,20 @@ class TaskWork:
         except MuskoxError as error:
             self._fail(error)
             return
-        lacking = [index for index in needed if index not in self._files]
-        if lacking:
-            self._shell.tell(Lacking(lacking))
-        else:
+        if all(index in self._owned or index in self._brought for index in needed):
             self._start_when_brought()
+        else:
+            self._shell.tell(Lacking([index for index in needed if index not in self._owned]))
 
     def _start_when_brought(self) -> None:
         action = self._run
         if action is None:
             return
+        files = {**self._brought, **self._owned}
         needed = self._computation.needed(action.task)
-        if not all(index in self._files for index in needed):
+        if not all(index in files for index in needed):
             return
-        files = {index: self._files[index] for index in needed}
+        files = {index: files[index] for index in needed}
         self._run = None
 
         def then(event: events.TaskDone, error: BaseException | None) -> None:
