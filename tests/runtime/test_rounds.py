@@ -64,7 +64,7 @@ def test_before_a_total_is_known_the_state_tells_how_large_it_will_be() -> None:
         machine.handle(arrived(peer, Hello(1, peer, -1, "", False)), 0.0)
     actions = machine.handle(rounds.StateLoaded(holding(0), adds=True, state_bytes=10 * SLICE_BYTES_MIN), 0.0)
     assert actions[-1] == rounds.Compute(1, 0, slices=10)
-    assert actions[0] == rounds.Send("b", Begin(1, 0, "d", False, total_bytes=10 * SLICE_BYTES_MIN))
+    assert actions[0] == rounds.SendState("b", Begin(1, 0, "d", False, total_bytes=10 * SLICE_BYTES_MIN))
 
 
 def test_a_hello_that_comes_before_its_generation_is_kept() -> None:
