@@ -1,10 +1,10 @@
 """What a death costs, beside the peers: the table that nobody publishes.
 
-Every system trains a small model in rounds on this machine, with real processes and its own defaults; at a drawn round one of
-its processes is killed with SIGKILL, or its machine is paused and goes on later. Nobody helps: what is dead stays dead until
-the training is over. Rows are what is struck, and what that is called in each system; columns are whether the training
-finished, seconds to the end of the first round that began after the blow, rounds done again, and whether the result is that of
-an undisturbed training, to the bit. "-" means that a system has no counterpart.
+Every system trains a small model in rounds on this machine, with real processes and its own defaults (kills/ tells more); at a
+drawn round one of its processes is killed with SIGKILL, or its machine is paused and goes on later. Nobody helps: what is dead
+stays dead until the training is over. Rows are what is struck, and what that is called in each system; columns are whether the
+training finished, seconds to the end of the first round that began after the blow, rounds done again, and whether the result is
+that of an undisturbed training, to the bit. "-" means that a system has no counterpart.
 
     python bench/kill.py [--kills 20] [--peers torchrun,dask,xgboost | none] [--roles worker,node,...] [--out FILE.md]
                          [--give-up-s 120] [--pause-s 20] [--rounds 300] [--rows 240000] [--json] [--tiny]

@@ -6,6 +6,7 @@ only then is the cluster mended for the next one.
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -100,7 +101,8 @@ class Muskox:
             case "client":
                 return strike([] if client is None else [client.pid], signal.SIGKILL)
         nodes = self._cluster.status()["nodes"]
-        node = family(next(node["pid"] for node in nodes if node["coordinator"] == (role == "coordinator")))
+        leader = next(node["pid"] for node in nodes if node["coordinator"] == (role == "coordinator"))
+        node = [pid for pid in family(leader) if os.getsid(pid) == leader]  # not the keeper, which any node may have started
         return pause(node, self._pause_s) if role == "zombie" else strike(node, signal.SIGKILL)
 
     def _submit_elsewhere(self) -> tuple[str, "subprocess.Popen[bytes]"]:

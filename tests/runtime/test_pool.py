@@ -142,6 +142,31 @@ assert node.is_gone()
     assert facts == {"same": True, "other": True}
 
 
+def test_a_fork_has_what_pyarrow_imports_with_the_first_array(run: Any) -> None:
+    facts = run("""
+from muskox.records import unpack
+
+class Arrays(Counting):
+    def initial(self, manifest):
+        return {**super().initial(manifest), "before": sorted(sys.modules)}
+
+    def update(self, state, total):
+        import pyarrow as pa
+        from muskox.program import Done
+
+        pa.array([1.5, None]).to_numpy(zero_copy_only=False)
+        return Done({"new": [name for name in sorted(sys.modules) if name not in state["before"]]})
+
+node = Node(context, program=Arrays(1))
+head, _ = node.hear("Listening")
+node.form(1, ("w1", head.address))
+node.restore()
+_, body = node.hear("Finished")
+tell(new=[name for name in unpack(body)["new"] if name.startswith("pandas")])
+""")
+    assert facts == {"new": []}
+
+
 def test_a_worker_alone_runs_a_program_to_its_end(run: Any) -> None:
     facts = run("""
 from muskox.records import unpack

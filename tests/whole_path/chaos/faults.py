@@ -90,7 +90,7 @@ class Faults:
         if not chosen:
             return []
         pid = members[chosen[0][1]].pid
-        return family(pid) if role == "machine" else [pid]
+        return [member for member in family(pid) if os.getsid(member) == pid] if role == "machine" else [pid]
 
     def _begin(self, act: Callable[[], None]) -> None:
         thread = threading.Thread(target=act, daemon=True)
@@ -136,7 +136,7 @@ def kill(pids: Collection[int]) -> None:
 
 
 def family(pid: int) -> list[int]:
-    """Return a process and all its descendants, as Linux tells them."""
+    """Return a process and all its descendants, as Linux tells them: those of a node may be its workers, and the keeper."""
     found = [pid]
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
