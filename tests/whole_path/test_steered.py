@@ -15,7 +15,7 @@ from whole_path_data import BY, FEATURES, SEED, SHARDS, TARGET
 import muskox as mx
 from muskox.coordination import course, layout
 from muskox.learn import LogisticRegression
-from muskox.program import RoundReport, RunOptions
+from muskox.program import ArrayPartition, Manifest, RoundReport, RunOptions, Shard, in_process
 
 ROUNDS = 100_000  # more than a test lets it run: max_rounds is changed on the way
 LAST = 40  # rounds after the last change
@@ -65,6 +65,57 @@ def has_come(cluster: mx.Cluster, job: str, moment: str, before: int) -> bool:
     """Return whether a change is recorded, or at least wished for."""
     is_wished = moment == "wished" and bool(cluster.session.children(layout.wishes(job)))
     return is_wished or len(recorded(cluster, job)) > before
+
+
+class Weighted:
+    """A program of a user's own: counts rows with a weight that may change."""
+
+    def initial(self, manifest: Manifest) -> dict[str, Any]:
+        return {"round": 0, "weight": 1.0, "sum": 0.0}
+
+    def partial(self, state: Any, shard: Shard, blocks: Any) -> dict[str, Any]:
+        return {"rows": shard.rows}
+
+    def merge(self, left: Any, right: Any) -> dict[str, Any]:
+        return {"rows": left["rows"] + right["rows"]}
+
+    def update(self, state: Any, total: Any) -> Any:
+        after = {**state, "round": state["round"] + 1, "sum": state["sum"] + state["weight"] * total["rows"]}
+        is_over = after["weight"] > 1.0 and after["round"] % 50 == 0
+        return mx.Done({"sum": after["sum"], "round": after["round"]}) if is_over else after
+
+    def adjustable(self) -> dict[str, str]:
+        return {"weight": "how much a row counts; the program ends some time after it is above 1"}
+
+    def adjust(self, state: Any, changes: Any) -> dict[str, Any]:
+        if changes["weight"] < 0:
+            raise mx.CallerError(f"weight={changes['weight']:g}: it must not be below 0")
+        return {**state, **changes}
+
+
+def test_a_program_of_a_users_own_is_steered_too(cluster, dataset, flights) -> None:
+    rounds: list[int] = []
+    said: list[str] = []
+
+    def steer() -> None:
+        (job,) = [job["id"] for job in cluster.jobs() if job["state"] == "running"]
+        with pytest.raises(mx.CallerError) as refused:
+            cluster.change_job(job, weight=-1.0)
+        said.append(str(refused.value))
+        rounds.append(cluster.change_job(job, weight=2.0))
+
+    steering = threading.Thread(target=steer)
+
+    def on_round(report: RoundReport) -> None:
+        if steering.ident is None:
+            steering.start()
+
+    result = dataset.run(Weighted(), RunOptions(on_round=on_round)).result
+    steering.join(60)
+    assert said == ["weight=-1: it must not be below 0"]
+    changes = [(rounds[0], {"weight": 2.0})]
+    here = in_process(flights, ArrayPartition(SHARDS, BY)).run(Weighted(), RunOptions(changes=changes)).result
+    assert here == result
 
 
 def kill_root(cluster: mx.Cluster, job: str) -> None:

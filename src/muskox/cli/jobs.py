@@ -56,7 +56,7 @@ def list_jobs(found: list[dict[str, Any]], json_: bool) -> None:
         state = screen.state(job["state"])
         if job["state"] == "waiting" and job["reason"]:
             state.append(f": {job['reason']}")
-        own = {**job, "state": state, "workers": workers_of(job)}
+        own = {**job, "state": state, "workers": workers_of(job), "submitted": screen.ago(job["submitted"])}
         rows.append([own[column if column != "job" else "id"] for column in columns])
     screen.print_table(
         columns, rows, ("round", "generation", "workers", "priority"), empty="no job yet: muskox train submits one"

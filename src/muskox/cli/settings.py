@@ -77,7 +77,7 @@ def show_parameters(cluster: "Cluster", job: str, name: str | None, json_: bool)
         screen.print_json(found)
     else:
         rows = [(parameter["name"], written(parameter["value"]), parameter["meaning"]) for parameter in found]
-        nothing = f"nothing that is known here may change while job {job} runs"
+        nothing = f"nothing is known to change while job {job} runs; code of your own says so when it is asked"
         screen.print_table(("parameter", "value", "meaning"), rows, numbers=("value",), empty=nothing)
 
 

@@ -69,7 +69,8 @@ def _code(program: Program | TaskList) -> bytes:
     import cloudpickle
 
     parts = program.programs if isinstance(program, Composed) else [program]
-    own = _own_modules([getattr(part, name, None) for part in parts for name in getattr(part, "__slots__", ())])
+    functions = [getattr(part, name, None) for part in parts for name in getattr(part, "__slots__", ())]
+    own = _own_modules([*functions, *map(type, parts)])
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
