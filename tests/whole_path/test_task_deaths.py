@@ -103,6 +103,17 @@ def test_a_task_that_fails_fails_its_job_with_a_sentence(cluster, dataset) -> No
         mx.tasks(dataset, tasks=[{"n": n} for n in range(3)], run=fail)
 
 
+def test_all_tasks_may_be_audited_and_a_result_that_is_not_pure_is_found(cluster, dataset, whole) -> None:
+    assert run(dataset, audit=1.0) == whole
+    with pytest.raises(mx.CallerError, match=r"different results on .* workers, and there is no other to decide"):
+        mx.tasks(
+            dataset,
+            tasks=[{"n": n} for n in range(3)],
+            run=lambda task, shards: {"x": np.random.default_rng().random(3)},
+            options=RunOptions(audit=1.0),
+        )
+
+
 def test_a_job_says_what_runs_side_by_side_in_it(cluster, dataset, whole) -> None:
     run(dataset)
     job = cluster.jobs()[0]

@@ -210,6 +210,7 @@ class JobAgent(threading.Thread):
             shard_rows=[shard.rows for shard in assignment.dataset.shards],
             rounds_max=assignment.record.rounds_max,
             tls=self._node.tls,
+            audit=assignment.record.audit,
             gpus=gpus,
         )
         process.send(setup, assignment.program)

@@ -143,6 +143,7 @@ class Setup(Message, frozen=True):
     columns, shard_rows : the dataset's manifest
     gpus : those that it may use, by the names that CUDA knows them by
     tls : paths of certificate, key and authority (PEM), or nothing on loopback
+    audit : the share of results that is computed twice, to be compared
     """
 
     job: str
@@ -153,6 +154,7 @@ class Setup(Message, frozen=True):
     shard_rows: list[int]
     rounds_max: int
     tls: list[str] = msgspec.field(default_factory=list)
+    audit: float = 0.0
     gpus: list[str] = msgspec.field(default_factory=list)
 
 

@@ -40,9 +40,10 @@ class SimulatedWorker:
 class Simulation:
     """Machines, a network, and a coordinator that forms a generation whenever a member was reported, died or joined."""
 
-    def __init__(self, seed: int, workers: int, tasks: int, *, blows: int) -> None:
+    def __init__(self, seed: int, workers: int, tasks: int, *, blows: int, audited: frozenset[int] = frozenset()) -> None:
         self.random = random.Random(seed)
         self.tasks = tasks
+        self.audited = audited
         self.blows = blows
         self.workers: dict[str, SimulatedWorker] = {}
         self.members: list[str] = []
@@ -59,7 +60,7 @@ class Simulation:
     def start(self) -> None:
         self.started += 1
         name = f"w{self.started}"
-        machine = TaskMachine(name, self.tasks, checkpoint_interval_s=7.0)
+        machine = TaskMachine(name, self.tasks, checkpoint_interval_s=7.0, audited=self.audited)
         self.workers[name] = SimulatedWorker(machine, self.random.choice([0.05, 0.3, 0.9]))
 
     def form(self) -> None:
@@ -200,7 +201,8 @@ def test_without_deaths_every_task_is_finished(workers: int, tasks: int) -> None
 def test_a_job_finishes_with_every_result_whoever_dies_or_sleeps_when() -> None:
     for seed in range(2000):
         tasks = 1 + seed % 40
-        simulation = Simulation(seed, 1 + seed % 5, tasks, blows=seed % 8)
+        audited = frozenset(range(0, tasks, 3)) if seed % 2 else frozenset[int]()
+        simulation = Simulation(seed, 1 + seed % 5, tasks, blows=seed % 8, audited=audited)
         assert simulation.run() == {task: body_of(task) for task in range(tasks)}, f"seed {seed}"
 
 
@@ -303,6 +305,27 @@ def test_where_two_results_differ_a_third_worker_decides_and_the_odd_one_is_put_
     actions = machine.handle(heard("c", Answer(1, 0, "right"), b"r"), 0.0)
     assert events.KeepResult(0, "right", b"r") in actions
     assert events.Suspect("b", "it found another result for task 0 than two others") in actions
+    assert machine.phase is Phase.COLLECTING
+
+
+def test_an_audited_task_is_run_by_a_second_worker_before_the_job_is_whole() -> None:
+    machine = TaskMachine("a", 2, checkpoint_interval_s=1e9, audited=frozenset({1}))
+    machine.handle(events.GenerationFormed(1, ("a", "b"), 0), 0.0)
+    machine.handle(heard("b", Ready(1, [], [])), 0.0)
+    machine.handle(events.ResultsRestored(1, {}, ()), 0.0)  # a runs 0, b runs 1
+    machine.handle(heard("b", Answer(1, 1, "1"), b"x"), 0.0)
+    actions = machine.handle(events.TaskDone(0, "0", b"x"), 0.0)
+    assert events.RunTask(1) in actions, "b may not audit itself"
+    assert machine.phase is Phase.WORKING
+    machine.handle(events.TaskDone(1, "1", b"x"), 0.0)
+    assert machine.phase is Phase.COLLECTING
+
+
+def test_a_worker_alone_audits_nothing() -> None:
+    machine = TaskMachine("a", 1, checkpoint_interval_s=1e9, audited=frozenset({0}))
+    machine.handle(events.GenerationFormed(1, ("a",), 0), 0.0)
+    machine.handle(events.ResultsRestored(1, {}, ()), 0.0)
+    machine.handle(events.TaskDone(0, "0", b"x"), 0.0)
     assert machine.phase is Phase.COLLECTING
 
 

@@ -1,6 +1,5 @@
-"""Where two workers found different results for one task: who found what, until a third one decides. Pure."""
+"""Results that one worker's word is not enough for: of audited tasks, and those on which two do not agree. Pure."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 UNKNOWN = ""  # who gave an accepted answer, where that is forgotten: it came from a piece, or by way of an earlier root
@@ -15,26 +14,43 @@ class Verdict:
 
 
 class Disputes:
-    """Of one root: it remembers whose answers it accepted."""
+    """Of one root: it remembers whose answers it accepted. `audited`: tasks whose results a second worker is to find, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, audited: frozenset[int]) -> None:
+        self._audited = audited
         self._givers: dict[int, str] = {}
+        self._unconfirmed: dict[int, str] = {}  # audited tasks of which there is one answer, and who gave it
         self._found: dict[int, dict[str, list[str]]] = {}  # by task: who found which digest
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
+    @property
+    def is_settled(self) -> bool:
+        return not self._found and not self._unconfirmed
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._found)
+    @property
+    def open(self) -> dict[int, list[str]]:
+        """The tasks that others are to run, too, and who has answered already."""
+        return {task: [peer] for task, peer in self._unconfirmed.items()} | {task: self.involved(task) for task in self._found}
 
     def __contains__(self, task: int) -> bool:
         return task in self._found
 
     def accept(self, task: int, peer: str) -> None:
         self._givers[task] = peer
+        if task in self._audited:
+            self._unconfirmed[task] = peer
+
+    def confirm(self, task: int, peer: str) -> None:
+        """`peer` has found the accepted result, too."""
+        if self._unconfirmed.get(task, peer) != peer:
+            del self._unconfirmed[task]
+
+    def let_be(self, task: int) -> None:
+        """There is nobody who could audit this task."""
+        del self._unconfirmed[task]
 
     def object(self, task: int, accepted: str, peer: str, digest: str) -> None:
         """`peer` has found another result for `task` than the accepted one."""
+        self._unconfirmed.pop(task, None)
         self._found[task] = {accepted: [self._givers.get(task, UNKNOWN)], digest: [peer]}
 
     def involved(self, task: int) -> list[str]:

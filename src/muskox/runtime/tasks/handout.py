@@ -38,13 +38,13 @@ class Handout:
         return sum(task not in self._held for task in self._runners)
 
     def is_undecidable(self, task: int, answered: Container[str]) -> bool:
-        """Return whether nobody is there, or at it, who could decide between the different results that some have given."""
+        """Return whether nobody is there, or at it, but those who have answered."""
         return task not in self._runners and all(peer in answered for peer in self.present)
 
     def orders(self, contested: Mapping[int, Container[str]]) -> list[tuple[str, int]]:
         """Return who is to run what from now on, and take it as given.
 
-        contested : tasks of which there are different results, and who gave them: somebody else is to run them first of all
+        contested : tasks for which one answer is not enough, and who has answered: somebody else is to run them first of all
         """
         given = []
         for depth in range(AHEAD):
@@ -107,9 +107,7 @@ class Handout:
             self._ran(peer, task)
         del self._busy[peer]
         self._asked.pop(peer, None)
-        for task in sorted(lost):
-            if task not in self._held and task not in self._runners and not self._is_coming(task):
+        elsewhere = {task for coming in self._coming.values() for task in coming}
+        for task in sorted(lost - elsewhere):
+            if task not in self._held and task not in self._runners:
                 heapq.heappush(self._waiting, task)
-
-    def _is_coming(self, task: int) -> bool:
-        return any(task in coming for coming in self._coming.values())

@@ -41,8 +41,8 @@ class Leading:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every result is there and none disputed."""
-        return len(self._held.digests) == self._tasks and not self._disputes
+        """Whether every result is there, and none to be found by another, too."""
+        return len(self._held.digests) == self._tasks and self._disputes.is_settled
 
     def is_present(self, peer: str) -> bool:
         return peer in self._handout.present
@@ -65,6 +65,8 @@ class Leading:
             actions += [self._held.keep(task, digest, body), self._tell()]
         elif accepted != digest:
             self._disputes.object(task, accepted, peer, digest)
+        else:
+            self._disputes.confirm(task, peer)
         return [*actions, *self._go_on()]
 
     def _decide(self, peer: str, answer: Answer, body: Buffer) -> list[Action]:
@@ -87,12 +89,14 @@ class Leading:
         return self._go_on()
 
     def _go_on(self) -> list[Action]:
-        """Hand out and fetch what can be; give up if a dispute cannot be settled."""
-        contested = {task: set(self._disputes.involved(task)) for task in self._disputes}
-        for task, involved in contested.items():
-            if self._handout.is_undecidable(task, involved):
-                return [GiveUp(self._generation, undecidable(task, len(involved)))]
-        takes = [Send(peer, Take(self._generation, task)) for peer, task in self._handout.orders(contested)]
+        """Hand out and fetch what can be; give up if a dispute cannot be settled. An audit without anybody to do it is none."""
+        for task, answered in self._disputes.open.items():
+            if not self._handout.is_undecidable(task, answered):
+                continue
+            if task in self._disputes:
+                return [GiveUp(self._generation, undecidable(task, len(answered)))]
+            self._disputes.let_be(task)
+        takes = [Send(peer, Take(self._generation, task)) for peer, task in self._handout.orders(self._disputes.open)]
         return [*takes, *(Send(peer, Give(self._generation, task)) for peer, task in self._handout.fetches())]
 
     def _tell(self) -> Tell:

@@ -8,7 +8,8 @@ A generation is a star around its root (rank 0):
 
 A worker keeps the results of its tasks until the job ends, and goes on with what it runs whatever becomes of generations. So
 a member's death costs what it was running; the root's, what it had run itself and not yet made durable. Each task is accepted
-once, by the root, under the generation's fence; a second answer has to be the same. Where two differ a third worker decides.
+once, by the root, under the generation's fence; a second answer has to be the same, and of audited tasks there has to be one.
+Where two differ a third worker decides.
 
 The machine knows tasks by number, digests and names; results stay with the shell. `now` only spaces what is made durable.
 """
@@ -59,12 +60,13 @@ class Phase(Enum):
 class TaskMachine:
     """See the head of this file. One door: :meth:`handle`."""
 
-    def __init__(self, worker: str, tasks: int, *, checkpoint_interval_s: float) -> None:
+    def __init__(self, worker: str, tasks: int, *, checkpoint_interval_s: float, audited: frozenset[int] = frozenset()) -> None:
         self.worker = worker
         self.checkpoint_interval_s = checkpoint_interval_s
         self.generation = 0
         self.phase = Phase.IDLE
         self._tasks = tasks
+        self._audited = audited
         self._members: tuple[str, ...] = ()
         self._rank = 0
         self._held = Held()
@@ -161,7 +163,7 @@ class TaskMachine:
         """Hold what is durable beside what we found ourselves."""
         for task, (digest, size) in event.results.items():
             self._held.digests[task], self._held.sizes[task] = digest, size
-        self._books = Saving(self._held.sizes, event.pieces, now), Disputes()
+        self._books = Saving(self._held.sizes, event.pieces, now), Disputes(self._audited)
         return self._begin(now)
 
     def _begin(self, now: float) -> list[Action]:

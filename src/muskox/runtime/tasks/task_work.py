@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import assert_never
 
+import numpy as np
+
 from muskox.errors import MuskoxError, PeerError
 from muskox.program import Manifest
 from muskox.runtime.computing import BrokenShard
@@ -34,6 +36,7 @@ from muskox.runtime.tasks.machine import TaskMachine
 from muskox.runtime.tasks.messages import Answer, Give, Go, Piece, PieceRead, PiecesWanted, PieceWritten, Ready, Take
 from muskox.runtime.thinking import Thinker
 from muskox.store import open_shard
+from muskox.streams import stream
 from muskox.task_list import TaskList
 
 
@@ -45,7 +48,12 @@ class TaskWork:
         self._settings = settings
         self._computation = TaskComputation(listed, Manifest(setup.columns, tuple(setup.shard_rows)), open_shard)
         count = len(self._computation.tasks)
-        self._machine = TaskMachine(setup.worker, count, checkpoint_interval_s=settings.checkpoint_interval_s)
+        self._machine = TaskMachine(
+            setup.worker,
+            count,
+            checkpoint_interval_s=settings.checkpoint_interval_s,
+            audited=frozenset(np.flatnonzero(stream(0, "audit").random(count) < setup.audit).tolist()),
+        )
         self._collector = Thinker(asyncio.get_running_loop())  # a copy that we run must not keep the result waiting
         self._owned: dict[int, list[str]] = {}  # files of the shards that this generation gives to us
         self._brought: dict[int, list[str]] = {}  # and of those that our node brought when we asked last
