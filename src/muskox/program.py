@@ -249,6 +249,15 @@ class Outcome:
     rounds: int
 
 
+def check_changes(changes: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+    """Raise CallerError with the rule if there is one among `changes` (of RunOptions) that nobody would ever make."""
+    for round_, values in changes:
+        if round_ < 1 or not values:
+            raise CallerError(
+                f"a change gives values to parameters after round 1 or a later one, not {dict(values)} after {round_}"
+            )
+
+
 def adjusted(program: Program, state: Record, changes: Mapping[str, float]) -> Record:
     """Return `state` with `changes` made; see :class:`Adjusts`.
 

@@ -72,6 +72,7 @@ def test_a_job_on_the_screen_tells_of_its_generations() -> None:
         changes = [{"round": 8, "values": {"learning_rate": 0.05, "max_rounds": 300.0}}]
         shown.see({**nothing, **course, "state": "running", "reason": "", "changes": changes})
     assert shown._events[-1].plain == "round 8: learning_rate=0.05, max_rounds=300" and len(shown._events) == 3
+    assert shown.line().startswith("round 9 of at most 301")
 
 
 def drawn(shown: JobScreen, width: int) -> list[str]:

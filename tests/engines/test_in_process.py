@@ -117,6 +117,12 @@ def test_a_program_that_never_ends_is_stopped_at_its_bound() -> None:
     assert in_process(numbers(4), ArrayPartition()).run(Trace(7), RunOptions(rounds_max=7)).rounds == 7
 
 
+@pytest.mark.parametrize("change", [(0, {"rate": 1.0}), (3, {})])
+def test_a_change_that_nobody_would_make_is_refused(change: Any) -> None:
+    with pytest.raises(CallerError, match="a change gives values to parameters after round 1 or a later one"):
+        in_process(numbers(4), ArrayPartition()).run(Trace(4), RunOptions(changes=[change]))
+
+
 def test_a_program_without_changeable_parameters_refuses_a_change() -> None:
     with pytest.raises(CallerError, match="Trace has no parameter that may change while it runs"):
         in_process(numbers(4), ArrayPartition()).run(Trace(4), RunOptions(changes=[(2, {"rate": 1.0})]))

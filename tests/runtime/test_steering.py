@@ -106,6 +106,11 @@ def test_a_generation_that_has_passed_records_nothing(session: Losing) -> None:
     assert again is not None and again.generation == 2
 
 
+def test_a_refusal_of_a_wish_that_was_withdrawn_is_told_to_nobody(session: Losing) -> None:
+    steering(session).refuse(Unfit(1, "1", "rate=-1: it must be above 0"))
+    assert session.version(layout.changes("j")) is None
+
+
 def test_a_round_that_a_checkpoint_is_past_takes_no_change_and_the_wish_stays(session: Losing) -> None:
     ours = steering(session)
     wish(session, "1", rate=0.25)

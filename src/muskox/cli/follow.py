@@ -119,6 +119,8 @@ class JobScreen:
             made = [change for change in record["changes"] if change["round"] <= round_]  # a run that repeats knows the others
             for change in made[self._changes :]:
                 self.mark(f"round {change['round']}: {screen.assignments(change['values'])}", "green")
+                if self._rounds_max:
+                    self._rounds_max = int(change["values"].get("max_rounds", self._rounds_max))
             self._changes = len(made)
             self._unexplained = [entry for entry in self._unexplained if not self._explain(*entry, record)]
 
@@ -180,11 +182,14 @@ def follow(cluster: "Cluster", job_id: str, shown: JobScreen | None, on_report: 
 
 
 def _drain(follower: Follower, shown: JobScreen, on_report: OnReport | None) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
     while True:
+        if follower.record is not seen:
+            seen = follower.record
+            shown.see(seen)
         try:
             found = follower.arrived.get(timeout=DRAW_S)
         except queue.Empty:
-            shown.see(follower.record)
             continue
         if isinstance(found, Exception):
             raise found

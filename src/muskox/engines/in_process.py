@@ -25,6 +25,7 @@ from muskox.program import (
     RunOptions,
     Shard,
     adjusted,
+    check_changes,
 )
 from muskox.records import Record, normal
 from muskox.store import columns_of, conform_table, cut
@@ -44,6 +45,7 @@ class InProcess:
         """
         if isinstance(program, TaskList):
             return run_tasks(program, dataset, options)
+        check_changes(options.changes)
         state = normal(program.initial(dataset.manifest))
         for round_ in range(1, options.rounds_max + 1):
             watch = _Watch()

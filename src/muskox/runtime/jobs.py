@@ -18,7 +18,7 @@ from typing import Any
 
 from muskox.coordination import Check, Create, Operation, Refused, Session, Set, layout, live_members, read_config
 from muskox.errors import CallerError, Unavailable
-from muskox.program import Composed, Program, is_portable, reference
+from muskox.program import Composed, Program, check_changes, is_portable, reference
 from muskox.records import Record, pack, unpack
 from muskox.store import Home
 from muskox.task_list import TaskList
@@ -168,6 +168,7 @@ def check_asked(spec: JobSpec) -> None:
         raise CallerError(f"priority must lie between -{PRIORITY_MAX} and {PRIORITY_MAX}, not be {spec.priority}")
     if not 0.0 <= spec.audit <= 1.0:
         raise CallerError(f"audit must be a share from 0 to 1, not {spec.audit:g}")
+    check_changes(spec.changes)
 
 
 def submitter() -> str:

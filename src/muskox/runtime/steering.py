@@ -87,7 +87,9 @@ class Steering:
         return is_done
 
     def refuse(self, message: Unfit) -> None:
-        """Tell whoever wished for it that it cannot be, and why."""
+        """Tell whoever wished for it that it cannot be, and why; nobody, if the wish was withdrawn."""
+        if self._node.session.version(layout.wish(self._job, message.request)) is None:
+            return
         before, version = self._read()
         refused = {**before.refused, message.request: message.reason}
         kept = dict(list(refused.items())[-course.REFUSALS_KEPT :])
