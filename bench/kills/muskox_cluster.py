@@ -101,8 +101,8 @@ class Muskox:
             case "client":
                 return strike([] if client is None else [client.pid], signal.SIGKILL)
         nodes = self._cluster.status()["nodes"]
-        leader = next(node["pid"] for node in nodes if node["coordinator"] == (role == "coordinator"))
-        node = [pid for pid in family(leader) if os.getsid(pid) == leader]  # not the keeper, which any node may have started
+        struck = next(node["pid"] for node in nodes if node["coordinator"] == (role == "coordinator"))
+        node = [pid for pid in family(struck) if os.getsid(pid) == struck]  # not the keeper, which any node may have started
         return pause(node, self._pause_s) if role == "zombie" else strike(node, signal.SIGKILL)
 
     def _submit_elsewhere(self) -> tuple[str, "subprocess.Popen[bytes]"]:

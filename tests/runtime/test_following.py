@@ -80,6 +80,25 @@ def test_a_follower_goes_on_elsewhere_when_the_root_moves_from_a_node_that_stopp
     assert heard == [(1, 1), (2, 2)]
 
 
+def test_a_follower_hears_of_rounds_while_the_keeper_is_away() -> None:
+    with Keeper() as keeper, Session(f"zk://{keeper.hosts}/away", b"0123456789abcdef" * 4).connect() as session:
+        submitted(session)
+        nodes = Nodes("ann")
+        home: Any = SimpleNamespace(session=session, client=nodes, directory=SimpleNamespace(address=str))
+        form(session, 1, "ann")
+        nodes.logs["ann"].add(JOB, RoundReport(1, {}, 1))
+        heard = follow(home, JOB)
+        assert next(heard).round == 1
+        away = threading.Event()
+        session.on_state(lambda state: None if state == "CONNECTED" else away.set())
+        keeper.kill()
+        assert away.wait(20)
+        for number in (2, 3, 4):
+            nodes.logs["ann"].add(JOB, RoundReport(number, {}, 1))
+            assert next(heard).round == number
+        heard.close()  # type: ignore[attr-defined]
+
+
 def test_following_a_job_that_is_not_there_is_the_callers_fault(session: Session) -> None:
     with pytest.raises(CallerError, match="fit-1"):
         list(follow(SimpleNamespace(session=session), JOB))  # type: ignore[arg-type]

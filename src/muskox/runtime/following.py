@@ -72,8 +72,8 @@ def _from_root(
     try:
         while (batch := told.next()) is not None:
             yield from (_report(row) for row in batch.to_pylist())
-            if changed.is_set() or (is_final and batch.num_rows == 0):
-                return
+            if (changed.is_set() and session.is_connected) or (is_final and batch.num_rows == 0):
+                return  # to look again; while ZooKeeper is away there is nothing to see, and rounds go on
     finally:
         told.leave()
 
