@@ -13,8 +13,8 @@ def test_the_rehearsal_of_many_workers_counts_rounds_of_every_form() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr
     two, twenty = json.loads(ended.stdout)["clusters"]
-    assert [row["messages"] for row in two["rounds"]] == [2, 2], "each its part to the other"
-    small, large = twenty["rounds"]
+    assert [row["messages"] for row in two["rounds"]] == [2, 2, 2, 2], "each its part to the other"
+    small, _, large, in_a_row = twenty["rounds"]
     assert small["messages"] == 2 * (twenty["workers"] - 1), "up a tree and down"
     assert (small["form"], large["form"]) == ("sums", "slices")
-    assert large["bytes_most"] < 4 * large["bytes_of_a_ring"]
+    assert in_a_row["bytes_most"] < large["bytes_most"] < 4 * large["bytes_of_a_ring"]

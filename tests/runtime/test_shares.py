@@ -124,3 +124,9 @@ def test_moving_shards_settles_though_every_measurement_differs(seconds: list[fl
             owned = after
             moves.append(look)
     assert len(moves) <= 2 and all(look < 10 for look in moves)
+
+
+def test_where_replicas_leave_the_choice_shards_lie_side_by_side() -> None:
+    """A worker sends one vector for each whole subtree: two workers that hold everything send one each."""
+    owned = share([["ann", "bob"]] * 16, {"a": "ann", "b": "bob"}, {})
+    assert owned == {"a": list(range(8)), "b": list(range(8, 16))}

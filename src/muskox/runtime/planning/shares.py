@@ -22,8 +22,9 @@ def share(
 ) -> dict[str, list[int]]:
     """Return which shards each worker (name -> node) owns.
 
-    A run goes to the worker that had it, else to one whose node holds a replica, else to whoever has least of its part; never
-    beyond anybody's part, so that one more worker takes its own at once.
+    A run goes to the worker that had it, else to one whose node holds a replica: to the owner of the run before it, whose sum
+    goes on through this one, else to whoever has least of its part. Never beyond anybody's part, so that one more worker takes
+    its own at once.
 
     pace : seconds a row of those workers for whom they are known
     """
@@ -34,22 +35,24 @@ def share(
     runs = [list(range(first, min(first + (1 << level), count))) for first in range(0, count, 1 << level)]
     room = _Room(len(runs), speeds(list(workers), pace or {}))
     owned: dict[str, list[int]] = {name: [] for name in workers}
-    homeless: list[list[int]] = []
+    owner_of: dict[int, str] = {}  # by the run's first shard
     for run in runs:
         owner = before.get(run[0])
         if owner in owned and room.has(owner):
-            owned[owner].extend(run)
+            owner_of[run[0]] = owner
             room.take(owner)
-        else:
-            homeless.append(run)
     on_node: dict[str, list[str]] = {}
     for name, node in workers.items():
         on_node.setdefault(node, []).append(name)
-    for run in homeless:
-        near = [name for node in replicas[run[0]] for name in on_node.get(node, ()) if room.has(name)]
-        owner = room.emptiest(near)
-        owned[owner].extend(run)
-        room.take(owner)
+    beside: str | None = None
+    for run in runs:
+        if run[0] not in owner_of:
+            near = [name for node in replicas[run[0]] for name in on_node.get(node, ()) if room.has(name)]
+            free = near or [name for name in workers if room.has(name)]
+            owner_of[run[0]] = beside if beside in free else room.emptiest(free)
+            room.take(owner_of[run[0]])
+        beside = owner_of[run[0]]
+        owned[beside].extend(run)
     return owned
 
 
@@ -109,9 +112,8 @@ class _Room:
             self._spare[speed] -= 1
         self._taken[worker] += 1
 
-    def emptiest(self, near: Sequence[str]) -> str:
-        """Return who of `near` has least for its speed, of all if nobody near has room."""
-        free = near or [name for name in self._part if self.has(name)]
+    def emptiest(self, free: Sequence[str]) -> str:
+        """Return who of `free` has least for its speed."""
         return min(free, key=lambda name: (self._taken[name] / self._speed[name], name))
 
 
