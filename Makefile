@@ -21,6 +21,7 @@ lint: $(VENV)/.test
 bench: $(VENV)/.test $(VENV)/.bench peers
 	$(RUN)/python bench/logistic.py
 	$(RUN)/python bench/recovery.py
+	$(RUN)/python bench/planning.py
 	$(RUN)/python bench/scaling.py
 	$(RUN)/python bench/promise.py
 	$(RUN)/python bench/collective.py

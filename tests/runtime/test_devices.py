@@ -1,13 +1,13 @@
-"""What a machine offers: memory within its bounds, GPUs by name, each given to one worker at a time."""
+"""What a machine offers: memory within its bounds, GPUs by name."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from muskox.errors import CallerError, Unavailable
+from muskox.errors import CallerError
 from muskox.runtime import devices
-from muskox.runtime.devices import Gpus, find_gpus, find_memory_bytes, offered_gpus, resident_bytes
+from muskox.runtime.devices import find_gpus, find_memory_bytes, offered_gpus, resident_bytes
 
 
 def test_memory_is_the_machines_or_what_the_control_group_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,16 +33,6 @@ def test_else_gpus_are_what_the_driver_lists(tmp_path: Path, monkeypatch: pytest
     assert find_gpus() == offered_gpus(None) == ["0", "1"] and offered_gpus(1) == ["0"] and offered_gpus(0) == []
     with pytest.raises(CallerError, match="--gpus 3: this machine has 2"):
         offered_gpus(3)
-
-
-def test_a_gpu_belongs_to_one_worker_until_that_is_gone() -> None:
-    gpus = Gpus(["0", "1", "2"])
-    assert (gpus.give("a", 2), gpus.give("b", 1), gpus.give("c", 0)) == (["0", "1"], ["2"], [])
-    with pytest.raises(Unavailable, match="d waits for 1 GPUs: 0 of 3 are free"):
-        gpus.give("d", 1)
-    for _ in range(2):
-        gpus.take_back("a")
-    assert gpus.give("d", 2) == ["0", "1"]
 
 
 def test_a_process_has_memory_and_one_that_is_gone_has_none() -> None:

@@ -286,6 +286,25 @@ with subprocess.Popen([sys.executable, sys.argv[0], "node"], stdout=subprocess.P
 """) == {"gone": True}
 
 
+def test_the_folder_of_a_killed_nodes_forkserver_is_removed(run: Any) -> None:
+    assert run("""
+import multiprocessing.util, subprocess, time
+if len(sys.argv) > 1:
+    node = Node(context)
+    node.hear("Listening")
+    print(multiprocessing.util.get_temp_dir(), flush=True)
+    signal.pause()
+with subprocess.Popen([sys.executable, sys.argv[0], "node"], stdout=subprocess.PIPE) as killed:
+    folder = killed.stdout.readline().decode().strip()
+    was_there = os.path.isdir(folder)
+    killed.kill()
+until_s = time.monotonic() + BOUND_S
+while os.path.exists(folder) and time.monotonic() < until_s:
+    time.sleep(0.01)
+tell(was_there=was_there, gone=not os.path.exists(folder))
+""") == {"was_there": True, "gone": True}
+
+
 def test_garbage_from_a_worker_ends_it(run: Any) -> None:
     assert run("""
 class Babbling(Counting):

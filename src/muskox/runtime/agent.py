@@ -36,15 +36,16 @@ from muskox.coordination import (
 )
 from muskox.errors import CallerError, Corrupt, MuskoxError
 from muskox.runtime.coordinator import Coordinator
-from muskox.runtime.devices import Gpus
 from muskox.runtime.figures import Figures
 from muskox.runtime.fingerprint import numeric_fingerprint
 from muskox.runtime.guard import KeeperGuard
 from muskox.runtime.job_agent import PART_S_MAX, JobAgent
 from muskox.runtime.metrics import MetricsDoor
 from muskox.runtime.node_context import NodeContext
+from muskox.runtime.planning.places import ALL_MEMORY, Amount
 from muskox.runtime.pool import start_forkserver
 from muskox.runtime.progress import ProgressLog, stream_schema
+from muskox.runtime.room import Room
 from muskox.store import (
     BlobCache,
     BlobStore,
@@ -222,7 +223,7 @@ class Node:
             forkserver=forkserver,
             progress=progress,
             figures=figures,
-            gpus=Gpus(options.gpus),
+            room=Room(Amount(options.cores * 1000, options.memory_bytes or ALL_MEMORY, len(options.gpus)), options.gpus),
             config=lambda: self._config,
             starts=itertools.count(1),
         )
@@ -326,7 +327,7 @@ class Node:
             pid=os.getpid(),
             cores=self._options.cores,
             memory_bytes=self._options.memory_bytes,
-            gpus=self._context.gpus.count,
+            gpus=self._context.room.gpus,
             is_leaving=self._is_leaving,
             fingerprint=self._fingerprint,
             rack=self._options.rack,

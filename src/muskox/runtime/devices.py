@@ -1,16 +1,14 @@
-"""What a machine has beside cores: memory and GPUs; and which of a node's GPUs is whose.
+"""What a machine has beside cores: memory and GPUs.
 
-Found where the system tells: memory as far as the control group of the process bounds it, GPUs as NVIDIA's driver lists them. A
-worker sees the GPUs that it was given and no others.
+Found where the system tells: memory as far as the control group of the process bounds it, GPUs as NVIDIA's driver lists them.
 """
 
 import os
 import re
 import subprocess
-import threading
 from pathlib import Path
 
-from muskox.errors import CallerError, Unavailable
+from muskox.errors import CallerError
 
 PROC_GPUS = Path("/proc/driver/nvidia/gpus")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -71,32 +69,3 @@ def resident_bytes(pid: int) -> int:
     except OSError:
         return 0
     return int(found[1]) * 1024 if found else 0
-
-
-class Gpus:
-    """The GPUs of a node and who has which: each belongs to at most one worker. For any thread."""
-
-    def __init__(self, names: list[str]) -> None:
-        self._lock = threading.Lock()
-        self._free = list(names)
-        self._given: dict[str, list[str]] = {}
-        self.count = len(names)
-
-    def give(self, worker: str, count: int) -> list[str]:
-        """Return `count` GPUs for `worker`.
-
-        Raises
-        ------
-        Unavailable
-            If so many are not free: a worker that ends gives its own back a moment later.
-        """
-        with self._lock:
-            if count > len(self._free):
-                raise Unavailable(f"{worker} waits for {count} GPUs: {len(self._free)} of {self.count} are free")
-            given, self._free = self._free[:count], self._free[count:]
-            self._given[worker] = given
-            return given
-
-    def take_back(self, worker: str) -> None:
-        with self._lock:
-            self._free.extend(self._given.pop(worker, []))

@@ -44,6 +44,7 @@ from muskox.runtime.messages import (
     Wanted,
 )
 from muskox.runtime.node_context import NodeContext, Usage
+from muskox.runtime.planning.places import demand
 from muskox.runtime.pool import WorkerProcess
 from muskox.runtime.shard_files import ShardFiles
 from muskox.runtime.steering import Steering
@@ -143,8 +144,8 @@ class JobAgent(threading.Thread):
             self._assignment = self._read_assignment()
         self._tell_generation(self._assignment)  # first: everybody else waits for that
         self._put_out_suspects()
-        while len(self._workers) < self._wanted and not self._deaths.is_pause:
-            self._start_worker(self._assignment)
+        while len(self._workers) < self._wanted and not self._deaths.is_pause and self._start_worker(self._assignment):
+            continue
         self._end_workers(list(self._workers)[self._wanted :])  # the youngest, as the coordinator takes it
         for name, staffed in self._workers.items():
             if staffed.record is not None:
@@ -196,9 +197,12 @@ class JobAgent(threading.Thread):
                 self._dismissed(name).process.kill()
                 self._node.session.delete(layout.worker(self._job, name))
 
-    def _start_worker(self, assignment: Assignment) -> None:
+    def _start_worker(self, assignment: Assignment) -> bool:
+        """Start one more worker; return whether there was room for it. If not, we are told to look when there may be."""
         name = f"{self._node.name}.{self._node.incarnation[:6]}.{next(self._node.starts)}"
-        gpus = self._node.gpus.give(name, assignment.record.gpus)
+        gpus = self._node.room.take(name, demand(assignment.record), self.look)
+        if gpus is None:
+            return False
         process = WorkerProcess(self._node.forkserver, name, self._on_message, self._on_gone)
         self._workers[name] = Staffed(process)
         setup = Setup(
@@ -215,14 +219,13 @@ class JobAgent(threading.Thread):
         )
         process.send(setup, assignment.program)
         process.send(self._settings())
+        return True
 
     def _warn_of_memory(self, staffed: Staffed, asked_bytes: int) -> None:
         """Say once of a worker that it has more memory than was asked for. It is not ended: the system does that in need."""
-        has_bytes = resident_bytes(staffed.process.pid) if asked_bytes and not staffed.is_large else 0
-        if has_bytes > asked_bytes:
+        if asked_bytes and not staffed.is_large and (has_bytes := resident_bytes(staffed.process.pid)) > asked_bytes:
             staffed.is_large = True
-            mb = (has_bytes / 1e6, asked_bytes / 1e6)
-            log.warning("job %s: %s has %.0f MB of memory, and %.0f were asked for", self._job, staffed.process.name, *mb)
+            log.warning("%s has %d bytes of memory; its job asked for %d", staffed.process.name, has_bytes, asked_bytes)
 
     def _settings(self) -> Settings:
         config = self._node.config()
@@ -295,7 +298,7 @@ class JobAgent(threading.Thread):
                 self._steps.put(lambda: self._hear(worker, message, body))
 
     def _on_gone(self, worker: WorkerProcess) -> None:
-        self._node.gpus.take_back(worker.name)
+        self._node.room.give_back(worker.name)
         self._steps.put(lambda: self._bury(worker))
 
     def _bury(self, worker: WorkerProcess) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 
 from muskox.coordination import Config, Session
-from muskox.runtime.devices import Gpus
 from muskox.runtime.figures import Figures
 from muskox.runtime.progress import ProgressLog
+from muskox.runtime.room import Room
 from muskox.store import BlobCache, BlobStore, Home
 
 
@@ -37,6 +37,6 @@ class NodeContext:
     forkserver: ForkServerContext
     progress: ProgressLog
     figures: Figures
-    gpus: Gpus
+    room: Room
     config: Callable[[], Config]
     starts: Iterator[int]

@@ -6,6 +6,8 @@ loaded: a worker then costs a fork. Workers are ended by closing the pair; one t
 
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.util
+import os
 import socket
 import sys
 import threading
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 
 from muskox.errors import PeerError
+from muskox.runtime.forked import FOLDER
 from muskox.runtime.message import Message
 from muskox.runtime.messages import LENGTHS, FromWorker, Stop, check_lengths, decode_from_worker, frame
 from muskox.runtime.pins import pin_environment
@@ -24,6 +27,7 @@ OnGone = Callable[["WorkerProcess"], None]
 PRELOADED = ["muskox.runtime.worker", "muskox.learn.logistic", "muskox.learn.model", "muskox.evaluate"]  # a fork has them
 # Where pandas is installed, pyarrow imports it with the first array that becomes NumPy's: some 0.4 s of a worker's first round.
 PRELOADED += ["pandas", "pyarrow.pandas_compat"]  # not there: not loaded
+PRELOADED += ["muskox.runtime.forked"]
 
 
 def start_forkserver() -> ForkServerContext:
@@ -35,7 +39,9 @@ def start_forkserver() -> ForkServerContext:
         del main.__file__
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
+    os.environ[FOLDER] = multiprocessing.util.get_temp_dir()
     multiprocessing.forkserver.ensure_running()
+    del os.environ[FOLDER]
     return context
 
 

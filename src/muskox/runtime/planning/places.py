@@ -13,12 +13,14 @@ import heapq
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from muskox.coordination import layout
 from muskox.runtime.planning.picture import JobView, Picture
 
 NAMES_MAX = 3  # of jobs that a reason names
+TIMES_KNOWN_MAX = 10_000  # pairs of what jobs need and nodes have: few of either differ
 
 
 class Amount(NamedTuple):
@@ -45,7 +47,7 @@ def allocate(picture: Picture) -> Allocation:
     members = picture.open
     offers = {name: offer(member) for name, member in members.items()}
     wishes = [_wish(job, members, offers) for job in picture.jobs]
-    able = [wish for wish in wishes if wish.can_run]
+    able = sorted((wish for wish in wishes if wish.can_run), key=lambda wish: (-wish.job.record.priority, *wish.order))
     _Shareout(offers, able).run()
     staff = _settle(picture.assignments, offers, [wish for wish in able if wish.staff])
     reasons = {wish.job.id: _reason(wish, wishes, picture) for wish in wishes if not wish.staff}
@@ -99,11 +101,12 @@ def _wish(job: JobView, members: Mapping[str, layout.MemberRecord], offers: Mapp
     least, asked = job.workers_min, job.record.workers
     on_a_node = max(asked or -(-least // max(len(nodes), 1)), 1)
     most = max(min(asked or len(nodes), job.useful_max), least)
-    fit = sum(min(_times(need, offers[name]), on_a_node) for name in nodes)
+    fit = sum(min(times(need, offers[name]), on_a_node) for name in nodes)
     return _Wish(job, need, nodes, least, most, on_a_node, fit, ring=list(nodes))
 
 
-def _times(need: Amount, has: Amount) -> int:
+@lru_cache(TIMES_KNOWN_MAX)
+def times(need: Amount, has: Amount) -> int:
     """Return how many times a node has what is needed."""
     return min(there // wanted for wanted, there in zip(need, has, strict=True) if wanted)
 
@@ -129,11 +132,11 @@ class _Hall:
 
 
 class _Shareout:
-    """Decides how many places each wish gets. What is said at the head of this file, step by step."""
+    """Decides how many places each wish gets, of wishes in the order of priority and submission. See the head of this file."""
 
     def __init__(self, offers: Mapping[str, Amount], wishes: Sequence[_Wish]) -> None:
         self._hall = _Hall(offers)
-        self._wishes = sorted(wishes, key=lambda wish: wish.order)
+        self._wishes = wishes
         says = all(amount.memory_bytes != ALL_MEMORY for amount in offers.values())
         total = [sum(amount[kind] for amount in offers.values()) for kind in range(len(Amount._fields))]
         self._total = [total[0], total[1] if says else 0, total[2]]
@@ -143,7 +146,7 @@ class _Shareout:
         by_priority: dict[int, list[_Wish]] = {}
         for wish in self._wishes:
             by_priority.setdefault(wish.job.record.priority, []).append(wish)
-        levels = [by_priority[priority] for priority in sorted(by_priority, reverse=True)]
+        levels = list(by_priority.values())
         for wishes in levels:
             self._give_least(wishes)
         for wishes in levels:
@@ -232,34 +235,46 @@ class _Shareout:
 def _settle(
     assignments: Mapping[str, Mapping[str, int]], offers: Mapping[str, Amount], wishes: Sequence[_Wish]
 ) -> dict[str, dict[str, int]]:
-    """Return where the places are: where the jobs have theirs already, if all fits so, else where the share-out found them.
+    """Return where the places are: as many as the share-out gave, but where the jobs have theirs already.
 
-    Nobody keeps more on a node than the share-out gives it on its fullest, so that one more node takes its part.
+    If not all can keep theirs, the first half of the jobs do, or the first quarter, and so on; at last all are where the
+    share-out found them. Nobody keeps more on a node than the share-out gives it on its fullest, so that one more node takes
+    its part. What was settled once is settled the same way again: then all keep theirs.
     """
     has: dict[str, dict[str, int]] = {}
     for node, jobs in assignments.items():
         for job_id, times in jobs.items():
             has.setdefault(job_id, {})[node] = times
-    hall = _Hall(offers)
-    settled: dict[str, dict[str, int]] = {}
-    for wish in wishes:
-        here = settled[wish.job.id] = dict.fromkeys(wish.nodes, 0)
-        left, fullest = wish.count, max(wish.staff.values())
-        for node, times in sorted(has.get(wish.job.id, {}).items()):
-            if node in here:
-                here[node] = sum(hall.take(node, wish.need) for _ in range(min(times, left, fullest)))
-                left -= here[node]
-    for wish in wishes:
-        here = settled[wish.job.id]
-        left = wish.count - sum(here.values())
-        for level in range(max(wish.staff.values())):
-            for node in wish.nodes if left else ():
-                if left and here[node] <= level and hall.take(node, wish.need):
-                    here[node] += 1
-                    left -= 1
-        if left:
-            return {wish.job.id: dict(sorted(wish.staff.items())) for wish in wishes}
-    return {job_id: {node: times for node, times in sorted(here.items()) if times} for job_id, here in settled.items()}
+    keepers = len(wishes)
+    while keepers:
+        hall = _Hall(offers)
+        keeping = {wish.job.id: has.get(wish.job.id, {}) for wish in wishes[:keepers]}
+        settled = {wish.job.id: _kept(wish, keeping.get(wish.job.id, {}), hall) for wish in wishes}
+        if all(_completed(wish, settled[wish.job.id], hall) for wish in wishes):
+            return {job_id: {node: times for node, times in sorted(here.items()) if times} for job_id, here in settled.items()}
+        keepers //= 2
+    return {wish.job.id: dict(sorted(wish.staff.items())) for wish in wishes}
+
+
+def _kept(wish: _Wish, has: Mapping[str, int], hall: _Hall) -> dict[str, int]:
+    """Return which of the places that it has the wish keeps, by node; for all of its nodes."""
+    here, left, fullest = dict.fromkeys(wish.nodes, 0), wish.count, max(wish.staff.values())
+    for node, times in sorted(has.items()):
+        if node in here:
+            here[node] = sum(hall.take(node, wish.need) for _ in range(min(times, left, fullest)))
+            left -= here[node]
+    return here
+
+
+def _completed(wish: _Wish, here: dict[str, int], hall: _Hall) -> bool:
+    """Add the places that are missing, where it has fewest; return whether there was room for them."""
+    left = wish.count - sum(here.values())
+    for level in range(max(wish.staff.values())):
+        for node in wish.nodes if left else ():
+            if left and here[node] <= level and hall.take(node, wish.need):
+                here[node] += 1
+                left -= 1
+    return not left
 
 
 def _reason(wish: _Wish, wishes: Sequence[_Wish], picture: Picture) -> str:

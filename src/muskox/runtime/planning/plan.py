@@ -16,7 +16,7 @@ import msgspec
 
 from muskox.coordination import count_runs, format_runs, layout, parse_runs
 from muskox.runtime.planning.picture import Abort, Assign, Explain, Form, JobView, Order, Picture
-from muskox.runtime.planning.places import Amount, allocate, demand, offer
+from muskox.runtime.planning.places import allocate
 from muskox.runtime.planning.shares import GAIN_MIN, gain, gain_max, share
 
 
@@ -37,32 +37,12 @@ def plan(picture: Picture) -> list[Order]:
             forms.extend(_lead(job, staff, picture))
         elif not job.is_resting:
             others.extend(_explain(job, allocation.reasons[job.id], picture))
-    return [*forms, *_assign(picture, wanted), *others]
-
-
-def _assign(picture: Picture, wanted: Mapping[str, Mapping[str, int]]) -> list[Order]:
-    """Return what is to be said to which node; who has to begin waits there until who has to end has ended."""
-    needs = {job.id: demand(job.record) for job in picture.jobs}
-    there: dict[str, Counter[str]] = {}
-    for job in picture.jobs:
-        for worker in job.workers.values():
-            there.setdefault(worker.node, Counter())[job.id] += 1
-    orders: list[Order] = []
-    for node in sorted({*picture.assignments, *wanted}):
-        before, after = picture.assignments.get(node, {}), wanted.get(node, {})
-        member = picture.members.get(node)
-        ending = {job_id: count for job_id, count in there.get(node, {}).items() if count > after.get(job_id, 0)}
-        if member is not None and ending and not _fit({**after, **ending}, needs, offer(member)):
-            after = {job_id: min(count, before.get(job_id, 0)) for job_id, count in after.items() if job_id in before}
-        if after != before:
-            orders.append(Assign(node, after))
-    return orders
-
-
-def _fit(counts: Mapping[str, int], needs: Mapping[str, Amount], has: Amount) -> bool:
-    """Return whether a node has enough for so many workers of each job at once."""
-    known = [(needs[job_id], count) for job_id, count in counts.items() if job_id in needs]
-    return all(sum(need[kind] * count for need, count in known) <= has[kind] for kind in range(len(has)))
+    assigns: list[Order] = [
+        Assign(node, wanted.get(node, {}))
+        for node in sorted({*picture.assignments, *wanted})
+        if wanted.get(node, {}) != picture.assignments.get(node, {})
+    ]
+    return [*forms, *assigns, *others]
 
 
 def _explain(job: JobView, reason: str, picture: Picture) -> list[Order]:
@@ -80,15 +60,15 @@ def _explain(job: JobView, reason: str, picture: Picture) -> list[Order]:
 def _lead(job: JobView, staff: Mapping[str, int], picture: Picture) -> list[Order]:
     """Return what to do about the generation of a job that has places."""
     live = {name: worker for name, worker in job.live.items() if worker.node in picture.members}
-    seated: list[str] = []
+    seated: set[str] = set()
     taken: Counter[str] = Counter()
     for name, worker in live.items():
         if taken[worker.node] < staff.get(worker.node, 0):  # of those on a node the oldest, which is whom it keeps
             taken[worker.node] += 1
-            seated.append(name)
+            seated.add(name)
     current = [member.worker for member in job.generation.members]
     stayed = [name for name in current if name in seated]
-    joined = [name for name in sorted(seated) if name not in current]
+    joined = sorted(seated.difference(current))
     lost = [name for name in current if name not in seated]
     if not stayed and (any(name in live for name in lost) or len(joined) < min(job.workers_min, sum(staff.values()))):
         return []  # who held the state keeps it first; and too few do not begin
