@@ -76,7 +76,7 @@ def tasks(  # noqa: PLR0913  # keywords of the public door
     Raises
     ------
     CallerError
-        If a function raised: the message says which, and in which task. If two workers got different results for a task.
+        If a function raised on a cluster: the message says which, and in which task. If two workers found different results.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from muskox.runtime.message import Buffer
-from muskox.runtime.tasks.messages import Answer, TaskMessage
+from muskox.runtime.tasks.messages import Answer, Hold, TaskMessage
 
 # -- events --
 
@@ -129,7 +129,7 @@ class SendResult:
     """Send with the kept result as body."""
 
     peer: str
-    message: Answer
+    message: Answer | Hold
 
 
 @dataclass(frozen=True, slots=True)

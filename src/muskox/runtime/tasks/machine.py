@@ -6,8 +6,8 @@ A generation is a star around its root (rank 0):
 2. the root hands out what nobody has (Take) and fetches what only others hold (Give); results come as answers;
 3. when it holds all of them it makes the job's result of them.
 
-A worker keeps the results of its tasks until the job ends, and goes on with what it runs whatever becomes of generations. So
-a member's death costs what it was running; the root's, what it had run itself and not yet made durable. Each task is accepted
+A worker keeps the results of its tasks until the job ends, and goes on with what it runs whatever becomes of generations; the
+root gives its own to the next in rank, too. So a death costs what was running there, whoever it was. Each task is accepted
 once, by the root, under the generation's fence; a second answer has to be the same, and of audited tasks there has to be one.
 Where two differ a third worker decides.
 
@@ -43,7 +43,7 @@ from muskox.runtime.tasks.events import (
     Woken,
 )
 from muskox.runtime.tasks.leading import Held, Leading
-from muskox.runtime.tasks.messages import Answer, Give, Go, Ready, Take
+from muskox.runtime.tasks.messages import Answer, Give, Go, Hold, Ready, Take
 from muskox.runtime.tasks.saving import Saving
 
 
@@ -202,7 +202,10 @@ class TaskMachine:
                 return self._take(task)
             case Give(task=task) if self.phase is Phase.WORKING and task in self._held.digests:
                 return [self._answer(task)]
-            case Go() | Take() | Give():
+            case Hold(task=task) if self.phase is Phase.WORKING:
+                self._check(peer, task)
+                return [self._held.keep(task, message.digest, event.body)]
+            case Go() | Take() | Give() | Hold():
                 raise PeerError(f"{peer} sends {message}, which cannot be in {self.phase.name}")
             case _:
                 assert_never(message)
@@ -237,7 +240,9 @@ class TaskMachine:
         next_: list[Action] = [RunTask(self._given[0])] if self._given else []
         if self._leading is not None and self.phase is Phase.WORKING:
             answer = Answer(self.generation, event.task, event.digest)
-            return [*next_, *self._accept(self.worker, answer, event.body, now)]
+            is_new = event.task not in self._held.digests
+            accepted = self._accept(self.worker, answer, event.body, now)
+            return [*next_, *accepted, *(self._deposit(event.task) if is_new else [])]
         if self.is_root and event.task in self._held.digests:
             return next_  # accepted from another; no time to hold ours against it
         kept = self._held.keep(event.task, event.digest, event.body)
@@ -251,6 +256,14 @@ class TaskMachine:
             return []  # it was put out; what it holds it holds all the same
         actions = self._leading.answered(peer, answer, body)
         return [*actions, *self._leading.save(self.checkpoint_interval_s, now), *self._collect_when_whole()]
+
+    def _deposit(self, task: int) -> list[Action]:
+        """Have another hold what only we have found, so that our death costs no more than a member's."""
+        assert self._leading is not None, "only a root has nobody to answer to"
+        next_ = next(filter(self._leading.is_present, self._members[1:]), None)
+        if next_ is None or self.phase is not Phase.WORKING or task not in self._held.digests:
+            return []
+        return [SendResult(next_, Hold(self.generation, task, self._held.digests[task]))]
 
     def _save(self, now: float) -> list[Action]:
         if self._leading is None or self.phase is not Phase.WORKING:

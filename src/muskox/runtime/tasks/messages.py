@@ -2,6 +2,7 @@
 
 First in a generation each member says what it holds and runs (Ready), and is silent until the root has heard all (Go). From
 then on the root hands out tasks (Take) and fetches results that it lacks (Give); both are answered by the result (Answer).
+What the root finds itself it gives to the next in rank (Hold).
 """
 
 from muskox.runtime.message import Message
@@ -43,7 +44,15 @@ class Answer(Message, frozen=True):
     digest: str
 
 
-TaskMessage = Ready | Go | Take | Give | Answer
+class Hold(Message, frozen=True):
+    """Root to the next in rank: keep this result of mine, in the body, so that it outlives me."""
+
+    generation: int
+    task: int
+    digest: str
+
+
+TaskMessage = Ready | Go | Take | Give | Answer | Hold
 
 # -- between a worker and its node --
 

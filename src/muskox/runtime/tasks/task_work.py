@@ -33,7 +33,7 @@ from muskox.runtime.shell import Shell, crash
 from muskox.runtime.tasks import events
 from muskox.runtime.tasks.computing import TaskComputation
 from muskox.runtime.tasks.machine import TaskMachine
-from muskox.runtime.tasks.messages import Answer, Give, Go, Piece, PieceRead, PiecesWanted, PieceWritten, Ready, Take
+from muskox.runtime.tasks.messages import Answer, Give, Go, Hold, Piece, PieceRead, PiecesWanted, PieceWritten, Ready, Take
 from muskox.runtime.thinking import Thinker
 from muskox.store import open_shard
 from muskox.streams import stream
@@ -106,7 +106,7 @@ class TaskWork:
 
     def heard(self, peer: str, message: Collective, body: Buffer) -> None:
         match message:
-            case Ready() | Go() | Take() | Give() | Answer():
+            case Ready() | Go() | Take() | Give() | Answer() | Hold():
                 event: events.Event = events.MessageArrived(peer, message, body)
             case Moved(generation):
                 event = events.PeerMoved(peer, generation)
