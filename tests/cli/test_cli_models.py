@@ -53,6 +53,23 @@ def test_a_model_of_a_users_own_code_is_verified_too(muskox: Muskox, cluster: Cl
     )
 
 
+def test_what_tasks_and_folds_made_is_verified_like_any_model(muskox: Muskox, cluster: Cluster) -> None:
+    rides = cluster.dataset("rides")
+    listed = mx.tasks(
+        rides,
+        tasks=[{"shard": shard} for shard in range(4)],
+        shards=lambda task, manifest: [task["shard"]],
+        run=lambda task, shards: {"rows": sum(block.rows for block in shards.blocks)},
+        options=RunOptions(name="listed"),
+    )
+    assert sum(result["rows"] for result in listed) == 6000
+    estimator = mx.LogisticRegression(max_rounds=5, features=["amount", "city"])
+    mx.cross_validate(estimator, rides, target="late", options=RunOptions(name="folds"))
+    found = muskox.json("models", "verify", "listed", "folds")
+    assert [(each["model"], each["verdict"]) for each in found] == [("listed", "same"), ("folds", "same")]
+    assert {muskox.json("jobs", each["job"])["parallelism"] for each in found} == {"task", "hybrid"}
+
+
 def test_a_model_that_comes_out_otherwise_is_told_and_exits_1(muskox: Muskox, cluster: Cluster) -> None:
     record, _ = cluster.session.get(layout.model("late"), layout.ModelRecord, "model")
     cluster.session.create(layout.model("forged"), msgspec.structs.replace(record, digest="0" * 64))

@@ -283,7 +283,10 @@ class JobAgent(threading.Thread):
         match message:
             case Told():
                 report = RoundReport(message.round, message.metrics, message.generation, message.phases)
-                self._node.figures.round_told(message.phases, self._known().dataset.info.record.rows)
+                rows = (
+                    self._known().dataset.info.record.rows if "rows_per_s" in message.phases else 0
+                )  # tasks read what they need
+                self._node.figures.round_told(message.phases, rows)
                 self._node.progress.add(self._job, report)  # at once: who follows a job must not wait for ZooKeeper
                 with self._latest:
                     is_first, self._told = self._told is None, message
