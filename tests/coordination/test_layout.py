@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muskox.coordination import format_runs, layout, parse_runs
+from muskox.coordination import course, format_runs, layout, parse_runs
 from muskox.errors import CallerError, Corrupt
 
 RECORDS = [
     kind
-    for kind in vars(layout).values()
+    for kind in (*vars(layout).values(), *vars(course).values())
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
 ]
 

@@ -189,5 +189,5 @@ def test_a_job_that_is_over_changes_no_more(session: Losing) -> None:
         change(session, "j", {"rate": 0.1})
     with pytest.raises(CallerError, match="there is no job 'nope'"):
         change(session, "nope", {"rate": 0.1})
-    with pytest.raises(CallerError, match="rate is to change to what"):
+    with pytest.raises(CallerError, match="rate=nan: a change gives parameters finite numbers"):
         change(session, "j", {"rate": float("nan")})

@@ -67,9 +67,9 @@ def change(session: Session, job_id: str, values: Mapping[str, float], timeout_s
     Unavailable
         If it did not take them within `timeout_s`: then nothing changes.
     """
-    infinite = [name for name, value in values.items() if not math.isfinite(value)]
+    infinite = [f"{name}={value}" for name, value in values.items() if not math.isfinite(value)]
     if infinite or not values:
-        raise CallerError(f"{', '.join(infinite) or 'what'} is to change to what? A parameter takes a finite number")
+        raise CallerError(f"{', '.join(infinite) or 'nothing'}: a change gives parameters finite numbers")
     request = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
     if not job_state(session, job_id).phase.is_final:
         session.create(layout.wishes(job_id))
