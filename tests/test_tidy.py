@@ -63,6 +63,7 @@ PURE_FILES = (
     "runtime/planning/plan.py",
     "runtime/planning/shares.py",
     "runtime/collective/exchange.py",
+    "runtime/collective/pace.py",
     "runtime/collective/reduction.py",
     "runtime/collective/topology.py",
     "runtime/collective/values.py",

@@ -18,7 +18,7 @@ from unittest import mock
 
 import numpy as np
 
-from muskox.coordination import format_runs
+from muskox.coordination import format_runs, parse_runs
 from muskox.digest import digest
 from muskox.errors import PeerError
 from muskox.records import Record, normal
@@ -119,6 +119,7 @@ class SimulatedJob:
         self.cut: set[tuple[int, frozenset[str]]] = set()  # links that are no more
         self.suspects: set[str] = set()
         self.generation, self.members = 0, ()
+        self.runs: dict[int, dict[str, str]] = {}  # of shards, by generation and member
         self.checkpoint: tuple[Holding, Record] = (NOTHING, {})
         self.wishes: list[Adjustment] = []  # what clients want changed
         self.recorded: list[Adjustment] = []
@@ -140,6 +141,8 @@ class SimulatedJob:
             if self.asked < CHANGES_MAX and self.random.random() < 0.01:
                 self.wish()
             self.step()
+            if self.random.random() < 0.05:
+                self.look_for_late()
         raise AssertionError("the job did not finish")
 
     # -- the coordinator and the nodes --
@@ -167,6 +170,7 @@ class SimulatedJob:
         owners = [self.random.randrange(len(live)) for _ in range(self.shards)]
         owned = [[shard for shard, owner in enumerate(owners) if owner == rank] for rank in range(len(live))]
         runs = tuple(format_runs(some) for some in owned)
+        self.runs[self.generation] = dict(zip(self.members, runs, strict=True))
         self.say(f"generation {self.generation}: {', '.join(self.members)}")
         for rank, name in enumerate(self.members):
             formed = rounds.GenerationFormed(self.generation, self.members, rank, runs, tuple(self.recorded))
@@ -206,6 +210,13 @@ class SimulatedJob:
         if generation == self.generation and reporter not in self.suspects and name in self.members:
             self.suspects.add(name)
             self.form()
+
+    def look_for_late(self) -> None:
+        """Have each root look, as its shell does from time to time: an hour has passed, so whoever is not done is late."""
+        for worker in list(self.workers.values()):
+            if worker.machine.is_root and not worker.stopped and not worker.thoughts:
+                self.now += 3600.0
+                self.handle(worker, rounds.Waited())
 
     # -- troubles --
 
@@ -327,7 +338,7 @@ class SimulatedJob:
         worker.state = state
         return Holding(state["round"], digest(state), state["round"] >= ROUNDS)
 
-    def perform(self, worker: Worker, action: rounds.Action) -> None:  # noqa: PLR0912  # one case an action
+    def perform(self, worker: Worker, action: rounds.Action) -> None:  # noqa: PLR0912, PLR0915  # one case an action
         match action:
             case rounds.Send(peer, message, body):
                 self.deliver(worker.name, peer, message, bytes(body))
@@ -346,6 +357,12 @@ class SimulatedJob:
                     climb.add(shard, normal(partial(worker.state, shard)))
                 parts = worker.reduction.parts(climb.values, slices)
                 worker.computed.append(rounds.PartComputed(generation, round_, parts, self.random.random()))
+            case rounds.Help(generation, round_, late, slices):
+                climb = Climb(self.shards, merge)
+                for shard in parse_runs(self.runs[generation][late]):
+                    climb.add(shard, normal(partial(worker.state, shard)))
+                parts = worker.reduction.parts(climb.values, slices)
+                worker.computed.append(rounds.HelpComputed(generation, round_, late, parts))
             case rounds.Reduce(slice_, slices, parts, is_total):
                 nodes = [node for part in parts for node in part.nodes]
                 assert len(set(nodes)) == len(nodes), "no part counts twice"
@@ -365,7 +382,7 @@ class SimulatedJob:
                     self.finished = held
             case rounds.Suspect(peer, reason):
                 self.suspect(worker.name, worker.machine.generation, peer, reason)
-            case rounds.Tell(_, round_, phases):
+            case rounds.Tell(_, round_, phases, _):
                 assert all(seconds >= 0.0 for seconds in phases.values()), phases
                 self.say(f"{worker.name}: round {round_}")
             case rounds.Expect(peers):
@@ -388,9 +405,9 @@ class SimulatedJob:
 
 @contextmanager
 def small_limits() -> Iterator[None]:
-    """Have nine members and a few hundred bytes be many: trees of three levels, links with a few only, slices of 64 bytes."""
+    """Have nine members and a few hundred bytes be many: trees of two levels, links with a few only, slices of 64 bytes."""
     limits = {
-        "FANIN_MAX": 2,
+        "FANIN_MAX": 4,
         "MESH_MEMBERS_MAX": 5,
         "EXCHANGE_MEMBERS_MAX": 3,
         "EXCHANGE_BYTES_MAX": 600,

@@ -25,6 +25,9 @@ COLLECTIVE = (
     messages.Begin(3, 7, "d", False, 100),
     messages.Partial(3, 7, "d", [(2, 0), (0, 4)], [10, 20], 1, "{}", {"w": 0.5}),
     messages.Total(3, 7, 1, "{}"),
+    messages.Race(3, 7, "w1", "w2"),
+    messages.Near("machine", 1, 2),
+    messages.Shown(b"proof"),
     messages.Moved(3),
     messages.Beat(),
 )

@@ -69,10 +69,12 @@ class Node:
             if type(head).__name__ == kind:
                 return head, body
 
-    def form(self, number, *members, owned=range(SHARDS)):
+    def form(self, number, *members, owned=range(SHARDS), runs=()):
         from muskox.runtime.messages import Formed, Member
 
-        self.process.send(Formed(number, [Member(*member, "") for member in members], {index: [FILE] for index in owned}))
+        runs = runs or [""] * len(members)
+        told = [Member(*member, shards) for member, shards in zip(members, runs)]
+        self.process.send(Formed(number, told, {index: [FILE] for index in owned}))
 
     def restore(self):
         from muskox.runtime.messages import Restore
@@ -203,6 +205,37 @@ nodes["w2"].process.stop()
 assert all(node.is_gone() for node in nodes.values())
 """)
     assert facts == {"suspected": [1, "w1"], "generation": 2, "held": True}
+
+
+def test_a_round_goes_on_without_a_stopped_worker_and_it_catches_up(run: Any) -> None:
+    facts = run("""
+from muskox.records import unpack
+from muskox.runtime.messages import Brought
+
+class Slow(Counting):
+    def partial(self, state, shard, blocks):
+        threading.Event().wait(0.005)  # a round lasts long enough to be stopped in
+        return super().partial(state, shard, blocks)
+
+nodes = {name: Node(context, name, Slow(200)) for name in ("w1", "w2", "w3")}
+members = [(name, node.hear("Listening")[0].address) for name, node in nodes.items()]
+for (name, node), owned in zip(nodes.items(), ([0, 1], [2], [3])):
+    node.form(1, *members, owned=owned, runs=("0-1", "2", "3"))
+nodes["w1"].restore()
+while nodes["w1"].hear("Told")[0].round < 5:
+    pass
+os.kill(nodes["w3"].process.pid, signal.SIGSTOP)
+lacking, _ = nodes["w2"].hear("Lacking")
+nodes["w2"].process.send(Brought({index: [FILE] for index in lacking.shards}))
+rounds = [nodes["w1"].hear("Told")[0] for _ in range(20)]
+os.kill(nodes["w3"].process.pid, signal.SIGCONT)
+finished, body = nodes["w1"].hear("Finished")
+tell(lacking=lacking.shards, generations=sorted({told.generation for told in rounds}), n=unpack(body)["n"])
+for node in nodes.values():
+    node.process.stop()
+assert all(node.is_gone() for node in nodes.values())
+""")
+    assert facts == {"lacking": [3], "generations": [1], "n": 4}
 
 
 def test_a_state_that_comes_too_late_is_let_lie(run: Any) -> None:

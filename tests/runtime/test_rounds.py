@@ -5,11 +5,12 @@ from runtime.simulated_job import ROUNDS, SimulatedJob, check, small_limits
 
 from muskox.errors import PeerError
 from muskox.runtime import round_events as rounds
+from muskox.runtime.collective.exchange import AHEAD_ROUNDS_MAX
 from muskox.runtime.collective.topology import SLICE_BYTES_MIN, SLICES_MAX
 from muskox.runtime.collective.values import Part
-from muskox.runtime.messages import Adjustment, Begin, Fetch, Hello, Moved, Partial, State, Total
+from muskox.runtime.messages import Adjustment, Begin, Fetch, Hello, Moved, Partial, Race, State, Total
 from muskox.runtime.round_events import NOTHING, Holding
-from muskox.runtime.rounds import Phase, RoundMachine
+from muskox.runtime.rounds import LATE_RATIO, LATE_S_MIN, Phase, RoundMachine
 
 HISTORIES = 300
 
@@ -192,18 +193,49 @@ def test_a_peer_that_moved_on_is_not_reported() -> None:
     assert machine.handle(rounds.PeerLost("a", 5, "the connection with a broke"), 0.0) == []
 
 
-def test_a_total_out_of_turn_breaks_the_protocol() -> None:
-    machine, _ = formed(1, "a", "b")
-    with pytest.raises(PeerError, match="total of round 0 in JOINING"):
-        machine.handle(arrived("a", Total(1, 0), b"sum"), 0.0)
-
-
-@pytest.mark.parametrize("message", [Partial(1, 2, "d", [], []), Partial(1, 0, "d", [], [], SLICES_MAX)])
-def test_a_part_of_a_round_or_slice_that_cannot_be_breaks_the_protocol(message: Partial) -> None:
+@pytest.mark.parametrize(
+    "message", [Partial(1, 0, "d", [], [], SLICES_MAX), Total(1, 0, -1), Partial(1, 0, "d", [], [], member="z")]
+)
+def test_a_slice_that_cannot_be_breaks_the_protocol(message: Partial | Total) -> None:
     machine, _ = formed(0, "a", "b")
     began(machine)
-    with pytest.raises(PeerError, match="in round 0"):
+    with pytest.raises(PeerError, match="b sends slice"):
         machine.handle(arrived("b", message), 0.0)
+
+
+def test_who_is_too_far_behind_the_others_reports_itself() -> None:
+    machine, _ = formed(1, "a", "b")
+    for round_ in range(AHEAD_ROUNDS_MAX + 1):
+        assert machine.handle(arrived("a", Partial(1, round_, "d", [], [])), 0.0) == []
+    (suspect,) = machine.handle(arrived("a", Partial(1, round_ + 1, "d", [], [])), 0.0)
+    assert isinstance(suspect, rounds.Suspect) and suspect.peer == "b"
+
+
+def test_a_late_members_part_is_computed_by_one_that_is_done() -> None:
+    machine, _ = formed(0, "a", "b", "c")
+    for peer in ("b", "c"):
+        machine.handle(arrived(peer, Hello(1, peer, -1, "", False)), 0.0)
+    machine.handle(rounds.StateLoaded(holding(0)), 0.0)
+    machine.handle(arrived("b", Partial(1, 0, "d", [(0, 1)], [1], seconds={"b": 1.0}), b"x"), 1.0)
+    machine.handle(rounds.PartComputed(1, 0, (Part(((0, 0),), (1,), b"x"),), 1.0), 1.0)
+    assert machine.handle(rounds.Waited(), LATE_RATIO) == []
+    race = Race(1, 0, "c", "b")
+    late_s = 1.1 + LATE_RATIO + LATE_S_MIN
+    assert machine.handle(rounds.Waited(), late_s) == [rounds.Send("b", race), rounds.Send("c", race)]
+    assert machine.handle(rounds.Waited(), late_s + 1.0) == [], "once is enough"
+    (reduce,) = machine.handle(arrived("b", Partial(1, 0, "d", [(1, 1)], [1], member="c"), b"x"), late_s)
+    assert isinstance(reduce, rounds.Reduce) and len(reduce.parts) == 3
+
+
+def test_who_is_alone_with_a_late_member_computes_its_part_itself() -> None:
+    machine, _ = formed(0, "a", "b")
+    began(machine)
+    machine.handle(rounds.PartComputed(1, 0, (Part(((0, 0),), (1,), b"x"),), 1.0), 1.0)
+    assert machine.handle(rounds.Waited(), 100.0) == [rounds.Send("b", Race(1, 0, "b", "a")), rounds.Help(1, 0, "b", 0)]
+    helped = rounds.HelpComputed(1, 0, "b", (Part(((0, 1),), (1,), b"y"),))
+    sent, reduce = machine.handle(helped, 101.0)
+    assert isinstance(sent, rounds.Send) and isinstance(sent.message, Partial) and sent.message.member == "b"
+    assert isinstance(reduce, rounds.Reduce)
 
 
 def test_a_round_tells_how_long_its_phases_took() -> None:
@@ -215,7 +247,7 @@ def test_a_round_tells_how_long_its_phases_took() -> None:
     machine.handle(rounds.PartsMerged(0, Part(((1, 0),), (1,), b"x")), 3.75)
     told, *_ = machine.handle(rounds.StateUpdated(holding(1)), 4.0)
     phases = {"compute": 3.0, "wait": 1.0, "reduce": 0.25, "update": 0.25, "round": 4.0}
-    assert told == rounds.Tell(1, 1, phases)
+    assert told == rounds.Tell(1, 1, phases, {"a": 2.0, "b": 3.0})
 
 
 def test_a_program_that_never_ends_is_given_up() -> None:

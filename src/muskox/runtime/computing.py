@@ -6,7 +6,7 @@ computed it itself goes on from the very same bits as whoever received it. It kn
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ class Computation:
         self._manifest = manifest
         self._open = open_shard
         self._files: dict[int, list[Path]] = {}
+        self._lent: dict[int, list[Path]] = {}
         self._shards: dict[int, Shard] = {}  # those opened; touched by the computing thread only
         self._state: Record = {}
         self._packed = b""
@@ -75,6 +76,15 @@ class Computation:
     def own(self, files: Mapping[int, Sequence[str]]) -> None:
         """Own exactly these shards from now on; what was derived from a shard that stays is kept."""
         self._files = {index: [Path(path) for path in paths] for index, paths in sorted(files.items())}
+        self._lent = {}
+
+    def lend(self, files: Mapping[int, Sequence[str]]) -> None:
+        """Have these shards at hand, too, which others own."""
+        self._lent = {**self._lent, **{index: [Path(path) for path in paths] for index, paths in files.items()}}
+
+    def lacking(self, shards: Iterable[int]) -> list[int]:
+        """Return those of `shards` that are not at hand."""
+        return [index for index in shards if index not in self._files and index not in self._lent]
 
     def begin(self) -> Holding:
         """Take the program's initial state."""
@@ -98,8 +108,8 @@ class Computation:
             return False
         return bool(asked("adds", lambda: program.adds(self._state)))
 
-    def partials(self, round_: int, abandoned: Callable[[], bool]) -> dict[Node, Record]:
-        """Return the values of the highest tree nodes that lie wholly in our shards, left to right.
+    def partials(self, round_: int, abandoned: Callable[[], bool], shards: Sequence[int] | None = None) -> dict[Node, Record]:
+        """Return the values of the highest tree nodes that lie wholly in our shards, or in these, left to right.
 
         Raises
         ------
@@ -108,7 +118,8 @@ class Computation:
         BrokenShard
             If a file is not what was written.
         """
-        files, state = self._files, self._state
+        state, at_hand = self._state, {**self._lent, **self._files}
+        files = self._files if shards is None else {index: at_hand[index] for index in sorted(shards)}
         climb: Climb[Record] = Climb(self._manifest.shards, self.merge)
         for index in files:
             if abandoned():
@@ -116,7 +127,7 @@ class Computation:
             shard = self._opened(index, files)
             ask = partial(self._partial, state, shard, _until(shard.blocks, abandoned))
             climb.add(index, asked(f"partial (round {round_ + 1}, shard {index})", ask))
-        self._shards = {index: self._shards[index] for index in files}
+        self._shards = {index: shard for index, shard in self._shards.items() if index in at_hand}
         return climb.values
 
     def _partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:

@@ -80,6 +80,7 @@ class Partial(Message, frozen=True):
     structure : the header of the records that slices are cut from; empty where the body holds whole packed records
     seconds : what members needed to compute their parts
     changes : of parameters, to be made to the state after this round: the root's word, recorded before it sends its part
+    member : whose part this is, if the sender computed it in the stead of one that is late
     """
 
     generation: int
@@ -91,6 +92,7 @@ class Partial(Message, frozen=True):
     structure: str = ""
     seconds: dict[str, float] = msgspec.field(default_factory=dict)
     changes: list[Adjustment] = msgspec.field(default_factory=list)
+    member: str = ""
 
 
 class Total(Message, frozen=True):
@@ -101,6 +103,15 @@ class Total(Message, frozen=True):
     slice: int = 0
     structure: str = ""
     changes: list[Adjustment] = msgspec.field(default_factory=list)
+
+
+class Race(Message, frozen=True):
+    """Root to all: `late` keeps us waiting in this round; `helper` computes its part, too, and merges in its stead."""
+
+    generation: int
+    round: int
+    late: str
+    helper: str
 
 
 class Moved(Message, frozen=True):
@@ -130,7 +141,7 @@ class Beat(Message, frozen=True):
     """Either way, about once a second: I am alive, whatever I compute."""
 
 
-Collective = Hello | Fetch | State | Begin | Partial | Total | Moved | Near | Shown | Beat | TaskMessage
+Collective = Hello | Fetch | State | Begin | Partial | Total | Race | Moved | Near | Shown | Beat | TaskMessage
 
 
 # -- from a node to its worker --

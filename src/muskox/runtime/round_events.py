@@ -76,6 +76,21 @@ class PartComputed:
 
 
 @dataclass(frozen=True, slots=True)
+class HelpComputed:
+    """What :class:`Help` asked for."""
+
+    generation: int
+    round: int
+    late: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """Some time has passed: is anybody late?"""
+
+
+@dataclass(frozen=True, slots=True)
 class PartsMerged:
     """What :class:`Reduce` asked for."""
 
@@ -113,6 +128,8 @@ Event = (
     | PeerLost
     | StateLoaded
     | PartComputed
+    | HelpComputed
+    | Waited
     | PartsMerged
     | StateUpdated
     | ChangesWished
@@ -181,6 +198,16 @@ class Compute:
 
 
 @dataclass(frozen=True, slots=True)
+class Help:
+    """Compute the subtrees of this member, too, from the state we hold; answer HelpComputed."""
+
+    generation: int
+    round: int
+    late: str
+    slices: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reduce:
     """Merge these parts of a slice, to the total or as far as that goes; answer PartsMerged."""
 
@@ -216,11 +243,12 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """This round is finished: tell whoever watches. `phases` are its seconds as we, the root, saw them."""
+    """This round is finished: tell whoever watches. `phases` are its seconds as we, the root, saw them, `seconds` members'."""
 
     generation: int
     round: int
     phases: dict[str, float]
+    seconds: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +281,7 @@ Action = (
     | LoadState
     | RestoreState
     | Compute
+    | Help
     | Reduce
     | Update
     | RecordChanges

@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
+from muskox.coordination import parse_runs
 from muskox.errors import MuskoxError, PeerError
 from muskox.program import Manifest, Program
 from muskox.runtime import round_events as rounds
 from muskox.runtime.collective.memory import is_whole
+from muskox.runtime.collective.pace import Pace
 from muskox.runtime.collective.reduction import WHOLE, Reduction
 from muskox.runtime.collective.values import Part
 from muskox.runtime.computing import Abandoned, BrokenShard, Computation
@@ -18,11 +20,14 @@ from muskox.runtime.messages import (
     Adjusting,
     Answered,
     Broken,
+    Brought,
     Checkpointed,
     Collective,
     Failed,
     Finished,
     Formed,
+    Lacking,
+    Paced,
     Recorded,
     Restore,
     Settings,
@@ -37,6 +42,9 @@ from muskox.runtime.shell import Shell, crash
 from muskox.store import open_shard
 
 ADDED_BYTES_MAX = 1 << 20  # added on the event loop itself, in a fraction of a millisecond: the way to the thread costs as much
+
+
+LATE_LOOK_S = 0.05  # between looks of the root for members that are late
 
 
 class Overtaken(MuskoxError):
@@ -56,6 +64,9 @@ class RoundWork:
             setup.worker, checkpoint_interval_s=settings.checkpoint_interval_s, rounds_max=setup.rounds_max
         )
         self._computing: rounds.Compute | None = None
+        self._helping: rounds.Help | None = None
+        self._runs: dict[str, str] = {}  # of shards, by member
+        self._pace = Pace({})
         self._metrics: dict[str, float] = {}  # of the state, if we are the root
 
     # -- what node and peers say --
@@ -65,14 +76,25 @@ class RoundWork:
         self._machine.checkpoint_interval_s = settings.checkpoint_interval_s
 
     def form(self, formed: Formed) -> None:
-        self._computing = None
+        self._computing, self._helping = None, None
         self._computation.own(formed.files)
         names = tuple(member.worker for member in formed.members)
         shards = tuple(member.shards for member in formed.members)
         self._handle(
             rounds.GenerationFormed(formed.number, names, names.index(self._machine.worker), shards, tuple(formed.changes))
         )
-        asyncio.get_running_loop().call_later(self._settings.silence_s, self._miss, formed.number)
+        self._runs = dict(zip(names, shards, strict=True))
+        rows = self._manifest.shard_rows
+        self._pace = Pace({name: sum(rows[shard] for shard in parse_runs(runs)) for name, runs in self._runs.items()})
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._settings.silence_s, self._miss, formed.number)
+        loop.call_later(LATE_LOOK_S, self._look_for_late, formed.number)
+
+    def _look_for_late(self, generation: int) -> None:
+        """Have the root look, again and again, who keeps the others waiting."""
+        if generation == self._machine.generation and self._machine.is_root:
+            self._shell.put(lambda: self._handle(rounds.Waited()))
+            asyncio.get_running_loop().call_later(LATE_LOOK_S, self._look_for_late, generation)
 
     def _miss(self, generation: int) -> None:
         """Report those who never joined the generation."""
@@ -85,6 +107,10 @@ class RoundWork:
             case Restore() if self._machine.wants_state(message.generation):
                 computation = self._computation
                 self._load(lambda: computation.load(message.round, False, body) if body else computation.begin())
+            case Brought(files):
+                self._computation.lend(files)
+                if self._helping is not None:
+                    self._help(self._helping)
             case Recorded(generation, round_, changes):
                 self._handle(rounds.ChangesRecorded(generation, round_, tuple(changes)))
 
@@ -132,6 +158,8 @@ class RoundWork:
                 tell(Wanted(generation))
             case rounds.Compute():
                 self._compute(action)
+            case rounds.Help():
+                self._help(action)
             case rounds.Reduce():
                 self._reduce(action)
             case rounds.Update():
@@ -141,9 +169,8 @@ class RoundWork:
             case rounds.Suspect(peer, reason):
                 lines.drop(peer)
                 tell(Suspected(self._machine.generation, peer, reason))
-            case rounds.Tell(generation, round_, phases):
-                phases = {**phases, "rows_per_s": self._manifest.rows / max(phases["round"], 1e-9)}
-                tell(Told(generation, round_, self._metrics, phases))
+            case rounds.Tell():
+                self._tell(action)
             case rounds.KeepCheckpoint(generation, holding):
                 tell(Checkpointed(generation, holding.round, holding.digest), computation.packed_state())
             case rounds.Finish(generation, holding):
@@ -152,6 +179,13 @@ class RoundWork:
                 tell(Failed(generation, reason))
             case _:
                 assert_never(action)
+
+    def _tell(self, action: rounds.Tell) -> None:
+        phases = {**action.phases, "rows_per_s": self._manifest.rows / max(action.phases["round"], 1e-9)}
+        self._shell.tell(Told(action.generation, action.round, self._metrics, phases))
+        slow = self._pace.hear(action.seconds, time.monotonic())
+        if slow is not None:
+            self._shell.tell(Paced(action.generation, slow))
 
     def _load(self, load: Callable[[], rounds.Holding]) -> None:
         computation = self._computation
@@ -174,6 +208,7 @@ class RoundWork:
             self._think(merge)
 
     def _update(self, action: rounds.Update) -> None:
+        self._computing, self._helping = None, None  # who was late has the total without its own part
         round_ = self._machine.holding.round
         changes = [change.values for change in action.changes]
 
@@ -239,10 +274,33 @@ class RoundWork:
 
         self._shell.do(compute, then)
 
+    def _help(self, action: rounds.Help) -> None:
+        """Compute another member's part, once our node has brought its shards."""
+        self._helping = action
+        shards = parse_runs(self._runs[action.late])
+        lacking = self._computation.lacking(shards)
+        if lacking:
+            self._shell.tell(Lacking(lacking))
+            return
+
+        def compute() -> rounds.HelpComputed:
+            values = self._computation.partials(action.round, lambda: self._helping is not action, shards)
+            parts = self._reduction.parts(values, action.slices)
+            return rounds.HelpComputed(action.generation, action.round, action.late, parts)
+
+        def then(event: rounds.HelpComputed, error: BaseException | None) -> None:
+            if error is None:
+                self._shell.put(lambda: self._handle(event))
+            elif not isinstance(error, Abandoned | BrokenShard):  # whose shard it is will find the same, or better
+                self._fail(action.generation, error)
+
+        self._shell.do(compute, then)
+
     def _fail(self, generation: int, error: BaseException) -> None:
         """A refusal of the program's or of its values ends the job; anything else is our own bug, or a broken disk."""
         if isinstance(error, Overtaken):
-            return  # the others need us no more: a total, or a generation, will come
+            self._shell.tell(Suspected(generation, self._machine.worker, "the others went on without it for two rounds"))
+            return
         if not isinstance(error, MuskoxError):
             crash(error)
         self._shell.tell(Failed(generation, str(error)))

@@ -14,6 +14,7 @@ belongs to another one is ignored, which is all that a fence needs to be between
 checkpoints and to tell how long a round's phases took, and so never changes a bit of the result.
 """
 
+import statistics
 from enum import Enum, auto
 
 from muskox.errors import PeerError
@@ -22,7 +23,7 @@ from muskox.runtime.collective.exchange import Exchange
 from muskox.runtime.collective.reduction import WHOLE
 from muskox.runtime.collective.topology import Topology, choose, order_of
 from muskox.runtime.message import Buffer
-from muskox.runtime.messages import Adjustment, Begin, Collective, Fetch, Hello, Moved, Partial, State, Total
+from muskox.runtime.messages import Adjustment, Begin, Collective, Fetch, Hello, Moved, Partial, Race, State, Total
 from muskox.runtime.round_events import (
     NOTHING,
     Action,
@@ -35,6 +36,7 @@ from muskox.runtime.round_events import (
     Finish,
     GenerationFormed,
     GiveUp,
+    HelpComputed,
     Holding,
     KeepCheckpoint,
     LoadState,
@@ -51,7 +53,11 @@ from muskox.runtime.round_events import (
     Suspect,
     Tell,
     Update,
+    Waited,
 )
+
+LATE_RATIO = 2.0  # of the others' usual seconds, and
+LATE_S_MIN = 0.5  # on top of that: then a member's part is computed by another, too
 
 
 class Phase(Enum):
@@ -132,6 +138,11 @@ class RoundMachine:
                 return self._begin(now)
             case PartComputed():
                 return self._part(event, now)
+            case HelpComputed(generation, round_, late, parts):
+                is_asked = generation == self.generation and self.phase is Phase.COLLECTING
+                return self._progress(self._exchange.help(round_, late, parts), now) if is_asked else []
+            case Waited():
+                return self._race(now)
             case PartsMerged(slice_, part):
                 return self._progress(self._exchange.merged(slice_, part), now)
             case StateUpdated(holding, adds, state_bytes):
@@ -230,9 +241,10 @@ class RoundMachine:
         self.phase = Phase.COMPUTING
         self._times = _Times(now)
         form = choose(len(self._members), self._total_bytes, self._adds)
-        self._exchange.begin(self.holding.round, self.holding.digest, form, self._adds, self._total_bytes)
+        there = self._exchange.begin(self.holding.round, self.holding.digest, form, self._adds, self._total_bytes)
         slices = self._exchange.slices
-        return [*self._link(slices), Compute(self.generation, self.holding.round, slices), *self._record()]
+        compute = Compute(self.generation, self.holding.round, slices)
+        return [*self._link(slices), compute, *self._record(), *self._progress(there, now)]
 
     # -- messages --
 
@@ -263,9 +275,9 @@ class RoundMachine:
             case Partial() if self._is_current(peer, message.generation) and self.phase is not Phase.FINISHED:
                 return self._progress(self._exchange.arrive(peer, message, body), now)
             case Total() if self._is_current(peer, message.generation):
-                if self.phase is not Phase.COLLECTING:
-                    raise PeerError(f"{peer} sends the total of round {message.round} in {self.phase.name}")
                 return self._progress(self._exchange.descend(peer, message, body), now)
+            case Race() if self._is_current(peer, message.generation) and peer == self._members[0]:
+                return self._progress(self._exchange.race(message.round, message.late, message.helper), now)
             case _:
                 return []
 
@@ -297,7 +309,22 @@ class RoundMachine:
             return []
         self.phase = Phase.COLLECTING
         self._times.computed_s = now
-        return self._progress(self._exchange.compute(event.parts, event.seconds), now)
+        return [*self._progress(self._exchange.compute(event.parts, event.seconds), now), *self._race(now)]
+
+    def _race(self, now: float) -> list[Action]:
+        """Have others compute for those who are late, if we are the root and done ourselves, and all have links with all."""
+        is_asked = self.is_root and self.phase is Phase.COLLECTING and self._topology.is_mesh
+        late = self._exchange.find_late() if is_asked else []
+        done = self._exchange.find_done() if late else []
+        usual_s = statistics.median(self._exchange.seconds.values()) if self._exchange.seconds else 0.0
+        is_long = now - self._times.began_s > LATE_RATIO * usual_s + LATE_S_MIN
+        actions: list[Action] = []
+        for number, peer in enumerate(peer for peer in late if is_long or self._exchange.was_late(peer)):
+            helper = done[number % len(done)] if done else self.worker
+            race = Race(self.generation, self.holding.round, peer, helper)
+            actions += [Send(other, race) for other in self._members[1:]]
+            actions += self._progress(self._exchange.race(race.round, peer, helper), now)
+        return actions
 
     def _progress(self, actions: list[Action], now: float) -> list[Action]:
         """Look whether the round is broken, or whole."""
@@ -306,7 +333,8 @@ class RoundMachine:
             return actions
         if self._exchange.is_gathered and not self._times.gathered_s:
             self._times.gathered_s = now
-        total = self._exchange.find_total() if self.phase is Phase.COLLECTING else None
+        is_open = self.phase in (Phase.COMPUTING, Phase.COLLECTING)  # who is late may have the total before its own part
+        total = self._exchange.find_total() if is_open else None
         if total is None:
             return actions
         self.phase = Phase.UPDATING
@@ -338,7 +366,8 @@ class RoundMachine:
         self.holding = holding
         if not self.is_root:
             return self._go_on(now)
-        actions: list[Action] = [Tell(self.generation, holding.round, self._times.phases(self._exchange.seconds, now))]
+        seconds = self._exchange.seconds
+        actions: list[Action] = [Tell(self.generation, holding.round, self._times.phases(seconds, now), seconds)]
         assert self._checkpoint_s is not None, "a generation was formed"
         if not holding.is_done and now - self._checkpoint_s >= self.checkpoint_interval_s:
             self._checkpoint_s = now
@@ -358,7 +387,7 @@ class _Times:
     """When a round's phases ended."""
 
     def __init__(self, began_s: float = 0.0) -> None:
-        self._began_s = began_s
+        self.began_s = began_s
         self.computed_s = 0.0
         self.gathered_s = 0.0
         self.merged_s = 0.0
@@ -367,8 +396,8 @@ class _Times:
         """Return the seconds of each phase; `seconds` are those that members computed."""
         return {
             "compute": max(seconds.values(), default=0.0),
-            "wait": self.gathered_s - self.computed_s,
-            "reduce": self.merged_s - self.gathered_s,
+            "wait": max(self.gathered_s - self.computed_s, 0.0),
+            "reduce": self.merged_s - max(self.gathered_s, self.computed_s),
             "update": now - self.merged_s,
-            "round": now - self._began_s,
+            "round": now - self.began_s,
         }

@@ -2,10 +2,15 @@
 
 Whatever the form (topology.py), each slice of a round goes one way: our own part and those of the members below us are merged;
 the result goes up to our parent, or it is the total. A total goes down to all. In one exchange everybody's part comes straight
-to us, and what we merge is the total. Peers may be one round ahead of us; nobody can be two.
+to us, and what we merge is the total.
+
+A late member's part may come from a helper, who also stands in for it where it would have merged: whichever comes first counts,
+for both have the same bits. Who is raced so may fall rounds behind: what comes for rounds ahead is kept, and it catches up.
 """
 
 from collections.abc import Sequence
+
+from msgspec import structs
 
 from muskox.errors import PeerError
 from muskox.runtime.collective.reduction import WHOLE
@@ -13,9 +18,10 @@ from muskox.runtime.collective.topology import SLICES_MAX, Form, Topology, slice
 from muskox.runtime.collective.values import Part
 from muskox.runtime.message import Buffer
 from muskox.runtime.messages import Adjustment, Partial, Total
-from muskox.runtime.round_events import Action, Reduce, Send, Suspect
+from muskox.runtime.round_events import Action, Help, Reduce, Send, Suspect
 
 SECONDS_MAX = 64  # members whose seconds a part tells of: the slowest
+AHEAD_ROUNDS_MAX = 1000  # who is further behind the others does better to join them anew
 
 
 class Exchange:
@@ -32,17 +38,27 @@ class Exchange:
         self._digest = ""
         self._form = Form.TREE
         self.slices = WHOLE
-        self._arrived: dict[tuple[int, int], dict[str, tuple[Partial, Part]]] = {}  # by round and slice, then by sender
+        self._arrived: dict[tuple[int, int], dict[str, tuple[Partial, Part]]] = {}  # by round and slice, then whose it is
+        self._descended: dict[tuple[int, int], tuple[Total, Part]] = {}  # by round and slice
         self._own: tuple[Part, ...] = ()
         self._reduced: set[int] = set()
         self._totals: dict[int, Part] = {}
+        self._helpers: dict[str, str] = {}  # of members that are late in this round
+        self._were_late: set[str] = set()  # whose own parts of the round before never came
 
-    def begin(self, round_: int, digest: str, form: Form, adds: bool, total_bytes: int) -> None:  # as topology.choose has it
-        """Go on to a round: all hold the state of this digest."""
+    def begin(self, round_: int, digest: str, form: Form, adds: bool, total_bytes: int) -> list[Action]:
+        """Go on to a round: all hold the state of this digest. What is there already is merged."""
+        self._were_late = {late for late in self._helpers if not self._is_delivered(late)}
         self._round, self._digest, self._form = round_, digest, form
         self.slices = slice_count(len(self._members), total_bytes) if form is Form.SLICES else 1 if adds else WHOLE
         self._own, self._reduced, self._totals, self.seconds, self.changes = (), set(), {}, {}, []
-        self._arrived = {key: parts for key, parts in self._arrived.items() if key[0] in (round_, round_ + 1)}
+        self._helpers = {}
+        self._arrived = {key: parts for key, parts in self._arrived.items() if key[0] >= round_}
+        self._descended = {key: total for key, total in self._descended.items() if key[0] >= round_}
+        actions: list[Action] = []
+        for slice_ in range(max(self.slices, 1)):
+            actions += self._take(slice_)
+        return actions
 
     def compute(self, parts: tuple[Part, ...], seconds: float) -> list[Action]:
         """Our own parts are computed."""
@@ -51,33 +67,120 @@ class Exchange:
         actions: list[Action] = []
         if self._form is Form.EXCHANGE:
             actions += [Send(peer, self._partial(0, parts[0]), parts[0].body) for peer in self._members if peer != self._worker]
-        for slice_ in range(len(parts)):
+        for slice_, part in enumerate(parts):
+            self._arrived.setdefault((self._round, slice_), {})[self._worker] = (self._partial(slice_, part), part)
             actions += self._advance(slice_)
+        for late, helper in self._helpers.items():
+            actions += self._stand_in(late, helper)
         return actions
+
+    # -- races --
+
+    def find_late(self) -> list[str]:
+        """Return whose parts of slice 0 we wait for, and nobody was asked to compute in their stead."""
+        arrived = self._arrived.get((self._round, 0), {})
+        late = [peer for peer in self._sources(0) if peer not in arrived]
+        return [peer for peer in late if peer not in self._helpers] if 0 not in self._reduced else []
+
+    def find_done(self) -> list[str]:
+        """Return who has given its own part of slice 0."""
+        arrived = self._arrived.get((self._round, 0), {})
+        return [peer for peer in self._sources(0) if peer in arrived and not arrived[peer][0].member]
+
+    def was_late(self, peer: str) -> bool:
+        return peer in self._were_late
+
+    def race(self, round_: int, late: str, helper: str) -> list[Action]:
+        """Somebody is asked to compute the part of a member that is late, and to merge in its stead."""
+        if round_ != self._round:
+            return []
+        self._helpers[late] = helper
+        actions: list[Action] = self._stand_in(late, helper) if self._own else []
+        return [*actions, Help(self._generation, round_, late, self.slices)] if helper == self._worker else actions
+
+    def help(self, round_: int, late: str, parts: tuple[Part, ...]) -> list[Action]:
+        """The part of a member that is late is computed: it goes where its own would have gone, and to itself."""
+        if round_ != self._round:
+            return []
+        actions: list[Action] = []
+        for slice_, part in enumerate(parts):
+            message = structs.replace(self._partial(slice_, part), member=late, seconds={}, changes=[])
+            owner = self._owner(slice_)
+            goals = {owner, self._helpers.get(owner, owner)} if self._form is not Form.EXCHANGE else set(self._members)
+            actions += [Send(peer, message, part.body) for peer in self._members if peer in goals and peer != self._worker]
+            if self._worker in goals:
+                self._arrived.setdefault((round_, slice_), {}).setdefault(late, (message, part))
+                actions += self._advance(slice_)
+        return actions
+
+    def _stand_in(self, late: str, helper: str) -> list[Action]:
+        """Give whoever merges for a late member our part of what it would have merged."""
+        if self._form is not Form.SLICES:
+            return []
+        actions: list[Action] = []
+        for slice_, part in enumerate(self._own):
+            if self._owner(slice_) == late and helper == self._worker:
+                actions += self._advance(slice_)
+            elif self._owner(slice_) == late:
+                actions.append(Send(helper, self._partial(slice_, part), part.body))
+        return actions
+
+    def _owner(self, slice_: int) -> str:
+        """Return who merges a slice, in a form without intermediate members."""
+        parent = self._topology.route(slice_, max(self.slices, 1)).parent
+        return self._worker if parent is None else self._members[parent]
+
+    def _merges(self, slice_: int) -> bool:
+        """Return whether what we merge of a slice is its total, from everybody's parts."""
+        return self._parent(slice_) is None or self._helpers.get(self._owner(slice_)) == self._worker
+
+    def _is_delivered(self, peer: str) -> bool:
+        return any(key[0] >= self._round and not parts[peer][0].member for key, parts in self._arrived.items() if peer in parts)
+
+    # -- messages --
 
     def arrive(self, peer: str, message: Partial, body: Buffer) -> list[Action]:
         """A part came, perhaps for a round that we have not begun."""
-        if message.slice not in range(SLICES_MAX) or (self._round >= 0 and message.round > self._round + 1):
-            raise PeerError(f"{peer} sends slice {message.slice} of round {message.round} in round {self._round}")
-        if self._round < 0:  # all who are ahead of us are so by the same round
-            self._arrived = {key: parts for key, parts in self._arrived.items() if key[0] == message.round}
-        elif message.round < self._round:
+        owner = message.member or peer
+        if message.slice not in range(SLICES_MAX) or owner not in self._members:
+            raise PeerError(f"{peer} sends slice {message.slice} of {owner}")
+        if message.round < self._round:
             return []
+        if len(self._arrived) > AHEAD_ROUNDS_MAX:
+            return [Suspect(self._worker, f"it is more than {AHEAD_ROUNDS_MAX} rounds behind {peer}")]
         part = Part(tuple(message.nodes), tuple(message.sizes), body, message.structure)
-        self._arrived.setdefault((message.round, message.slice), {})[peer] = (message, part)
+        arrived = self._arrived.setdefault((message.round, message.slice), {})
+        if owner not in arrived or not message.member:
+            arrived[owner] = (message, part)
         return self._advance(message.slice) if message.round == self._round else []
 
     def merged(self, slice_: int, part: Part) -> list[Action]:
         """What we had merged is there."""
+        if self._merges(slice_):
+            return self._spread(slice_, part)
         parent = self._parent(slice_)
-        return [Send(parent, self._partial(slice_, part), part.body)] if parent is not None else self._spread(slice_, part)
+        assert parent is not None, "or it would be the total"
+        return [Send(parent, self._partial(slice_, part), part.body)]
 
     def descend(self, peer: str, message: Total, body: Buffer) -> list[Action]:
         """A slice of the total came."""
-        if self._form is Form.EXCHANGE or peer != self._parent(message.slice) or message.round != self._round:
-            raise PeerError(f"{peer} sends the total of round {message.round}, slice {message.slice}, in round {self._round}")
+        if message.slice not in range(SLICES_MAX):
+            raise PeerError(f"{peer} sends slice {message.slice} of the total of round {message.round}")
+        if message.round < self._round:
+            return []
+        if len(self._descended) > AHEAD_ROUNDS_MAX:
+            return [Suspect(self._worker, f"it is more than {AHEAD_ROUNDS_MAX} rounds behind {peer}")]
+        part = Part((), (len(body),), body, message.structure)
+        self._descended.setdefault((message.round, message.slice), (message, part))
+        return self._take(message.slice) if message.round == self._round else []
+
+    def _take(self, slice_: int) -> list[Action]:
+        """Take the total of a slice if it came, or have it merged if its parts did."""
+        if (self._round, slice_) not in self._descended:
+            return self._advance(slice_)
+        message, part = self._descended.pop((self._round, slice_))
         self.changes = message.changes or self.changes
-        return self._spread(message.slice, Part((), (len(body),), body, message.structure))
+        return self._spread(slice_, part)
 
     def find_total(self) -> tuple[Part, ...] | None:
         """Return the total by slice, if it is whole."""
@@ -90,36 +193,40 @@ class Exchange:
         return 0 in self._reduced
 
     def _spread(self, slice_: int, part: Part) -> list[Action]:
+        if slice_ in self._totals:
+            return []
         self._totals[slice_] = part
         if self._form is Form.EXCHANGE:
             return []
         message = Total(self._generation, self._round, slice_, part.structure, self.changes)
-        children = self._topology.route(slice_, max(self.slices, 1)).children
-        return [Send(self._members[rank], message, part.body) for rank in children]
+        if self._merges(slice_) and self._helpers:
+            below = [peer for peer in self._members if peer != self._worker]
+        else:
+            below = [self._members[rank] for rank in self._topology.route(slice_, max(self.slices, 1)).children]
+        return [Send(peer, message, part.body) for peer in below]
 
     def _advance(self, slice_: int) -> list[Action]:
         """Have a slice merged once our own part and all that come to us are there."""
-        if slice_ >= len(self._own) or slice_ in self._reduced:
+        if slice_ in self._reduced or slice_ in self._totals or slice_ >= max(self.slices, 1):
             return []
         arrived, sources = self._arrived.get((self._round, slice_), {}), self._sources(slice_)
-        if any(peer not in arrived for peer in sources):
+        if any(peer not in arrived for peer in (self._worker, *sources)):
             return []
         self._reduced.add(slice_)
-        self._arrived.pop((self._round, slice_), None)
         odd = self._odd({peer: arrived[peer][0].digest for peer in sources})
         if odd:
             return [Suspect(peer, f"it computes round {self._round} from another state") for peer in odd]
         for peer in sources:
             self.seconds |= arrived[peer][0].seconds
             self.changes = arrived[peer][0].changes or self.changes
-        parts = [self._own[slice_], *(arrived[peer][1] for peer in sources)]
-        is_total = self._form is Form.EXCHANGE or self._parent(slice_) is None
+        parts = [arrived[peer][1] for peer in (self._worker, *sources)]
+        is_total = self._merges(slice_)
         if not sources and not is_total:
             return self.merged(slice_, parts[0])
         return [Reduce(slice_, self.slices, tuple(parts), is_total)]
 
     def _sources(self, slice_: int) -> list[str]:
-        if self._form is Form.EXCHANGE:
+        if self._form is Form.EXCHANGE or self._helpers.get(self._owner(slice_)) == self._worker:
             return [peer for peer in self._members if peer != self._worker]
         return [self._members[rank] for rank in self._topology.route(slice_, max(self.slices, 1)).children]
 

@@ -69,6 +69,11 @@ class Topology:
         self._position = order.index(rank)
         self._routes: dict[tuple[int, int], Route] = {}
 
+    @property
+    def is_mesh(self) -> bool:
+        """Whether each has a link with each, and every tree is a star."""
+        return len(self._order) <= MESH_MEMBERS_MAX
+
     def route(self, slice_: int = 0, slices: int = 1) -> Route:
         """Return our place in the tree of slice `slice_` of so many; slice 0 has rank 0 as its root."""
         key = (slice_, slices)
