@@ -92,18 +92,23 @@ class Muskox:
         up(self._folder, nodes=NODES).close()
         return struck
 
-    def _strike(self, role: str, job: str, client: "subprocess.Popen[bytes] | None") -> float:
+    def _strike(self, role: str, job: str, client: "subprocess.Popen[bytes] | None") -> float | None:
+        """Strike whoever holds the role; None if nobody does who works for the job: a node that came back may not yet."""
+        workers = self._cluster.job(job)["workers"]
         match role:
             case "worker":
-                return strike([self._cluster.job(job)["workers"][-1]["pid"]], signal.SIGKILL)
+                return strike([workers[-1]["pid"]], signal.SIGKILL)
             case "keeper":
                 return strike([self._cluster.status()["keeper"]["pid"]], signal.SIGKILL)
             case "client":
                 return strike([] if client is None else [client.pid], signal.SIGKILL)
-        nodes = self._cluster.status()["nodes"]
-        struck = next(node["pid"] for node in nodes if node["coordinator"] == (role == "coordinator"))
-        node = [pid for pid in family(struck) if os.getsid(pid) == struck]  # not the keeper, which any node may have started
-        return pause(node, self._pause_s) if role == "zombie" else strike(node, signal.SIGKILL)
+        staffed = {worker["node"] for worker in workers}
+        nodes = [node for node in self._cluster.status()["nodes"] if node["name"] in staffed]
+        pids = [node["pid"] for node in nodes if node["coordinator"] == (role == "coordinator")]
+        if not pids:
+            return None
+        own = [pid for pid in family(pids[0]) if os.getsid(pid) == pids[0]]  # not the keeper, which any node may have started
+        return pause(own, self._pause_s) if role == "zombie" else strike(own, signal.SIGKILL)
 
     def _submit_elsewhere(self) -> tuple[str, "subprocess.Popen[bytes]"]:
         before = {job["id"] for job in self._cluster.jobs()}
@@ -120,7 +125,7 @@ class Muskox:
             time.sleep(LOOK_S)
         raise SystemExit(f"no client submitted anything within {START_S_MAX:g} s")
 
-    def _watch(self, job: str, at: int, blow: Callable[[], float]) -> Trial:
+    def _watch(self, job: str, at: int, blow: Callable[[], float | None]) -> Trial:
         lines: list[Line] = []
         over: list[dict[str, Any]] = []
         threading.Thread(target=self._follow, args=(job, lines), daemon=True).start()
@@ -130,7 +135,8 @@ class Muskox:
             if len(lines) > seen:
                 seen, changed_s = len(lines), time.monotonic()
             if blow_s is None and seen and lines[-1].round >= at:
-                blow_s = changed_s = blow()
+                blow_s = blow()
+                changed_s = time.monotonic()
             if time.monotonic() - changed_s > (START_S_MAX if blow_s is None else self._give_up_s):
                 return judge(lines, blow_s or changed_s, "", f"gave up after {self._give_up_s:g} s")
             time.sleep(LOOK_S)

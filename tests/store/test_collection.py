@@ -164,6 +164,25 @@ def test_jobs_that_are_over_for_long_are_forgotten(cluster: StoreCluster) -> Non
     assert cluster.session.children(layout.JOBS) == ["new", "running"]
 
 
+def test_what_a_job_kept_on_its_way_goes_with_its_end(cluster: StoreCluster) -> None:
+    """The node that ended it may have died before it tidied up, or have kept a checkpoint after the end."""
+    kept = layout.CheckpointRecord(round=7, digest="d", blob="b", nodes=[])
+    for name, phase in (
+        ("done", layout.JobPhase.DONE),
+        ("cancelled", layout.JobPhase.CANCELLED),
+        ("running", layout.JobPhase.RUNNING),
+    ):
+        cluster.session.create(layout.job(name), layout.JobRecord(kind="k", program="p", program_nodes=[], dataset="d@1"))
+        cluster.session.create(layout.job_state(name), layout.JobState(phase=phase, finished_ms=time.time_ns() // 1_000_000))
+        cluster.session.create(layout.checkpoint(name), kept)
+        cluster.session.create(layout.pieces(name))
+        cluster.session.create(layout.piece(name, 3), kept)
+    assert retire_jobs(cluster.session, 30.0) == []
+    for name, is_kept in (("done", False), ("cancelled", False), ("running", True)):
+        assert (cluster.session.version(layout.checkpoint(name)) is not None) == is_kept
+        assert cluster.session.children(layout.pieces(name)) == (["3"] if is_kept else [])
+
+
 def test_a_lease_keeps_what_it_brings(cluster: StoreCluster, tmp_path: Path) -> None:
     collector = collector_of(cluster)
     with writing(cluster.session, "d"):

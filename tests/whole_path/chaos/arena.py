@@ -33,6 +33,7 @@ DONE_S_MAX = 120.0  # of a history: 60 s is how long a checkpoint that cannot be
 TIDY_S_MAX = 60.0
 SETTINGS = {"checkpoint_interval_s": 0.1, "progress_interval_s": 0.1, "silence_s": 2.0}
 OCCASIONAL = {"progress", "pace"}  # znodes of a job that an undisturbed one may lack
+ON_ITS_WAY = {"checkpoint"}  # what a job keeps until its end; a node that dies just then leaves it to the next collection
 
 T = TypeVar("T")
 
@@ -159,17 +160,21 @@ class Arena:
         return frozenset(children(layout.job(job)))
 
     def check_blobs(self) -> None:
-        """Have what nothing names collected; Broken if anything else stays on any node."""
+        """Have what nothing names collected; Broken if it stays on any node, or a job that is over still names what it kept."""
 
-        def nameless() -> set[str]:
-            kept = find_kept(self.observer.home, Manifests(self.observer.home), is_strict=True)
-            named = {blob for unit in kept for blob, _ in unit.unit.blobs}
+        def left_over() -> set[str]:
+            jobs = self._session.children(layout.JOBS)
+            checkpoints = {job for job in jobs if self._session.version(layout.checkpoint(job)) is not None}
+            if unfinished := checkpoints | {job for job in jobs if self._session.children(layout.pieces(job))}:
+                return unfinished
+            units = find_kept(self.observer.home, Manifests(self.observer.home), is_strict=True)
+            named = {blob for kept in units for blob, _ in kept.unit.blobs}
             live = self.observer.home.directory.live().values()
             return {blob for address in live for blob in self.observer.client.inventory(address)} - named
 
         self.observer.set_config("collect_after_s", 0.0)
         try:
-            self._await(lambda: not nameless() or None, "the collection of what nothing names", TIDY_S_MAX)
+            self._await(lambda: not left_over() or None, "the collection of what nothing names", TIDY_S_MAX)
         finally:
             self.observer.set_config("collect_after_s", 3600.0)
 

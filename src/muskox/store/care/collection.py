@@ -213,12 +213,22 @@ def retire_versions(session: Session, kept: int) -> list[str]:
 
 
 def retire_jobs(session: Session, days: float) -> list[str]:
-    """Forget the jobs that were over for so many days; what they made stays. Return their ids."""
+    """Forget the jobs that were over for so many days; what they made stays. Return their ids.
+
+    Of any job that is over, forget what was kept on its way: who should have done so died, or kept it after the end.
+    """
     before_ms = time.time_ns() // 1_000_000 - int(days * DAY_MS)
     gone = []
     for job_id in session.children(layout.JOBS):
         state = session.find(layout.job_state(job_id), layout.JobState)
-        if state is not None and state[0].phase.is_final and 0 < state[0].finished_ms < before_ms:
+        if state is None or not state[0].phase.is_final:
+            continue
+        if 0 < state[0].finished_ms < before_ms:
             session.delete(layout.job(job_id), recursive=True)
             gone.append(job_id)
+            continue
+        if session.version(layout.checkpoint(job_id)) is not None:
+            session.delete(layout.checkpoint(job_id))
+        for number in session.children(layout.pieces(job_id)):
+            session.delete(layout.piece(job_id, int(number)))
     return gone
