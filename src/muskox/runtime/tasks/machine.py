@@ -100,7 +100,7 @@ class TaskMachine:
     def handle(self, event: Event, now: float) -> list[Action]:
         return self._at_home(self._react(event, now))
 
-    def _react(self, event: Event, now: float) -> list[Action]:  # one case a kind
+    def _react(self, event: Event, now: float) -> list[Action]:
         match event:
             case GenerationFormed():
                 return self._form(event, now)
