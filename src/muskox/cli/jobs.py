@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from muskox.client import Cluster
     from muskox.program import RoundReport
 
+WIDE = 100  # columns of a terminal from which on a list says more
+
 JobId = Annotated[str, typer.Argument(metavar="ID", help="see `muskox jobs`")]
 AJob = Annotated[str | None, typer.Argument(metavar="ID", help="one job; all without it")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="watch it round by round until it is over; Ctrl-C only detaches")]
@@ -50,7 +52,9 @@ def list_jobs(found: list[dict[str, Any]], json_: bool) -> None:
         return
     shared = any(job["user"] != found[0]["user"] or job["priority"] for job in found)
     asked = ["user", "priority"] if shared else []
-    columns = ["job", "parallelism", "state", "round", "generation", "workers", *asked, "dataset", "model", "submitted"]
+    columns = ["job", "parallelism", "state", "round", "workers", *asked, "dataset", "model"]
+    if screen.output().width >= WIDE:
+        columns += ["generation", "submitted"]
     rows = []
     for job in found:
         state = screen.state(job["state"])
