@@ -114,6 +114,7 @@ def test_everybody_knows_the_one_before_it_and_the_first_the_last(connect: Conne
         candidacy.look(Waking())
     before = [candidacy.before for candidacy in candidacies]
     assert [(one.node, one.address) for one in before if one] == [("c", "c:1"), ("a", "a:1"), ("b", "b:1")]
+    assert [candidacy.is_next for candidacy in candidacies] == [False, True, False]
 
 
 def test_who_is_alone_has_nobody_before_it(session: Session) -> None:

@@ -47,6 +47,7 @@ class Candidacy:
         self._leading_as: str | None = None
         self._buried: set[str] = set()
         self.fence: int | None = None
+        self.is_next = False  # we lead as soon as the one who leads now is gone
         self.before: Candidate | None = None  # the one before us in the line; for the first, the last
 
     def look(self, notify: Notify) -> int | None:
@@ -56,6 +57,7 @@ class Candidacy:
         if mine not in candidates:
             return self.look(notify)  # the session ended between the two reads
         before = predecessor(candidates, mine)
+        self.is_next = before is not None and predecessor(candidates, before) is None
         self._look_after(before or max(candidates, key=lambda name: name[-SEQUENCE_DIGITS:]), mine)
         if before is not None:
             self.fence = self._leading_as = None

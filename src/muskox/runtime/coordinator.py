@@ -111,10 +111,11 @@ class Coordinator(threading.Thread):
         if fence != before:
             self._mirror.clear()
             self._memory.clear()
-            self._final.clear()
             self._on_lead()
         if fence is None:
             self.waiting = 0
+            if self._candidacy.is_next:
+                self._learn_final()
             return RESYNC_S
         picture = self._see(fence)
         self.waiting = sum(job.state.phase is layout.JobPhase.WAITING for job in picture.jobs)
@@ -136,6 +137,14 @@ class Coordinator(threading.Thread):
         if self._candidacy.bury(dead):
             log.info("node %s has died: it is taken out of the line before its session ends", dead.node)
         self.look()
+
+    def _learn_final(self) -> None:
+        """Know which jobs are over before we lead: there may be thousands, and who takes over must not read them all first."""
+        for job_id in self._session.children(layout.JOBS):
+            if job_id not in self._final:
+                state = self._session.find(layout.job_state(job_id), layout.JobState)
+                if state is not None and state[0].phase.is_final:
+                    self._final.add(job_id)
 
     def _until_time_tells(self) -> float:
         """Return how long until the mere passing of time changes what is to be done."""
@@ -190,15 +199,15 @@ class Coordinator(threading.Thread):
     def _see_job(self, job_id: str, fence: int) -> JobView | None:
         """Return the job as it stands, admitted first if it is new; None if it is final or gone."""
         mirror = self._mirror
+        state = mirror.find(layout.job_state(job_id), layout.JobState)
+        if state is not None and state.phase.is_final:
+            return None
         record = mirror.find(layout.job(job_id), layout.JobRecord)
         if record is None:
             return None
-        state = mirror.find(layout.job_state(job_id), layout.JobState)
         if state is None:
             self._admit(job_id, fence)
             return self._see_job(job_id, fence)
-        if state.phase.is_final:
-            return None
         generation = mirror.find(layout.generation(job_id), layout.GenerationRecord) or layout.GenerationRecord(number=0)
         workers = {}
         for name in mirror.children(layout.workers(job_id)):
