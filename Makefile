@@ -22,6 +22,7 @@ bench: $(VENV)/.test $(VENV)/.bench peers
 	$(RUN)/python bench/logistic.py
 	$(RUN)/python bench/recovery.py
 	$(RUN)/python bench/planning.py
+	$(RUN)/python bench/thousand_workers.py --workers 2,10,100
 	$(RUN)/python bench/scaling.py
 	$(RUN)/python bench/promise.py
 	$(RUN)/python bench/collective.py

@@ -75,5 +75,5 @@ def test_a_cluster_is_founded_once(session: Session, connect: Connect) -> None:
 def test_a_cluster_of_another_layout_is_refused(session: Session) -> None:
     found_cluster(session)
     session.set(layout.CLUSTER, msgspec.structs.replace(read_cluster(session), format=99))
-    with pytest.raises(CallerError, match="has layout 99; this muskox knows 2"):
+    with pytest.raises(CallerError, match="has layout 99; this muskox knows 3"):
         found_cluster(session)

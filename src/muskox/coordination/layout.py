@@ -15,7 +15,7 @@ import msgspec
 from muskox.coordination.course import CourseRecord
 from muskox.errors import CallerError, Corrupt
 
-FORMAT = 2  # of this layout; a cluster of another format is refused
+FORMAT = 3  # of this layout; a cluster of another format is refused
 
 CLUSTER = "/cluster"  # ClusterRecord
 CONFIG = "/config"  # ConfigRecord
