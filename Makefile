@@ -29,7 +29,7 @@ bench: $(VENV)/.test $(VENV)/.bench peers
 	$(RUN)/python bench/keeper.py
 	$(RUN)/python bench/store.py
 
-# What a death costs, beside torchrun, Dask and XGBoost: about an hour, most of it waiting for peers to notice.
+# What a death costs, beside torchrun, Dask and XGBoost: an hour and a half, most of it waiting for peers to notice.
 bench-kill: $(VENV)/.bench
 	$(RUN)/python bench/kill.py
 

@@ -65,12 +65,20 @@ class Process:
             raise AssertionError(f"the client ended with {self._process.returncode}")
         return told.strip()
 
+    def end(self) -> None:
+        with self._process:  # waits for it, and closes its pipe
+            self._process.kill()
+
 
 @contextlib.contextmanager
 def client_of(history: History, folder: Path, output: Path) -> Iterator[Client]:
-    """Submit the job of `history`; the client is left behind at the end of the block."""
+    """Submit the job of `history`; what is left of the client ends with the block."""
     if any(blow.role == "client" for blow in history.blows):
-        yield Process(folder, output, history.kind)
+        process = Process(folder, output, history.kind)
+        try:
+            yield process
+        finally:
+            process.end()
         return
     with mx.connect(dir=folder) as cluster:
         waiter = Waiter(cluster, output, history.kind)

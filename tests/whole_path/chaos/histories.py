@@ -1,6 +1,6 @@
 """A history of misfortunes, drawn from a seed: what is trained, and who meets with what at which moment. Pure.
 
-The same seed gives the same history for ever; a failing one is told by its seed and replayed by it.
+The same seed gives the same history as long as this file stays; a failing one is told by its seed and replayed by it.
 """
 
 import itertools
@@ -52,13 +52,13 @@ class History:
         return f"seed {self.seed}: {self.kind}; " + ", then ".join(map(str, self.blows))
 
 
-def draw_history(seed: int, kinds: tuple[str, ...] = KINDS) -> History:
+def draw_history(seed: int) -> History:
     """Return the history of `seed`: one blow, or two that two replicas can bear.
 
     Two nodes may be hit if one of them comes back by itself: with two replicas no data is out of reach for ever.
     """
     draw = random.Random(seed)
-    kind = draw.choice(kinds)
+    kind = draw.choice(KINDS)
     blows = [_draw_blow(draw, kind)]
     if draw.random() < 0.4:
         second = _draw_blow(draw, kind)

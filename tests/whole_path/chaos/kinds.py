@@ -1,6 +1,6 @@
 """The kinds of programs that meet with misfortune, each done once and told by a digest; also a client that can be killed.
 
-kinds.py DIR OUTPUT KIND   does one as a process of its own
+python -m chaos.kinds DIR OUTPUT KIND   does one as a process of its own
 """
 
 import sys
@@ -21,6 +21,7 @@ from muskox.serve.output import read_output
 MODEL, JUDGED = "chaos", "judged"
 FLIGHTS, POINTS = "flights", "points"
 TASKS = 60
+parameter_averaging.EPOCHS = 60  # the example's few are over before much can happen
 
 
 def lbfgs(cluster: mx.Cluster, _: Path) -> str:
