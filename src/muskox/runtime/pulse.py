@@ -9,12 +9,12 @@ made again.
 
 import contextlib
 import logging
-import math
 import os
 import select
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from muskox.coordination import Candidate
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_S_MAX = 2.0  # to connect; who does not answer in that time may live
 RETRY_S = 1.0  # before somebody who could not be reached, or keeps hanging up, is tried again
+AGAIN_S = 0.01  # before a connection that broke is made again: a process that dies closes it before the door itself
+BREAKS_MAX = 10  # within RETRY_S, and it is somebody who hangs up
 READ_BYTES = 4096  # of a greeting that nobody reads
 
 
@@ -54,7 +56,7 @@ class Pulse(threading.Thread):
 
     def run(self) -> None:
         felt: Candidate | None = None
-        broken_s = -math.inf  # when a connection last broke
+        breaks_s: deque[float] = deque(maxlen=BREAKS_MAX)  # when connections broke
         while True:
             with self._lock:
                 target = self._target
@@ -66,8 +68,9 @@ class Pulse(threading.Thread):
                     with _connected(target.address) as connection:
                         felt = target
                         if self._has_broken(connection):
-                            before_s, broken_s = broken_s, time.monotonic()
-                            wait_s = 0.0 if broken_s - before_s > RETRY_S else RETRY_S
+                            breaks_s.append(time.monotonic())
+                            is_often = len(breaks_s) == BREAKS_MAX and breaks_s[-1] - breaks_s[0] < RETRY_S
+                            wait_s = RETRY_S if is_often else AGAIN_S
                 except ConnectionRefusedError:
                     if felt == target:
                         self._tell(target)
