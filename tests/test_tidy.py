@@ -62,6 +62,7 @@ PURE_FILES = (
     "runtime/planning/places.py",
     "runtime/planning/plan.py",
     "runtime/planning/shares.py",
+    "runtime/collective/audit.py",
     "runtime/collective/exchange.py",
     "runtime/collective/pace.py",
     "runtime/collective/reduction.py",

@@ -45,7 +45,7 @@ class Counting:
 class Node:
     "What a node knows of one worker: what it says, and that it is gone."
 
-    def __init__(self, context, name="w1", program=None):
+    def __init__(self, context, name="w1", program=None, **setup):
         from muskox.records import pack
         from muskox.runtime.jobs import program_record
         from muskox.runtime.messages import Settings, Setup
@@ -55,7 +55,7 @@ class Node:
         self.process = WorkerProcess(context, name, lambda worker, head, body: self.said.put((head, body)), self.end)
         self.handle = os.pidfd_open(self.process.pid)
         self.process.send(
-            Setup("job-1", name, "127.0.0.1", "ab" * 32, {"x": "float"}, [1] * SHARDS, 10**9),
+            Setup("job-1", name, "127.0.0.1", "ab" * 32, {"x": "float"}, [1] * SHARDS, 10**9, **setup),
             pack(program_record(program or Counting(3))),
         )
         self.process.send(Settings(10.0, 5.0))
@@ -63,10 +63,10 @@ class Node:
     def end(self, worker):
         self.gone.set()
 
-    def hear(self, kind):
+    def hear(self, *kinds):
         while True:
             head, body = self.said.get(timeout=BOUND_S)
-            if type(head).__name__ == kind:
+            if type(head).__name__ in kinds:
                 return head, body
 
     def form(self, number, *members, owned=range(SHARDS), runs=()):
@@ -236,6 +236,41 @@ for node in nodes.values():
 assert all(node.is_gone() for node in nodes.values())
 """)
     assert facts == {"lacking": [3], "generations": [1], "n": 4}
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_a_worker_that_computes_something_wrong_is_found_by_an_audit(run: Any, workers: int) -> None:
+    facts = run(f"""
+from muskox.runtime.messages import Brought
+
+nodes = {{}}
+for rank in range({workers}):
+    class Program(Counting):
+        is_wrong = rank == 1
+        def partial(self, state, shard, blocks):
+            return {{"n": 2 if self.is_wrong and state["round"] == 3 else 1}}
+    name = f"n{{rank}}.aa.1"
+    nodes[name] = Node(context, name, Program(50), audit=1.0)
+members = [(name, node.hear("Listening")[0].address) for name, node in nodes.items()]
+owned = [[shard for shard in range(SHARDS) if shard % {workers} == rank] for rank in range({workers})]
+for rank, node in enumerate(nodes.values()):
+    node.form(1, *members, owned=owned[rank], runs=[",".join(map(str, some)) for some in owned])
+nodes["n0.aa.1"].restore()
+for node in nodes.values():
+    node.hear("Lacking")
+    node.process.send(Brought({{shard: [FILE] for shard in range(SHARDS)}}))
+head, _ = nodes["n0.aa.1"].hear("Suspected", "Failed")
+tell(kind=type(head).__name__, who=getattr(head, "worker", ""), reason=head.reason)
+for node in nodes.values():
+    node.process.stop()
+assert all(node.is_gone() for node in nodes.values())
+""")
+    if workers == 3:
+        assert (facts["kind"], facts["who"]) == ("Suspected", "n1.aa.1")
+        assert "in round 4 is another than that of two others" in facts["reason"]
+    else:
+        assert facts["kind"] == "Failed"
+        assert "n0.aa.1 and n1.aa.1 have different results of shard" in facts["reason"]
 
 
 def test_a_state_that_comes_too_late_is_let_lie(run: Any) -> None:

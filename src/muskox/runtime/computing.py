@@ -108,8 +108,16 @@ class Computation:
             return False
         return bool(asked("adds", lambda: program.adds(self._state)))
 
-    def partials(self, round_: int, abandoned: Callable[[], bool], shards: Sequence[int] | None = None) -> dict[Node, Record]:
+    def partials(
+        self,
+        round_: int,
+        abandoned: Callable[[], bool],
+        shards: Sequence[int] | None = None,
+        seen: Callable[[int, Record], None] = lambda *_: None,
+    ) -> dict[Node, Record]:
         """Return the values of the highest tree nodes that lie wholly in our shards, or in these, left to right.
+
+        `seen` is shown each shard's own value.
 
         Raises
         ------
@@ -126,7 +134,9 @@ class Computation:
                 raise Abandoned
             shard = self._opened(index, files)
             ask = partial(self._partial, state, shard, _until(shard.blocks, abandoned))
-            climb.add(index, asked(f"partial (round {round_ + 1}, shard {index})", ask))
+            value = asked(f"partial (round {round_ + 1}, shard {index})", ask)
+            seen(index, value)
+            climb.add(index, value)
         self._shards = {index: shard for index, shard in self._shards.items() if index in at_hand}
         return climb.values
 

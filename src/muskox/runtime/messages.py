@@ -81,6 +81,7 @@ class Partial(Message, frozen=True):
     seconds : what members needed to compute their parts
     changes : of parameters, to be made to the state after this round: the root's word, recorded before it sends its part
     member : whose part this is, if the sender computed it in the stead of one that is late
+    checks : (shard, member, digest of the shard's result as that member computed it) where results are audited
     """
 
     generation: int
@@ -93,6 +94,7 @@ class Partial(Message, frozen=True):
     seconds: dict[str, float] = msgspec.field(default_factory=dict)
     changes: list[Adjustment] = msgspec.field(default_factory=list)
     member: str = ""
+    checks: list[tuple[int, str, str]] = msgspec.field(default_factory=list)
 
 
 class Total(Message, frozen=True):

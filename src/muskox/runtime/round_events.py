@@ -67,12 +67,16 @@ class StateLoaded:
 
 @dataclass(frozen=True, slots=True)
 class PartComputed:
-    """The values of this worker's own subtrees, one part a slice, and the seconds that they took."""
+    """The values of this worker's own subtrees, one part a slice, and the seconds that they took.
+
+    checks : (shard, digest) of results that are audited, our own and others'
+    """
 
     generation: int
     round: int
     parts: tuple[Part, ...]
     seconds: float = 0.0
+    checks: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from muskox.coordination import parse_runs
+from muskox.digest import digest
 from muskox.errors import MuskoxError, PeerError
 from muskox.program import Manifest, Program
+from muskox.records import Record
 from muskox.runtime import round_events as rounds
+from muskox.runtime.collective.audit import Audit
 from muskox.runtime.collective.memory import is_whole
 from muskox.runtime.collective.pace import Pace
 from muskox.runtime.collective.reduction import WHOLE, Reduction
@@ -65,6 +69,9 @@ class RoundWork:
         )
         self._computing: rounds.Compute | None = None
         self._helping: rounds.Help | None = None
+        self._auditing: tuple[rounds.PartComputed, list[int]] | None = None  # our part, and others' shards to compute first
+        self._share = setup.audit
+        self._audits = Audit(0.0, [], [])
         self._runs: dict[str, str] = {}  # of shards, by member
         self._pace = Pace({})
         self._metrics: dict[str, float] = {}  # of the state, if we are the root
@@ -76,14 +83,15 @@ class RoundWork:
         self._machine.checkpoint_interval_s = settings.checkpoint_interval_s
 
     def form(self, formed: Formed) -> None:
-        self._computing, self._helping = None, None
+        self._computing, self._helping, self._auditing = None, None, None
         self._computation.own(formed.files)
         names = tuple(member.worker for member in formed.members)
         shards = tuple(member.shards for member in formed.members)
+        self._runs = dict(zip(names, shards, strict=True))
+        self._audits = Audit(self._share, names, shards)
         self._handle(
             rounds.GenerationFormed(formed.number, names, names.index(self._machine.worker), shards, tuple(formed.changes))
         )
-        self._runs = dict(zip(names, shards, strict=True))
         rows = self._manifest.shard_rows
         self._pace = Pace({name: sum(rows[shard] for shard in parse_runs(runs)) for name, runs in self._runs.items()})
         loop = asyncio.get_running_loop()
@@ -109,6 +117,7 @@ class RoundWork:
                 self._load(lambda: computation.load(message.round, False, body) if body else computation.begin())
             case Brought(files):
                 self._computation.lend(files)
+                self._audit()
                 if self._helping is not None:
                     self._help(self._helping)
             case Recorded(generation, round_, changes):
@@ -208,7 +217,7 @@ class RoundWork:
             self._think(merge)
 
     def _update(self, action: rounds.Update) -> None:
-        self._computing, self._helping = None, None  # who was late has the total without its own part
+        self._computing, self._helping, self._auditing = None, None, None  # who was late has the total without its own part
         round_ = self._machine.holding.round
         changes = [change.values for change in action.changes]
 
@@ -252,25 +261,64 @@ class RoundWork:
     def _compute(self, action: rounds.Compute) -> None:
         self._computing = action
         is_read = self._shell.lines.are_behind
+        own, others = self._audits.duties(self._machine.worker, action.round)
+        checks: list[tuple[int, str]] = []
+
+        def check(shard: int, value: Record) -> None:
+            if shard in own:
+                checks.append((shard, digest(value)))
 
         def compute() -> rounds.PartComputed:
             self._shell.arena.turn(is_read=is_read)
             began_s = time.monotonic()
-            values = self._computation.partials(action.round, lambda: self._computing is not action)
+            values = self._computation.partials(action.round, lambda: self._computing is not action, seen=check)
             computed_s = time.monotonic()
             parts = self._reduction.parts(values, action.slices)
-            return rounds.PartComputed(action.generation, action.round, parts, computed_s - began_s)
+            return rounds.PartComputed(action.generation, action.round, parts, computed_s - began_s, tuple(checks))
 
         def then(event: rounds.PartComputed, error: BaseException | None) -> None:
             match error:
                 case None:
-                    self._shell.put(lambda: self._handle(event))
+                    self._auditing = (event, others)
+                    self._audit()
                 case Abandoned():
                     return
                 case BrokenShard():
                     self._shell.tell(Broken(error.index, str(error)))
                 case _:
                     self._fail(action.generation, error)
+
+        self._shell.do(compute, then)
+
+    def _audit(self) -> None:
+        """Give our part, once we have computed what we audit of others, and our node has brought the shards for it."""
+        if self._auditing is None:
+            return
+        event, shards = self._auditing
+        lacking = self._computation.lacking(shards)
+        if lacking:
+            self._shell.tell(Lacking(lacking))
+            return
+        self._auditing = None
+        if not shards:
+            self._shell.put(lambda: self._handle(event))
+            return
+        computing, checks = self._computing, list(event.checks)
+
+        def compute() -> rounds.PartComputed:
+            def check(shard: int, value: Record) -> None:
+                checks.append((shard, digest(value)))
+
+            self._computation.partials(event.round, lambda: self._computing is not computing, shards, check)
+            return replace(event, checks=tuple(checks))
+
+        def then(audited: rounds.PartComputed, error: BaseException | None) -> None:
+            if error is None:
+                self._shell.put(lambda: self._handle(audited))
+            elif isinstance(error, BrokenShard):  # our copy tells nothing of its owner's: no audit
+                self._shell.put(lambda: self._handle(event))
+            elif not isinstance(error, Abandoned):
+                self._fail(event.generation, error)
 
         self._shell.do(compute, then)
 

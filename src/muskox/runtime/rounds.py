@@ -309,7 +309,7 @@ class RoundMachine:
             return []
         self.phase = Phase.COLLECTING
         self._times.computed_s = now
-        return [*self._progress(self._exchange.compute(event.parts, event.seconds), now), *self._race(now)]
+        return [*self._progress(self._exchange.compute(event.parts, event.seconds, event.checks), now), *self._race(now)]
 
     def _race(self, now: float) -> list[Action]:
         """Have others compute for those who are late, if we are the root and done ourselves, and all have links with all."""
@@ -328,7 +328,7 @@ class RoundMachine:
 
     def _progress(self, actions: list[Action], now: float) -> list[Action]:
         """Look whether the round is broken, or whole."""
-        if any(isinstance(action, Suspect) for action in actions):
+        if any(isinstance(action, Suspect | GiveUp) for action in actions):
             self.phase = Phase.IDLE
             return actions
         if self._exchange.is_gathered and not self._times.gathered_s:

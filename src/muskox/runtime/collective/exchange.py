@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from muskox.errors import PeerError
+from muskox.runtime.collective.audit import find_odd
 from muskox.runtime.collective.reduction import WHOLE
 from muskox.runtime.collective.topology import SLICES_MAX, Form, Topology, slice_count
 from muskox.runtime.collective.values import Part
 from muskox.runtime.message import Buffer
 from muskox.runtime.messages import Adjustment, Partial, Total
-from muskox.runtime.round_events import Action, Help, Reduce, Send, Suspect
+from muskox.runtime.round_events import Action, GiveUp, Help, Reduce, Send, Suspect
 
 SECONDS_MAX = 64  # members whose seconds a part tells of: the slowest
 AHEAD_ROUNDS_MAX = 1000  # who is further behind the others does better to join them anew
@@ -43,6 +44,7 @@ class Exchange:
         self._own: tuple[Part, ...] = ()
         self._reduced: set[int] = set()
         self._totals: dict[int, Part] = {}
+        self._checks: list[tuple[int, str, str]] = []  # of audited results: shard, member, digest
         self._helpers: dict[str, str] = {}  # of members that are late in this round
         self._were_late: set[str] = set()  # whose own parts of the round before never came
 
@@ -52,7 +54,7 @@ class Exchange:
         self._round, self._digest, self._form = round_, digest, form
         self.slices = slice_count(len(self._members), total_bytes) if form is Form.SLICES else 1 if adds else WHOLE
         self._own, self._reduced, self._totals, self.seconds, self.changes = (), set(), {}, {}, []
-        self._helpers = {}
+        self._helpers, self._checks = {}, []
         self._arrived = {key: parts for key, parts in self._arrived.items() if key[0] >= round_}
         self._descended = {key: total for key, total in self._descended.items() if key[0] >= round_}
         actions: list[Action] = []
@@ -60,9 +62,10 @@ class Exchange:
             actions += self._take(slice_)
         return actions
 
-    def compute(self, parts: tuple[Part, ...], seconds: float) -> list[Action]:
+    def compute(self, parts: tuple[Part, ...], seconds: float, checks: Sequence[tuple[int, str]] = ()) -> list[Action]:
         """Our own parts are computed."""
         self._own = parts
+        self._checks = [(shard, self._worker, digest) for shard, digest in checks]
         self.seconds[self._worker] = seconds
         actions: list[Action] = []
         if self._form is Form.EXCHANGE:
@@ -104,7 +107,7 @@ class Exchange:
             return []
         actions: list[Action] = []
         for slice_, part in enumerate(parts):
-            message = structs.replace(self._partial(slice_, part), member=late, seconds={}, changes=[])
+            message = structs.replace(self._partial(slice_, part), member=late, seconds={}, changes=[], checks=[])
             owner = self._owner(slice_)
             goals = {owner, self._helpers.get(owner, owner)} if self._form is not Form.EXCHANGE else set(self._members)
             actions += [Send(peer, message, part.body) for peer in self._members if peer in goals and peer != self._worker]
@@ -219,11 +222,30 @@ class Exchange:
         for peer in sources:
             self.seconds |= arrived[peer][0].seconds
             self.changes = arrived[peer][0].changes or self.changes
+            self._checks += arrived[peer][0].checks
+        dispute = self._dispute() if slice_ == 0 else []
+        if dispute:
+            return dispute
         parts = [arrived[peer][1] for peer in (self._worker, *sources)]
         is_total = self._merges(slice_)
         if not sources and not is_total:
             return self.merged(slice_, parts[0])
         return [Reduce(slice_, self.slices, tuple(parts), is_total)]
+
+    def _dispute(self) -> list[Action]:
+        """Look whether results that were audited differ."""
+        found: dict[int, dict[str, str]] = {}
+        for shard, peer, digest in self._checks:
+            found.setdefault(shard, {})[peer] = digest
+        for shard, said in sorted(found.items()):
+            odd = find_odd(said)
+            where = f"of shard {shard} in round {self._round + 1}"
+            if odd:
+                return [Suspect(odd, f"its result {where} is another than that of two others")]
+            if odd is not None:
+                reason = f"{' and '.join(sorted(said))} have different results {where}, and there is no third worker to decide"
+                return [GiveUp(self._generation, reason)]
+        return []
 
     def _sources(self, slice_: int) -> list[str]:
         if self._form is Form.EXCHANGE or self._helpers.get(self._owner(slice_)) == self._worker:
@@ -255,4 +277,5 @@ class Exchange:
             part.structure,
             dict(slowest) if slice_ == 0 else {},
             self.changes,
+            checks=self._checks if slice_ == 0 else [],
         )
