@@ -1,8 +1,9 @@
 """A worker's rounds: performs the actions of :class:`muskox.runtime.rounds.RoundMachine` and feeds back what came of them."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -202,8 +203,8 @@ class RoundWork:
 
     def _reduce(self, action: rounds.Reduce) -> None:
         def merge() -> rounds.Event:
-            part = self._reduction.merged(action.slice, action.slices, action.parts, is_total=action.is_total)
-            _require_whole(action.parts)
+            with _whole(action.parts):
+                part = self._reduction.merged(action.slice, action.slices, action.parts, is_total=action.is_total)
             return rounds.PartsMerged(action.slice, part)
 
         if action.slices != WHOLE and sum(len(part.body) for part in action.parts) <= ADDED_BYTES_MAX:
@@ -222,8 +223,8 @@ class RoundWork:
         changes = [change.values for change in action.changes]
 
         def update() -> rounds.Event:
-            total = self._reduction.total(action.total, action.slices)
-            _require_whole(action.total)
+            with _whole(action.total):
+                total = self._reduction.total(action.total, action.slices)
             holding = self._computation.update(round_, total, changes)
             if self._machine.is_root:
                 self._metrics = self._computation.report()
@@ -352,6 +353,17 @@ class RoundWork:
         if not isinstance(error, MuskoxError):
             crash(error)
         self._shell.tell(Failed(generation, str(error)))
+
+
+@contextlib.contextmanager
+def _whole(parts: Sequence[Part]) -> Iterator[None]:
+    """Read `parts` inside: whatever comes of it, or goes wrong with it, counts only if they were whole to the end."""
+    try:
+        yield
+    except MuskoxError:
+        _require_whole(parts)
+        raise
+    _require_whole(parts)
 
 
 def _require_whole(parts: Sequence[Part]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from muskox.errors import PeerError
 from muskox.records import ALIGNMENT
+from muskox.runtime.messages import FRAME_BYTES_MAX
 
 SHARED_BYTES_MIN = 1 << 14  # a smaller body is copied sooner than it is found
 SEGMENT_BYTES_MIN = 1 << 20
@@ -89,12 +90,12 @@ class Segment(mmap.mmap):
 
 
 class Arena:
-    """A worker's own memory for what peers read: two segments that take turns."""
+    """A worker's own memory for what peers read: two segments that take turns, and those that were too small in this one."""
 
     def __init__(self) -> None:
         self.secret = secrets.token_bytes(SECRET_BYTES)
         self._probe: Segment | None = None
-        self._segments: list[Segment | None] = [None, None]
+        self._segments: list[list[Segment]] = [[], []]  # by turn; peers may yet have to map any, the last one is filled
         self._wanted = [0, 0]  # bytes asked for in this turn, and
         self._expected = [0, 0]  # in the one before
         self._now = 0
@@ -113,12 +114,13 @@ class Arena:
         """Begin a round: what was written two rounds ago is of no use any more, unless `is_read` by a socket that is behind."""
         now = self._now = 1 - self._now
         self._expected[now], self._wanted[now] = self._wanted[now], 0
-        segment = self._segments[now]
-        if segment is not None and (is_read or len(segment) < ALIGNMENT + self._expected[now]):
-            self._let_go(segment)
-            segment = self._segments[now] = None
-        if segment is not None:
+        segments = self._segments[now]
+        kept = [] if is_read else [segment for segment in segments[-1:] if len(segment) >= ALIGNMENT + self._expected[now]]
+        for segment in segments[: len(segments) - len(kept)]:
+            os.close(segment.descriptor)  # whoever has mapped it goes on reading; its memory goes with the last view
+        for segment in kept:
             segment.begin_turn()
+        self._segments[now] = kept
 
     def allocate(self, size: int) -> memoryview:
         """Return so many bytes that stay what they are until the round after the next."""
@@ -127,16 +129,13 @@ class Arena:
         self._wanted[now] += rounded
         if size < SHARED_BYTES_MIN:
             return memoryview(bytearray(size))
-        segment = self._segments[now]
-        taken = segment.take(size) if segment is not None else None
+        taken = self._segments[now][-1].take(size) if self._segments[now] else None
         if taken is None:
             try:
                 fresh = Segment.make(max(SEGMENT_BYTES_MIN, self._wanted[now], self._expected[now]))
             except OSError:
                 return memoryview(bytearray(size))  # it goes through the socket then
-            if segment is not None:
-                self._let_go(segment)
-            self._segments[now] = fresh
+            self._segments[now].append(fresh)
             taken = fresh.take(size)
             assert taken is not None, "it was made for this"
         return taken
@@ -146,22 +145,17 @@ class Arena:
         if not (isinstance(body, memoryview) and isinstance(body.obj, Segment)):
             return None
         segment = body.obj
-        if all(segment is not ours for ours in self._segments):
+        if all(segment is not ours for turn in self._segments for ours in turn):
             return None
         begin = np.frombuffer(segment, np.uint8, 1).__array_interface__["data"][0]
         offset = np.frombuffer(body, np.uint8, 1).__array_interface__["data"][0] - begin
         return Place(segment.descriptor, segment.identity, segment.turn, offset, len(body))
 
-    def _let_go(self, segment: Segment) -> None:
-        """Whoever has mapped it goes on reading; nobody finds it any more, and its memory goes with the last view."""
-        os.close(segment.descriptor)
-        segment.descriptor = -1
-
 
 class Loan(np.ndarray[tuple[int], np.dtype[np.uint8]]):
     """The bytes of a body that lies in a peer's memory; a view of them is known by its ``obj``."""
 
-    segment: Segment
+    segment: Segment | None  # None if the peer let go of it before we looked
     turn: int
 
 
@@ -170,7 +164,7 @@ def is_whole(body: object) -> bool:
     if not (isinstance(body, memoryview) and isinstance(body.obj, Loan)):
         return True
     loan = body.obj
-    return bool(HEADER.unpack_from(loan.segment, 0)[1] == loan.turn)
+    return loan.segment is not None and bool(HEADER.unpack_from(loan.segment, 0)[1] == loan.turn)
 
 
 class Neighbour:
@@ -194,35 +188,42 @@ class Neighbour:
             os.close(file)
 
     def borrow(self, place: Place) -> memoryview:
-        """Return the body at this place.
+        """Return the body at this place; if the peer has let go of it meanwhile, as many bytes that are not whole.
 
         Raises
         ------
         PeerError
-            If it is not there.
+            If there can be no such place.
         """
         segment = self._segments.get(place.descriptor)
         if segment is None or segment.identity != place.identity:
             segment = self._map(place)
+        if segment is None:
+            if not 0 <= place.size <= FRAME_BYTES_MAX:
+                raise PeerError(f"a body of {place.size} bytes in shared memory")
+            gone = np.zeros(place.size, np.uint8).view(Loan)
+            gone.segment, gone.turn = None, place.turn
+            return gone.data
         if not ALIGNMENT <= place.offset <= place.offset + place.size <= len(segment):
             raise PeerError(f"a body of {place.size} bytes at {place.offset} of shared memory of {len(segment)}")
         loan = np.frombuffer(segment, np.uint8, place.size, place.offset).view(Loan)
         loan.segment, loan.turn = segment, place.turn
         return loan.data
 
-    def _map(self, place: Place) -> Segment:
+    def _map(self, place: Place) -> Segment | None:
+        """Return the segment, or None if it is there no more."""
         try:
             file = os.open(f"/proc/{self._pid}/fd/{place.descriptor}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 if fcntl.fcntl(file, fcntl.F_GET_SEALS) & SEALS != SEALS:
-                    raise PeerError("the peer's shared memory may shrink")
+                    return None  # not the file that was meant: who maps one that may shrink dies of it
                 segment = Segment(file, 0, access=mmap.ACCESS_READ)
             finally:
                 os.close(file)
-        except (OSError, ValueError) as error:
-            raise PeerError(f"the peer's shared memory cannot be read: {error}") from error
+        except (OSError, ValueError):
+            return None
         if len(segment) < ALIGNMENT or HEADER.unpack_from(segment, 0)[0] != place.identity:
-            raise PeerError("the peer's shared memory is another than it says")
+            return None
         segment.descriptor, segment.identity = place.descriptor, place.identity
         while len(self._segments) >= SEGMENTS_MAX:
             self._segments.pop(next(iter(self._segments)))
