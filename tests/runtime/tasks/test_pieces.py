@@ -117,6 +117,33 @@ def test_a_piece_that_cannot_be_had_is_waited_for_and_then_given_up(
     assert read(kept) == [(PieceRead(GENERATION, 1, 1), b""), (PieceRead(GENERATION, 2, 0), b"second")]
 
 
+def test_while_a_piece_is_waited_for_those_before_it_are_handed_over_once(kept: TaskPieces, stores: Stores) -> None:
+    assert all(write(kept, number, [], b"%d" % number) for number in (1, 2, 3))
+    away = {digest: blob for digest, blob in stores.blobs.items() if blob.endswith(b"2")}
+    stores.blobs = {digest: blob for digest, blob in stores.blobs.items() if digest not in away}
+    found: list[Any] = []
+    for _ in range(5):
+        with pytest.raises(Unavailable, match="piece 2 of the results cannot be had"):
+            kept.read(GENERATION, lambda message, body: found.append((message, body)))
+    assert found == [(PieceRead(GENERATION, 1, 2), b"1")]
+    stores.blobs |= away
+    assert read(kept) == [(PieceRead(GENERATION, 2, 1), b"2"), (PieceRead(GENERATION, 3, 0), b"3")]
+    assert len(read(kept)) == 3, "whoever asks anew gets all"
+
+
+def test_a_root_of_another_generation_is_given_what_the_last_one_had_already(kept: TaskPieces, stores: Stores) -> None:
+    assert all(write(kept, number, [], b"%d" % number) for number in (1, 2))
+    away = {digest: blob for digest, blob in stores.blobs.items() if blob.endswith(b"2")}
+    stores.blobs = {digest: blob for digest, blob in stores.blobs.items() if digest not in away}
+    with pytest.raises(Unavailable):
+        read(kept)
+    stores.blobs |= away
+    found: list[Any] = []
+    kept.read(GENERATION + 1, lambda message, body: found.append((message, body)))
+    assert found == [(PieceRead(GENERATION + 1, 1, 1), b"1"), (PieceRead(GENERATION + 1, 2, 0), b"2")]
+    assert read(kept) == [], "the last one asks too late"
+
+
 def test_a_job_that_is_over_leaves_no_piece(kept: TaskPieces, session: Session, stores: Stores) -> None:
     session.create(layout.job_state("j"), layout.JobState(phase=layout.JobPhase.RUNNING))
     write(kept, 1, [], b"first")

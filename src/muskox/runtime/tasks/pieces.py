@@ -31,6 +31,7 @@ class TaskPieces:
         self._node = node
         self._job = job_id
         self._unreachable_s: float | None = None  # since when a piece cannot be had
+        self._handed = (0, 0)  # the newest generation that asked, and the last piece that its root was given so far
         self._writing = threading.Lock()
         self._is_over = False
 
@@ -80,20 +81,27 @@ class TaskPieces:
         return sorted(map(int, self._node.session.children(layout.pieces(self._job))))
 
     def read(self, generation: int, answer: Answer) -> None:
-        """Hand every piece to a worker, in order.
+        """Hand every piece to a worker, in order; asked again after a failure, go on with the one that could not be had.
+
+        Who asks in an older generation than another did is a root no more, and given nothing.
 
         Raises
         ------
         Unavailable
             If one cannot be had just now, for at most `RESTORE_S_MAX`: nodes come back at different times.
         """
-        numbers = self._numbers()
+        newest, last = max(self._handed, (generation, 0))
+        if generation < newest:
+            return
+        numbers = [number for number in self._numbers() if number > last]
         if not numbers:
             answer(PieceRead(generation, 0, 0), b"")
         for position, number in enumerate(numbers):
             record = self._find(layout.piece(self._job, number))
             body = b"" if record is None else self._read(record)
             answer(PieceRead(generation, number, len(numbers) - position - 1), body)
+            self._handed = (generation, number)
+        self._handed = (generation, 0)
         self._unreachable_s = None
 
     def _read(self, record: layout.CheckpointRecord) -> bytes:
