@@ -74,6 +74,22 @@ def test_a_piece_has_its_bound_and_a_larger_result_a_piece_of_its_own() -> None:
     assert found == [((0,), ()), ((1, 2), ()), ((3,), ())]
 
 
+def test_what_one_piece_could_not_take_does_not_wait_for_the_interval_unless_it_cannot_be_written() -> None:
+    size = saving.PIECE_BYTES_MAX
+    book = Saving({0: size, 1: size, 2: size}, [], 0.0)
+    book.look()
+    assert book.due_s(10.0) == 10.0
+    book.end(book.begin(10.0).saved.number, is_kept=True)
+    assert book.due_s(10.0) == 10.0
+    book.end(book.begin(11.0).saved.number, is_kept=False)
+    assert book.due_s(10.0) == 21.0, "the disk may be full"
+    for now in (21.0, 22.0):
+        book.end(book.begin(now).saved.number, is_kept=True)
+    assert book.due_s(10.0) is None
+    book.add(0)
+    assert book.due_s(10.0) == 32.0
+
+
 def test_pieces_stay_few_and_what_is_written_grows_by_a_logarithm() -> None:
     draw = random.Random(0)
     sizes: dict[int, int] = {}

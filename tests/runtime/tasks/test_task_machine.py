@@ -396,3 +396,18 @@ def test_a_root_that_is_to_leave_makes_durable_what_is_not_yet() -> None:
     assert machine.handle(events.Leaving(), 1.0) == [events.KeepPiece(1, 1, (), (1,))]
     member, _ = formed(1, "a", "b")
     assert member.handle(events.Leaving(), 0.0) == [], "the root has all that it found"
+
+
+def test_what_is_not_durable_yet_is_made_so_while_the_job_s_result_is_made() -> None:
+    machine, _ = leading("a", "b", tasks=2, interval_s=10.0)
+    machine.handle(heard("b", Answer(1, 1, "1"), b"x"), 1.0)
+    actions = machine.handle(events.TaskDone(0, "0", b"x"), 2.0)
+    assert (machine.phase, events.Collect(1) in actions) == (Phase.COLLECTING, True)
+    assert machine.handle(events.Woken(1), 10.0) == [events.KeepPiece(1, 1, (), (1, 0))]
+
+
+def test_a_root_that_is_to_leave_while_it_makes_the_job_s_result_loses_nothing() -> None:
+    machine, _ = leading("a", "b", tasks=2)
+    machine.handle(heard("b", Answer(1, 1, "1"), b"x"), 1.0)
+    machine.handle(events.TaskDone(0, "0", b"x"), 2.0)
+    assert machine.handle(events.Leaving(), 2.0) == [events.KeepPiece(1, 1, (), (1, 0))]

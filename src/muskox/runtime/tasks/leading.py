@@ -107,7 +107,7 @@ class Leading:
     def save(self, interval_s: float, now: float) -> list[Action]:
         """Have new results made durable if it is time, or come back when it is."""
         due_s = self._saving.due_s(interval_s)
-        if due_s is None or self.is_whole:
+        if due_s is None:
             return []
         if due_s > now:
             was_to_wake, self._is_to_wake = self._is_to_wake, True

@@ -57,6 +57,9 @@ class Phase(Enum):
     FINISHED = auto()
 
 
+SAVING = (Phase.WORKING, Phase.COLLECTING)  # as root: to make a result of all may take long, too
+
+
 class TaskMachine:
     """See the head of this file. One door: :meth:`handle`."""
 
@@ -124,9 +127,9 @@ class TaskMachine:
                 self._result = digest
                 return self._finish() if generation == self.generation and self.phase is Phase.COLLECTING else []
             case Leaving():
-                return self._leading.save_last(now) if self._leading is not None and self.phase is Phase.WORKING else []
+                return self._leading.save_last(now) if self._leading is not None and self.phase in SAVING else []
             case Woken(generation):
-                if self._leading is None or generation != self.generation or self.phase is not Phase.WORKING:
+                if self._leading is None or generation != self.generation or self.phase not in SAVING:
                     return []
                 return self._leading.woken(self.checkpoint_interval_s, now)
             case _:
@@ -266,7 +269,7 @@ class TaskMachine:
         return [SendResult(next_, Hold(self.generation, task, self._held.digests[task]))]
 
     def _save(self, now: float) -> list[Action]:
-        if self._leading is None or self.phase is not Phase.WORKING:
+        if self._leading is None or self.phase not in SAVING:
             return []
         return self._leading.save(self.checkpoint_interval_s, now)
 

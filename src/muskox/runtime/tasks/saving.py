@@ -1,8 +1,8 @@
 """Which finished results are durable, and when the next of them are made so: the root's book of pieces. Pure.
 
-A piece is a blob of results. One is written when there is something new and the interval has passed; it takes along the last
-pieces that are no larger than it. So there are few pieces, and a result is written as often as the logarithm of how many there
-would have been. At most one is on its way.
+A piece is a blob of results. One is written when there is something new and the interval has passed, or the last one could not
+take all that there was; it takes along the last pieces that are no larger than it. So there are few pieces, and a result is
+written as often as the logarithm of how many there would have been. At most one is on its way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,6 +32,7 @@ class Saving:
         self._last_s = now
         self._new: dict[int, None] = {}  # in order; a set that keeps it
         self._under_way: Piece | None = None
+        self._is_behind = False  # more was new than one piece takes
         self._number = max(self._pieces, default=0)
 
     def look(self) -> None:
@@ -46,7 +47,9 @@ class Saving:
 
     def due_s(self, interval_s: float) -> float | None:
         """Return from when on a piece may be written; None if there is nothing to write, or one is on its way."""
-        return None if self._under_way is not None or not self._new else self._last_s + interval_s
+        if self._under_way is not None or not self._new:
+            return None
+        return self._last_s if self._is_behind else self._last_s + interval_s
 
     @property
     def is_new(self) -> bool:
@@ -73,6 +76,7 @@ class Saving:
         self._last_s = now
         for task in tasks:
             del self._new[task]
+        self._is_behind = bool(self._new)
         numbers = tuple(piece.number for piece in absorbed)
         self._under_way = Piece(Saved(self._number, tuple(whole), size), numbers, tuple(tasks))
         return self._under_way
@@ -89,3 +93,4 @@ class Saving:
             self._pieces[number] = piece.saved
         else:
             self._new = dict.fromkeys(piece.new) | self._new
+            self._is_behind = False  # a full disk is not tried again at once
