@@ -1,13 +1,14 @@
 """Who runs, and where: never more than a node has; by priority, fair share and order; the same whatever came before."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import BITS, NODES, asks, leaving, member, members, view
 
-from muskox.runtime.planning.picture import JobView, Picture
+from muskox.runtime.planning.picture import Assign, JobView, Picture
 from muskox.runtime.planning.places import Amount, allocate, demand, offer
 from muskox.runtime.planning.plan import plan
 
@@ -211,3 +212,10 @@ def test_a_thousand_nodes_and_a_hundred_jobs_are_no_matter() -> None:
     found = staff(here, *jobs)
     assert sum(sum(places.values()) for places in found.values()) == 4000
     assert len(plan(Picture(here, {}, jobs))) == 1000
+
+
+def test_what_an_unseen_job_has_is_given_to_nobody_else() -> None:
+    here, has = members("ann", gpus=1), {"ann": {"unseen": 1}}
+    picture = Picture(here, has, [job(gpus=1)], unseen={"unseen": asks(gpus=1)})
+    assert allocate(picture).staff == {}
+    assert plan(replace(picture, unseen={"unseen": None}))[0] == Assign("ann", {"unseen": 1, "job-1": 1}), "nothing known"

@@ -1,5 +1,6 @@
 """Collecting: what nothing names goes, once it cannot be on its way any more; what anybody needs stays, whoever holds it."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -162,6 +163,36 @@ def test_jobs_that_are_over_for_long_are_forgotten(cluster: StoreCluster) -> Non
         cluster.session.create(layout.job_state(name), layout.JobState(phase=phase, finished_ms=finished_ms))
     assert retire_jobs(cluster.session, 30.0) == ["old"]
     assert cluster.session.children(layout.JOBS) == ["new", "running"]
+
+
+@pytest.mark.parametrize("deletes", range(5))
+def test_who_dies_while_it_forgets_a_job_leaves_it_over_or_gone(
+    cluster: StoreCluster, monkeypatch: pytest.MonkeyPatch, deletes: int
+) -> None:
+    """A job without a state would be new: the next coordinator would have it run again."""
+    session, plain, left = cluster.session, cluster.session.kazoo.delete, [deletes]
+
+    def delete(path: str, version: int = -1, recursive: bool = False) -> None:  # kazoo's own, but it dies on its way
+        if recursive:
+            for child in session.kazoo.get_children(path):
+                delete(f"{path}/{child}", recursive=True)
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        plain(path, version)
+
+    session.create(layout.job("old"), layout.JobRecord(kind="k", program="p", program_nodes=[], dataset="d@1"))
+    session.create(layout.job_state("old"), layout.JobState(phase=layout.JobPhase.DONE, finished_ms=1))
+    for path in (layout.generation("old"), layout.workers("old"), layout.suspects("old"), f"{layout.suspects('old')}/w"):
+        session.create(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(session.kazoo, "delete", delete)
+        with contextlib.suppress(KeyboardInterrupt):
+            retire_jobs(session, 30.0)
+    state = session.find(layout.job_state("old"), layout.JobState)
+    assert (session.version(layout.job("old")) is None) if state is None else state[0].phase.is_final
+    retire_jobs(session, 30.0)
+    assert session.children(layout.JOBS) == []
 
 
 def test_what_a_job_kept_on_its_way_goes_with_its_end(cluster: StoreCluster) -> None:

@@ -4,6 +4,7 @@ Every node runs this thread; it acts only while its candidacy leads, and decides
 state is in ZooKeeper, so a new coordinator needs nothing from the one before it.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -125,7 +126,7 @@ class Coordinator(threading.Thread):
             log.info("coordinator %d: %s", fence, order)
             try:
                 self._perform(order, fence)
-            except Refused as error:  # what it was about has changed: that must not keep the other orders
+            except (Refused, CallerError, Corrupt) as error:  # what it was about has changed, or one job's record is no good
                 log.info("coordinator %d: %s", fence, error)
                 was_refused = True
         if was_refused or picture.unseen:
@@ -168,7 +169,8 @@ class Coordinator(threading.Thread):
         for node in self._mirror.children(layout.ASSIGNMENTS):
             assignment = self._mirror.find(layout.assignment(node), layout.AssignmentRecord)
             assignments[node] = {} if assignment is None else assignment.jobs
-        jobs, unseen = [], []
+        jobs: list[JobView] = []
+        unseen: dict[str, layout.JobRecord | None] = {}
         self._final.intersection_update(self._mirror.children(layout.JOBS))
         for job_id in self._mirror.children(layout.JOBS):
             if job_id in self._final:
@@ -177,10 +179,10 @@ class Coordinator(threading.Thread):
                 view = self._see_job(job_id, fence)
             except CallerError as error:  # its dataset is gone, say: it can never run
                 self._give_up(job_id, str(error), fence)
-                unseen.append(job_id)
-            except (Unavailable, Corrupt) as error:  # one job's trouble must not stop the others
+                unseen[job_id] = self._record_of(job_id)
+            except (Unavailable, Corrupt, Refused) as error:  # one job's trouble must not stop the others
                 log.warning("job %s cannot be seen: %s", job_id, error)
-                unseen.append(job_id)
+                unseen[job_id] = self._record_of(job_id)
             else:
                 if view is None:
                     self._final.add(job_id)
@@ -189,6 +191,12 @@ class Coordinator(threading.Thread):
                 else:
                     jobs.append(view)
         return Picture(members, assignments, jobs, unseen, self._mirror.children(layout.DRAINS))
+
+    def _record_of(self, job_id: str) -> layout.JobRecord | None:
+        """Return what an unseen job asks for, if that much can be read."""
+        with contextlib.suppress(MuskoxError):
+            return self._mirror.find(layout.job(job_id), layout.JobRecord)
+        return None
 
     def _give_up(self, job_id: str, reason: str, fence: int) -> None:
         try:
@@ -258,7 +266,7 @@ class Coordinator(threading.Thread):
             return []
         progress = self._session.find(layout.progress(job_id), layout.ProgressRecord)
         round_ = 0 if progress is None else progress[0].round
-        if round_ != known.round:
+        if round_ > known.round:  # a round less is no progress: it began anew from its checkpoint
             known.round, known.suspects = round_, frozenset(suspects)
         return [name for name in suspects if name not in known.suspects]
 
@@ -307,7 +315,8 @@ class Coordinator(threading.Thread):
         state, version = self._session.get(path, layout.JobState, f"state of job {job_id}")
         if state.phase.is_final:
             raise Refused(f"job {job_id} is {state.phase} already")
-        return Set(path, layout.JobState(phase=phase, reason=reason), version)
+        finished_ms = time.time_ns() // 1_000_000 if phase.is_final else 0
+        return Set(path, layout.JobState(phase=phase, reason=reason, finished_ms=finished_ms), version)
 
     def _commit(self, fence: int, *operations: Operation) -> None:
         """Commit under the fence. After a lost reply nothing is read back here: the next look sees whether it went through.

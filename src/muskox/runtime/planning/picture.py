@@ -76,16 +76,17 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Everything that a decision stands on. `unseen` are jobs that could not be read just now: they stay as they are.
+    """Everything that a decision stands on.
 
     members : the nodes that live
+    unseen : the jobs that could not be seen just now, which keep what they have; with their records, as far as known
     drained : those of them whose data moves elsewhere: no work is begun there
     """
 
     members: Mapping[str, layout.MemberRecord]
     assignments: Mapping[str, Mapping[str, int]]
     jobs: Sequence[JobView]
-    unseen: Sequence[str] = ()
+    unseen: Mapping[str, layout.JobRecord | None] = field(default_factory=dict)
     drained: Collection[str] = ()
 
     @property

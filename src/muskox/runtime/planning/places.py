@@ -45,7 +45,7 @@ class Allocation:
 def allocate(picture: Picture) -> Allocation:
     """Return who runs where, so that no node gives more than it has."""
     members = picture.open
-    offers = {name: offer(member) for name, member in members.items()}
+    offers = {name: _left(name, picture) for name in members}
     wishes = [_wish(job, members, offers) for job in picture.jobs]
     able = sorted((wish for wish in wishes if wish.can_run), key=lambda wish: (-wish.job.record.priority, *wish.order))
     _Shareout(offers, able).run()
@@ -57,6 +57,16 @@ def allocate(picture: Picture) -> Allocation:
 def offer(member: layout.MemberRecord) -> Amount:
     """Return what a node has."""
     return Amount(member.cores * 1000, member.memory_bytes or ALL_MEMORY, member.gpus)
+
+
+def _left(node: str, picture: Picture) -> Amount:
+    """Return what a node has beside what it gives to jobs that could not be seen."""
+    left = list(offer(picture.members[node]))
+    for job_id, count in picture.assignments.get(node, {}).items():
+        record = picture.unseen.get(job_id)
+        if record is not None:
+            left = [max(has - count * amount, 0) for has, amount in zip(left, demand(record), strict=True)]
+    return Amount(*left)
 
 
 def demand(record: layout.JobRecord) -> Amount:

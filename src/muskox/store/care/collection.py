@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from muskox.coordination import Config, Session, layout, stored
+from muskox.coordination import Config, Delete, Refused, Session, layout, stored
 from muskox.errors import Corrupt, MuskoxError, Unavailable
 from muskox.store.care.holds import Version, holders, readers
 from muskox.store.care.kept import Kept, Manifests
@@ -224,11 +224,26 @@ def retire_jobs(session: Session, days: float) -> list[str]:
         if state is None or not state[0].phase.is_final:
             continue
         if 0 < state[0].finished_ms < before_ms:
-            session.delete(layout.job(job_id), recursive=True)
-            gone.append(job_id)
+            if _forget(session, job_id):
+                gone.append(job_id)
             continue
         if session.version(layout.checkpoint(job_id)) is not None:
             session.delete(layout.checkpoint(job_id))
         for number in session.children(layout.pieces(job_id)):
             session.delete(layout.piece(job_id, int(number)))
     return gone
+
+
+def _forget(session: Session, job_id: str) -> bool:
+    """Delete all znodes of a job that is over; return whether that was done. A job without a state would be taken for a new
+    one, so these two go last and at once."""
+    path, state = layout.job(job_id), layout.job_state(job_id)
+    for child in session.children(path):
+        if f"{path}/{child}" != state:
+            session.delete(f"{path}/{child}", recursive=True)
+    try:
+        session.commit([Delete(state), Delete(path)], lambda: session.version(path) is None)
+    except Refused as error:  # a node kept something of it just now
+        log.info("job %s is left to the next collection: %s", job_id, error)
+        return False
+    return True
