@@ -14,7 +14,7 @@ from muskox.coordination import Config, Refused, Session, layout, register
 from muskox.errors import Unavailable
 from muskox.keeper import Keeper
 from muskox.records import pack
-from muskox.runtime.commits import JobCommits
+from muskox.runtime.commits import REASON_LENGTH_MAX, JobCommits
 from muskox.runtime.figures import Figures
 from muskox.runtime.messages import Checkpointed, Finished
 from muskox.store import NodeHome
@@ -61,6 +61,11 @@ def running(session: Session, stores: Stores, job_id: str) -> JobCommits:
     session.create(layout.generation(job_id), layout.GenerationRecord(number=0))
     for number in (1, 2):
         session.set(layout.generation(job_id), layout.GenerationRecord(number=number))
+    return running_beside(session, stores, job_id)
+
+
+def running_beside(session: Session, stores: Stores, job_id: str) -> JobCommits:
+    """Return the commits of such a job on one more node."""
     home = NodeHome(session, stores)  # type: ignore[arg-type]
     config = Config(layout.ConfigRecord())
     node = SimpleNamespace(session=session, home=home, name="ann", config=lambda: config, figures=Figures())
@@ -178,3 +183,22 @@ def test_the_last_checkpoint_is_kept_before_anything_else_is_done(session: Losin
         commits.keep_checkpoint(Checkpointed(2, round_, "d"), BODY, is_last=is_last)
     found = session.find(layout.checkpoint("leaving"), layout.CheckpointRecord)
     assert found is not None and found[0].round == 2
+
+
+def test_a_checkpoint_that_is_lost_is_forgotten_so_that_earlier_rounds_count_again(session: Losing, stores: Stores) -> None:
+    commits, other = running(session, stores, "a"), running_beside(session, stores, "a")
+    keep(commits, 50)
+    version = session.version(layout.checkpoint("a"))
+    assert version is not None
+    commits.forget_checkpoint(2, version)
+    keep(other, 3)
+    assert checkpoint(session, "a").round == 3, "whichever node keeps the next"
+    for generation, known in ((1, 0), (2, 7)):
+        with pytest.raises(Refused):
+            commits.forget_checkpoint(generation, known)
+
+
+def test_the_reason_of_a_failure_has_a_bound(session: Losing, stores: Stores) -> None:
+    running(session, stores, "a").fail(2, "x" * 2_000_000)
+    state = session.get(layout.job_state("a"), layout.JobState, "state")[0]
+    assert state.phase is layout.JobPhase.FAILED and len(state.reason) == REASON_LENGTH_MAX

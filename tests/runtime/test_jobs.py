@@ -198,6 +198,32 @@ def test_a_cancellation_that_was_lost_on_its_way_is_tried_again(session: Session
     assert job_state(session, job_id).phase == "cancelled"
 
 
+def test_a_job_that_ends_while_it_is_being_cancelled_stays_done(session: Session, job_id: str) -> None:
+    """Whether it is over is asked of the very record that is written over."""
+    done = layout.JobState(phase=layout.JobPhase.DONE, result="r")
+    session.create(layout.job_state(job_id), layout.JobState(phase=layout.JobPhase.RUNNING))
+
+    class Late(Session):
+        reads = 0
+
+        def find(self, path: str, *arguments: Any) -> Any:
+            found = super().find(path, *arguments)
+            self.reads += path == layout.job_state(job_id)
+            if self.reads == 1:
+                session.set(layout.job_state(job_id), done)
+            return found
+
+    with Late(str(session.address), SECRET).connect() as late:
+        assert not cancel(late, job_id)
+    assert job_state(session, job_id) == done
+
+
+def test_who_waits_for_a_job_that_was_forgotten_is_told(session: Session, job_id: str) -> None:
+    session.delete(layout.job(job_id), recursive=True)
+    with pytest.raises(CallerError, match="there is no job"):
+        wait(session, job_id)
+
+
 def test_a_finished_job_cannot_be_cancelled(session: Session, job_id: str) -> None:
     admit(session, job_id)
     finish(session, job_id, layout.JobPhase.DONE)

@@ -37,7 +37,6 @@ FROM_NODE = (
     messages.Formed(2, [messages.Member("w", "h:1", "0-3")], {0: ["/blob"], 3: ["/blob", "/other"]}),
     messages.Adjust(2, [messages.Adjustment("q", 0, {"rate": 0.5})]),
     messages.Recorded(2, 9, [messages.Adjustment("q", 9, {"rate": 0.5})]),
-    messages.Stop(),
 )
 FROM_WORKER = (
     messages.Listening("h:1", 4),

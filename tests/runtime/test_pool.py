@@ -422,3 +422,43 @@ node.process.stop()
 assert node.is_gone()
 """)
     assert facts["reason"].endswith("in initial: 1 1")
+
+
+def test_a_worker_is_told_of_as_gone_only_when_its_process_has_ended(run: Any) -> None:
+    """What it had of the machine, its GPU above all, is free only then."""
+    facts = run("""
+ended = []
+
+class Watching(Node):
+    def end(self, worker):
+        ended.append(select.select([self.handle], [], [], 0)[0] != [])
+        super().end(worker)
+
+nodes = [Watching(context, f"w{number}") for number in range(3)]
+for node in nodes:
+    node.hear("Listening")
+nodes[0].process.stop()
+nodes[1].process.kill()
+nodes[2].process.end()
+tell(gone=[node.is_gone() for node in nodes], ended=ended)
+""")
+    assert facts == {"gone": [True] * 3, "ended": [True] * 3}
+
+
+def test_a_worker_that_is_stopped_keeps_nobody_who_speaks_to_it(run: Any) -> None:
+    facts = run("""
+from muskox.runtime.devices import is_stopped
+from muskox.runtime.messages import Restore
+
+node = Node(context)
+node.hear("Listening")
+was_stopped = is_stopped(node.process.pid)
+os.kill(node.process.pid, signal.SIGSTOP)
+while not is_stopped(node.process.pid):
+    pass
+for _ in range(3):
+    node.process.send(Restore(1, 1, ""), b"x" * (8 << 20))
+node.process.kill()
+tell(before=was_stopped, gone=node.is_gone())
+""")
+    assert facts == {"before": False, "gone": True}

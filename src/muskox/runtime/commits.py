@@ -13,7 +13,7 @@ import time
 import uuid
 from enum import Enum, auto
 
-from muskox.coordination import Check, Create, Operation, Refused, Set, layout
+from muskox.coordination import Check, Create, Delete, Operation, Refused, Set, layout
 from muskox.errors import MuskoxError, Unavailable
 from muskox.program import Publishes, resolve
 from muskox.records import Record, unpack
@@ -23,6 +23,7 @@ from muskox.runtime.node_context import NodeContext
 
 log = logging.getLogger(__name__)
 
+REASON_LENGTH_MAX = 10_000  # of a failure: a program may raise with all its data in the message
 PACE_S = 10.0  # between two writes of how fast a job's workers are
 ATTEMPT_BYTES = 16  # a UUID before the bytes of a checkpoint: no other blob is the same
 
@@ -42,7 +43,6 @@ class JobCommits:
         self._job = job_id
         self._keeping: threading.Thread | None = None
         self._paced_s = -math.inf  # when a pace was last written
-        self.lost = ""  # the blob of a checkpoint that nobody has any more
 
     def _replicate(self, data: bytes) -> tuple[str, list[str]]:
         return self._node.home.put(data, int(self._node.config()["replicas"]), first=self._node.name)
@@ -68,7 +68,7 @@ class JobCommits:
         began = time.monotonic()
         try:
             before = session.find(path, layout.CheckpointRecord)
-            if before is not None and before[0].round >= message.round and before[0].blob != self.lost:
+            if before is not None and before[0].round >= message.round:
                 return  # a later one stands
             with self._node.home.writing() as lease:
                 blob, nodes = self._replicate(uuid.uuid4().bytes + body)
@@ -82,6 +82,12 @@ class JobCommits:
         except MuskoxError as error:
             log.warning("job %s: the checkpoint of round %d is skipped: %s", self._job, message.round, error)
             self._node.figures.count("checkpoints_skipped")
+
+    def forget_checkpoint(self, generation: int, version: int) -> None:
+        """Forget a checkpoint that nobody has any more, so that earlier rounds count again; Refused if it is another by now."""
+        path = layout.checkpoint(self._job)
+        operations: list[Operation] = [Check(layout.generation(self._job), generation), Delete(path, version)]
+        self._node.session.commit(operations, lambda: self._node.session.version(path) is None)
 
     def tell_pace(self, generation: int, seconds: dict[str, float]) -> None:
         """Write how fast the workers are, for the coordinator; at most every `PACE_S`, for what is persistent can wait."""
@@ -143,7 +149,10 @@ class JobCommits:
 
     def fail(self, generation: int, reason: str) -> None:
         failed = layout.JobState(
-            phase=layout.JobPhase.FAILED, reason=reason, attempt=uuid.uuid4().hex, finished_ms=time.time_ns() // 1_000_000
+            phase=layout.JobPhase.FAILED,
+            reason=reason[:REASON_LENGTH_MAX],
+            attempt=uuid.uuid4().hex,
+            finished_ms=time.time_ns() // 1_000_000,
         )
         self._commit_final(generation, failed, [])
 

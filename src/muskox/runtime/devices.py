@@ -1,4 +1,4 @@
-"""What a machine has beside cores: memory and GPUs.
+"""What a machine has beside cores: memory and GPUs; and what its system tells of a process.
 
 Found where the system tells: memory as far as the control group of the process bounds it, GPUs as NVIDIA's driver lists them.
 """
@@ -69,3 +69,12 @@ def resident_bytes(pid: int) -> int:
     except OSError:
         return 0
     return int(found[1]) * 1024 if found else 0
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a process is stopped, as SIGSTOP does it: not one that a debugger holds; False if nothing tells."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "T"

@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from muskox.coordination import Check, Create, Refused, layout, parse_runs
@@ -19,7 +19,6 @@ from muskox.errors import Corrupt, Unavailable
 from muskox.program import RoundReport
 from muskox.runtime.commits import JobCommits
 from muskox.runtime.deaths import Deaths
-from muskox.runtime.devices import resident_bytes
 from muskox.runtime.messages import (
     Adjusting,
     Broken,
@@ -47,6 +46,7 @@ from muskox.runtime.node_context import NodeContext, Usage
 from muskox.runtime.planning.places import demand
 from muskox.runtime.pool import WorkerProcess
 from muskox.runtime.shard_files import ShardFiles
+from muskox.runtime.staffed import Staffed
 from muskox.runtime.steering import Steering
 from muskox.runtime.steps import Steps
 from muskox.runtime.tasks.messages import Piece, PiecesWanted
@@ -67,21 +67,6 @@ class Assignment:
     program: bytes
     dataset: Dataset
     files: ShardFiles
-
-
-@dataclass(slots=True)
-class Staffed:
-    """A worker of ours, and the last generation that it was told of.
-
-    held, lent : its files in the cache, which stay there: of the shards that it owns, and of those that it asked for last
-    """
-
-    process: WorkerProcess
-    generation: int = 0
-    is_large: bool = False  # it was said that it has more memory than was asked for
-    record: layout.WorkerRecord | None = None
-    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    lent: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
 
 class JobAgent(threading.Thread):
@@ -150,7 +135,8 @@ class JobAgent(threading.Thread):
         for name, staffed in self._workers.items():
             if staffed.record is not None:
                 self._register(name, staffed.record)
-            self._warn_of_memory(staffed, self._assignment.record.memory_bytes)
+            staffed.warn_of_memory(self._assignment.record.memory_bytes)
+            self._look_in(staffed.end_if_stopped(self._node.config()["silence_s"]))
 
     def _part(self) -> None:
         """End our workers. If one is the root of a job that goes on elsewhere, the state that it holds is kept before."""
@@ -203,7 +189,11 @@ class JobAgent(threading.Thread):
         gpus = self._node.room.take(name, demand(assignment.record), self.look)
         if gpus is None:
             return False
-        process = WorkerProcess(self._node.forkserver, name, self._on_message, self._on_gone)
+        try:
+            process = WorkerProcess(self._node.forkserver, name, self._on_message, self._on_gone)
+        except OSError as error:
+            self._node.room.give_back(name)
+            raise Unavailable(f"no worker can be started on node {self._node.name}: {error}") from error
         self._workers[name] = Staffed(process)
         setup = Setup(
             job=self._job,
@@ -220,12 +210,6 @@ class JobAgent(threading.Thread):
         process.send(setup, assignment.program)
         process.send(self._settings())
         return True
-
-    def _warn_of_memory(self, staffed: Staffed, asked_bytes: int) -> None:
-        """Say once of a worker that it has more memory than was asked for. It is not ended: the system does that in need."""
-        if asked_bytes and not staffed.is_large and (has_bytes := resident_bytes(staffed.process.pid)) > asked_bytes:
-            staffed.is_large = True
-            log.warning("%s has %d bytes of memory; its job asked for %d", staffed.process.name, has_bytes, asked_bytes)
 
     def _settings(self) -> Settings:
         config = self._node.config()
@@ -397,7 +381,8 @@ class JobAgent(threading.Thread):
             if now - self._unreachable_s < RESTORE_S_MAX:  # nodes come back at different times
                 raise Unavailable(f"the checkpoint of round {checkpoint.round} cannot be had: {error}") from error
             log.warning("job %s: the checkpoint of round %d is lost: from the start", self._job, checkpoint.round)
-            self._commits.lost = checkpoint.blob
+            self._commits.forget_checkpoint(generation, found[1])
+            self._unreachable_s = None
             worker.send(Restore(generation, 0, ""))
         else:
             self._unreachable_s = None

@@ -4,6 +4,7 @@ Submitting writes the program's blob, then one znode, under a lease that keeps w
 job's id is chosen here, so a lost reply is no riddle: if the znode is there, it is ours.
 """
 
+import contextlib
 import getpass
 import os
 import secrets
@@ -24,6 +25,7 @@ from muskox.store import Home
 from muskox.task_list import TaskList
 
 LOOK_S = 1.0  # a waiter looks at least so often, whatever watches do
+WORKERS_MAX = 2_000  # of one job: its generation, at some 150 bytes a worker, is one znode, which ZooKeeper bounds at 1 MB
 CORES_MAX = 65_536  # of one worker
 PRIORITY_MAX = 1_000
 SUBMITS_MAX = 3  # tries: each fails only if the session is lost in the midst of it
@@ -158,6 +160,8 @@ def check_asked(spec: JobSpec) -> None:
     """Raise CallerError with the rule if `spec` asks for what cannot be."""
     if spec.workers < 0:
         raise CallerError(f"workers must be at least 1, or 0 for one a node, not {spec.workers}")
+    if max(spec.workers, spec.workers_min) > WORKERS_MAX:
+        raise CallerError(f"a job has at most {WORKERS_MAX:,} workers, not {max(spec.workers, spec.workers_min):,}")
     if spec.workers_min < 0 or (spec.workers and spec.workers_min > spec.workers):
         raise CallerError(f"workers_min must lie between 0 and workers, which is {spec.workers}, not be {spec.workers_min}")
     if not 0 < spec.cores <= CORES_MAX:
@@ -195,7 +199,7 @@ def job_state(session: Session, job_id: str) -> layout.JobState:
 
 
 def wait(session: Session, job_id: str) -> layout.JobState:
-    """Wait until the job is final and return its state."""
+    """Wait until the job is final and return its state; CallerError if there is no such job, or no more."""
     changed = threading.Event()
 
     def look(_: Any) -> None:
@@ -203,7 +207,9 @@ def wait(session: Session, job_id: str) -> layout.JobState:
 
     while True:
         found = session.find(layout.job_state(job_id), layout.JobState, look)
-        if found is not None and found[0].phase.is_final:
+        if found is None:
+            job_state(session, job_id)  # or is there no such job any more?
+        elif found[0].phase.is_final:
             return found[0]
         changed.wait(LOOK_S)
         changed.clear()
@@ -217,14 +223,15 @@ def cancel(session: Session, job_id: str) -> bool:
     def was_done() -> bool:
         return job_state(session, job_id).attempt == attempt
 
-    while not job_state(session, job_id).phase.is_final:
+    while True:
         found = session.find(path, layout.JobState)
+        if found is None:
+            job_state(session, job_id)  # is there such a job?
+        elif found[0].phase.is_final:
+            return found[0].attempt == attempt
         write = Create(path, cancelled) if found is None else Set(path, cancelled, found[1])
-        try:
+        with contextlib.suppress(Refused):  # its state has changed meanwhile
             session.commit([write], was_done)
-        except Refused:
-            continue
-    return was_done()
 
 
 def result(home: Home, job_id: str, state: layout.JobState) -> Record:

@@ -225,10 +225,6 @@ class Recorded(Message, frozen=True):
     changes: list[Adjustment]
 
 
-class Stop(Message, frozen=True):
-    """End."""
-
-
 class Brought(Message, frozen=True):
     """The files (one a column group) of these shards. Answers `Lacking`; they stay until the worker asks for others."""
 
@@ -236,7 +232,7 @@ class Brought(Message, frozen=True):
 
 
 Answered = Restore | Brought | PieceWritten | PieceRead | Recorded  # what a worker has asked for
-FromNode = Setup | Settings | Formed | Adjust | Leave | Stop | Answered
+FromNode = Setup | Settings | Formed | Adjust | Leave | Answered
 
 
 # -- from a worker to its node --

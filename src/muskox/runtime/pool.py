@@ -4,10 +4,12 @@ The forkserver is started before any gRPC and before any thread of the node, wit
 loaded: a worker then costs a fork. Workers are ended by closing the pair; one that does not listen is killed.
 """
 
+import contextlib
 import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.util
 import os
+import queue
 import socket
 import sys
 import threading
@@ -17,7 +19,7 @@ from multiprocessing.context import ForkServerContext
 from muskox.errors import PeerError
 from muskox.runtime.forked import FOLDER
 from muskox.runtime.message import Message
-from muskox.runtime.messages import LENGTHS, FromWorker, Stop, check_lengths, decode_from_worker, frame
+from muskox.runtime.messages import LENGTHS, FromWorker, check_lengths, decode_from_worker, frame
 from muskox.runtime.pins import pin_environment
 from muskox.runtime.worker import worker_main
 
@@ -53,28 +55,24 @@ class WorkerProcess:
         self.address = ""  # where its collective listens, once it has said so
         self._on_message = on_message
         self._on_gone = on_gone
-        self._lock = threading.Lock()
+        self._to_send: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()  # as much as its job's agent says to it
         self._pipe, theirs = socket.socketpair()
         with theirs:
             self._process = context.Process(target=worker_main, args=(theirs,), name=name, daemon=True)
             self._process.start()
         threading.Thread(target=self._read, name=f"pipe of {name}", daemon=True).start()
+        threading.Thread(target=self._write, name=f"pipe to {name}", daemon=True).start()
 
     @property
     def pid(self) -> int:
         return self._process.pid or 0
 
     def send(self, head: Message, body: bytes = b"") -> None:
-        """Send a frame; a worker that is gone shows at its reading thread."""
-        try:
-            with self._lock:
-                self._pipe.sendall(frame(head, body))
-        except OSError:
-            return
+        """Have a frame sent, without waiting: who is stopped reads nothing. One that is gone shows at its reading thread."""
+        self._to_send.put(frame(head, body))
 
     def stop(self) -> None:
-        """Ask it to end, and close the pipe: it ends by itself even while it computes."""
-        self.send(Stop())
+        """Close the pipe: it ends by itself even while it computes."""
         self._shutdown()
 
     def kill(self) -> None:
@@ -87,10 +85,14 @@ class WorkerProcess:
         self._process.kill()
 
     def _shutdown(self) -> None:
-        try:
+        self._to_send.put(None)
+        with contextlib.suppress(OSError):
             self._pipe.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
+
+    def _write(self) -> None:
+        with contextlib.suppress(OSError):
+            while (data := self._to_send.get()) is not None:
+                self._pipe.sendall(data)
 
     def _read(self) -> None:
         try:
@@ -103,6 +105,8 @@ class WorkerProcess:
             if self._process.is_alive():
                 self._process.kill()
         finally:
+            self._to_send.put(None)
+            self._process.join()  # what it had of the machine is free only then
             self._on_gone(self)
 
 

@@ -34,7 +34,6 @@ from muskox.runtime.messages import (
     Restore,
     Settings,
     Setup,
-    Stop,
     check_lengths,
     decode_from_node,
 )
@@ -117,8 +116,6 @@ def hear(shell: Shell, message: FromNode, body: bytes) -> None:
             shell.put(lambda: _leave(shell))
         case Formed() | Restore() | Brought() | PieceWritten() | PieceRead() | Adjust() | Recorded():
             return  # there is nothing that we could do: our node was told so
-        case Stop():
-            os._exit(0)
         case Setup():
             raise PeerError("a second Setup")
         case _:
