@@ -1,6 +1,8 @@
 """The pulse: a process that died is told of, and nobody else: not who hung up, not who was never reached."""
 
+import os
 import queue
+import resource
 import socket
 from collections.abc import Iterator
 
@@ -10,6 +12,7 @@ from muskox.coordination import Candidate
 from muskox.runtime.pulse import RETRY_S, Pulse
 
 BOUND_S = 20.0
+FILES = 1100  # select() knows 1024
 
 
 class Listener:
@@ -91,3 +94,20 @@ def test_another_is_felt_from_the_moment_it_is_named(
     listener.server.close()
     other.close()
     assert told.get(timeout=BOUND_S) == listener.target and told.empty()
+
+
+def test_a_node_with_very_many_connections_feels_a_death_too(
+    pulse: Pulse, told: "queue.SimpleQueue[Candidate]", listener: Listener
+) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most <= FILES:
+        pytest.skip(f"no more than {most} files may be open here")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    files = [os.open("/dev/null", os.O_RDONLY) for _ in range(FILES)]
+    try:
+        test_a_death_is_told_at_once(pulse, told, listener)
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

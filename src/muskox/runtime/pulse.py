@@ -9,13 +9,14 @@ made again.
 
 import contextlib
 import logging
+import math
 import os
 import select
 import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from muskox.coordination import Candidate
 from muskox.errors import MuskoxError
@@ -88,8 +89,7 @@ class Pulse(threading.Thread):
     def _has_broken(self, connection: socket.socket) -> bool:
         """Wait until the connection ends or we are to feel another; return whether it ended."""
         while True:
-            ready, _, _ = select.select([connection.fileno(), self._woken], [], [])
-            if self._woken in ready:
+            if self._woken in _ready([connection.fileno(), self._woken]):
                 return False
             try:
                 if not connection.recv(READ_BYTES):
@@ -98,7 +98,7 @@ class Pulse(threading.Thread):
                 return True
 
     def _sleep(self, seconds: float | None) -> None:
-        if select.select([self._woken], [], [], seconds)[0]:
+        if _ready([self._woken], seconds):
             os.read(self._woken, READ_BYTES)
 
 
@@ -108,3 +108,11 @@ def _connected(address: str) -> Iterator[socket.socket]:
     with socket.create_connection((host, int(port)), timeout=CONNECT_S_MAX) as connection:
         connection.setblocking(False)
         yield connection
+
+
+def _ready(descriptors: Iterable[int], seconds: float | None = None) -> list[int]:
+    """Wait until some of these can be read, or so long; return which. Not select(): that knows no descriptor above 1023."""
+    watch = select.poll()
+    for descriptor in descriptors:
+        watch.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in watch.poll(None if seconds is None else math.ceil(seconds * 1000))]
