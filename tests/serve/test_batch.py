@@ -118,3 +118,12 @@ def test_a_foreign_manifest_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_folder_without_manifest_has_no_output(tmp_path: Path) -> None:
     with pytest.raises(CallerError, match="no prediction was finished"):
         read_output(tmp_path)
+
+
+def test_who_publishes_too_late_leaves_what_a_later_run_put_there(model: LogisticRegression, tmp_path: Path) -> None:
+    table = mixed_rows(100)
+    first = PredictProgram(model.model_record_, str(tmp_path))
+    result, later = run(first, table), run(PredictProgram(model.model_record_, str(tmp_path)), table)
+    with pytest.raises(CallerError, match="a later run replaced it"):
+        first.publish(result)
+    assert find_manifest(tmp_path) == json.loads(json.dumps(later)) and read_output(tmp_path).num_rows == 100

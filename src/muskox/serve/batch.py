@@ -104,9 +104,18 @@ class PredictProgram:
     def publish(self, result: Record) -> None:
         """Make `result` what the folder holds; then remove what it does not name, of this run and of the manifest it replaces.
 
-        Done again, by another generation, it names that generation's files: all of them hold the same rows.
+        Done again, by another generation, it names that generation's files: all of them hold the same rows. But not once a
+        later run has put its own files in their place: who comes that late must leave them.
+
+        Raises
+        ------
+        CallerError
+            If a file of the result is not there.
         """
         folder = Path(self.output)
+        for entry in result["files"]:
+            if not (folder / entry["file"]).exists():
+                raise CallerError(f"{folder} lacks {entry['file']}: a later run replaced it, or this is another folder here")
         before = find_manifest(folder)
         write_manifest(folder, result)
         replaced = [] if before is None else [entry["file"] for entry in before["files"]]
