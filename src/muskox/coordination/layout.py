@@ -241,7 +241,7 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A trained model. `digest` is what it is; `blob` on `nodes` is where its bytes lie.
 
     lineage : where it comes from, for people
-    program ... changes : the job's, with which it can be made again; see JobRecord. The program is kept as long as the model
+    program ... gpus : the job's, with which it can be made again; see JobRecord. The program is kept as long as the model
     """
 
     digest: str
@@ -261,6 +261,9 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
     parallelism: str = "data"
     changes: list[tuple[int, dict[str, float]]] = []
+    cores: float = 1.0
+    memory_bytes: int = 0
+    gpus: int = 0
 
 
 Payload = TypeVar("Payload", bound=msgspec.Struct)

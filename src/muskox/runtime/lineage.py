@@ -49,6 +49,9 @@ def model_record(
         fingerprint=record.fingerprint,
         parallelism=record.parallelism,
         changes=changes,
+        cores=record.cores,
+        memory_bytes=record.memory_bytes,
+        gpus=record.gpus,
     )
 
 
