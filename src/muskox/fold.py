@@ -58,8 +58,15 @@ class Fold:
         return self.program.initial(Manifest(manifest.columns, rows))
 
     def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
-        key = f"fold/{self.seed}/{self.folds}/{self.fold}/{self.is_held_out}"
-        return self.program.partial(state, shard.cached(key, lambda: self._part(shard)), self._kept(shard, blocks))
+        return self.program.partial(state, shard.cached(self._key, lambda: self._part(shard)), self._kept(shard, blocks))
+
+    def forget(self, shard: Shard) -> None:
+        """Let go of what was derived from the seen rows of a shard."""
+        shard.forget(self._key)
+
+    @property
+    def _key(self) -> str:
+        return f"fold/{self.seed}/{self.folds}/{self.fold}/{self.is_held_out}"
 
     def merge(self, left: Record, right: Record) -> Record:
         return self.program.merge(left, right)

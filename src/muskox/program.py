@@ -94,6 +94,10 @@ class Shard:
         value: T = self._cache[key]
         return value
 
+    def forget(self, key: str) -> None:
+        """Let go of a derived value that is not needed any more."""
+        self._cache.pop(key, None)
+
 
 @dataclass(frozen=True, slots=True)
 class Done:

@@ -10,7 +10,7 @@ import muskox as mx
 from muskox.digest import digest
 from muskox.evaluate import EvaluateProgram, FoldTrial
 from muskox.fold import Fold
-from muskox.program import ArrayPartition, RunOptions, in_process, is_portable, reference, resolve
+from muskox.program import ArrayPartition, Block, Done, RunOptions, Shard, in_process, is_portable, reference, resolve
 from muskox.together import Together
 
 PARTITION = ArrayPartition(4)
@@ -47,3 +47,24 @@ def test_a_cut_dataset_is_not_cut_again() -> None:
     with pytest.raises(mx.CallerError, match="was cut into shards when it was put"):
         dataset = in_process(some_rows(), PARTITION)
         mx.cross_validate(mx.LogisticRegression(), dataset, target="label", partition=PARTITION)
+
+
+def test_a_fold_that_was_trained_keeps_no_encoded_rows_but_its_own() -> None:
+    """Else `at_once` would bound nothing: each of many folds would leave the whole dataset behind, encoded."""
+
+    forgotten: list[str] = []
+
+    class Watched(Shard):
+        def forget(self, key: str) -> None:
+            forgotten.append(key)
+            super().forget(key)
+
+    trial = FoldTrial(mx.LogisticRegression(max_rounds=3).program("label"), "label", 1, 3, 9)
+    table = some_rows()
+    shard = Watched(0, table.num_rows, lambda: iter([Block(table.to_batches()[0])]))
+    manifest = mx.Manifest({"x": "float", "z": "float", "label": "string"}, (table.num_rows,))
+    state: Any = trial.initial(manifest)
+    while not isinstance(state, Done):
+        state = trial.update(state, trial.partial(state, shard, shard.blocks))
+    assert forgotten == ["fold/9/3/1/False"] and shard.cached("fold/9/3/1/True", lambda: None) is not None
+    assert shard.cached("fold/9/3/1/False", lambda: "made again") == "made again"

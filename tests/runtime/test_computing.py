@@ -258,3 +258,26 @@ def test_code_that_cannot_be_loaded_is_a_sentence() -> None:
 def test_a_name_resolves_only_to_programs_of_ours(name: str, complaint: str) -> None:
     with pytest.raises(CallerError, match=complaint):
         load_program({"program": name, "parameters": {}})
+
+
+def test_shards_of_others_stay_at_hand_until_others_are_asked_for() -> None:
+    """Else a worker that audits would come to hold the whole dataset."""
+    opened: list[int] = []
+    worker = computation(Sums(), [0, 1], opened)
+    worker.begin()
+    for asked, lacking in (([1, 4], [4]), ([4], []), ([3], [3]), ([3, 4], [3, 4])):
+        assert worker.lacking(asked) == lacking
+        if lacking:
+            worker.lend({index: [f"shard-{index}"] for index in lacking})
+        worker.partials(0, never, [index for index in asked if index > 1])
+    assert opened == [4, 3, 4], "what was derived from 4 was let go of when 3 was asked for"
+
+
+def test_what_is_at_hand_no_more_is_of_no_use_any_more() -> None:
+    """A generation was formed between asking the thread and its turn."""
+    worker = computation(Sums(), [0])
+    worker.begin()
+    worker.lend({3: ["shard-3"]})
+    worker.own({0: ["shard-0"]})
+    with pytest.raises(Abandoned):
+        worker.partials(0, never, [3])

@@ -58,8 +58,10 @@ class FoldTrial:
         return {"phase": FIT, "state": self._fit().initial(manifest), "then": self._score({}).initial(manifest)}
 
     def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
-        program = self._fit() if state["phase"] == FIT else self._score(state["model"])
-        return {state["phase"]: program.partial(state["state"], shard, blocks)}
+        if state["phase"] == FIT:
+            return {FIT: self._fit().partial(state["state"], shard, blocks)}
+        self._fit().forget(shard)  # so that memory holds no more encoded folds than are trained at a time
+        return {SCORE: self._score(state["model"]).partial(state["state"], shard, blocks)}
 
     def merge(self, left: Record, right: Record) -> Record:
         if FIT in left:

@@ -6,7 +6,7 @@ computed it itself goes on from the very same bits as whoever received it. It kn
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,14 @@ class Computation:
         self._lent = {}
 
     def lend(self, files: Mapping[int, Sequence[str]]) -> None:
-        """Have these shards at hand, too, which others own."""
-        self._lent = {**self._lent, **{index: [Path(path) for path in paths] for index, paths in files.items()}}
+        """Have these shards at hand, too, which others own, in place of those lent before: what was derived from them goes."""
+        self._lent = {index: [Path(path) for path in paths] for index, paths in files.items()}
 
-    def lacking(self, shards: Iterable[int]) -> list[int]:
-        """Return those of `shards` that are not at hand."""
-        return [index for index in shards if index not in self._files and index not in self._lent]
+    def lacking(self, shards: Collection[int]) -> list[int]:
+        """Return which shards must be lent to us so that all of these are at hand; none if they are."""
+        if all(index in self._files or index in self._lent for index in shards):
+            return []
+        return sorted({index for index in shards if index not in self._files})
 
     def begin(self) -> Holding:
         """Take the program's initial state."""
@@ -127,12 +129,11 @@ class Computation:
             If a file is not what was written.
         """
         state, at_hand = self._state, {**self._lent, **self._files}
-        files = self._files if shards is None else {index: at_hand[index] for index in sorted(shards)}
         climb: Climb[Record] = Climb(self._manifest.shards, self.merge)
-        for index in files:
-            if abandoned():
+        for index in self._files if shards is None else sorted(shards):
+            if abandoned() or index not in at_hand:
                 raise Abandoned
-            shard = self._opened(index, files)
+            shard = self._opened(index, at_hand)
             ask = partial(self._partial, state, shard, _until(shard.blocks, abandoned))
             value = asked(f"partial (round {round_ + 1}, shard {index})", ask)
             seen(index, value)
