@@ -26,7 +26,7 @@ def test_nothing_is_written_before_the_interval_has_passed_nor_while_a_piece_is_
 def test_a_piece_that_was_not_written_is_tried_again_with_what_came_since() -> None:
     sizes = {1: 5, 2: 5}
     book = Saving(sizes, [], 0.0)
-    book.look()
+    book.look(())
     assert book.begin(1.0).saved.tasks == (1, 2)
     sizes[3] = 5
     book.add(3)
@@ -39,7 +39,7 @@ def test_a_piece_that_was_not_written_is_tried_again_with_what_came_since() -> N
 def test_what_is_left_at_the_end_is_one_piece_whatever_is_on_its_way() -> None:
     size = saving.PIECE_BYTES_MAX
     book = Saving({1: size, 2: size, 3: size}, [], 0.0)
-    book.look()
+    book.look(())
     assert book.begin(1.0).saved.tasks == (1,)
     assert book.is_new
     assert book.begin(1.0, saving.LAST_BYTES_MAX).saved == Saved(2, (2, 3), 2 * size)
@@ -48,14 +48,14 @@ def test_what_is_left_at_the_end_is_one_piece_whatever_is_on_its_way() -> None:
 
 def test_a_new_root_writes_what_it_holds_beside_the_pieces_it_found() -> None:
     book = Saving({1: 5, 2: 5, 3: 90}, [Saved(7, (1, 3), 95)], 0.0)
-    book.look()
+    book.look(())
     piece = book.begin(1.0)
     assert (piece.saved, piece.absorbs) == (Saved(8, (2,), 5), ()), "a large piece stays as it is"
 
 
 def test_a_result_that_was_replaced_is_written_again() -> None:
     book = Saving({1: 5}, [Saved(1, (1,), 5)], 0.0)
-    book.look()
+    book.look(())
     assert book.due_s(0.0) is None
     book.add(1)
     assert book.begin(1.0).absorbs == (1,)
@@ -65,7 +65,7 @@ def test_a_piece_has_its_bound_and_a_larger_result_a_piece_of_its_own() -> None:
     half = saving.PIECE_BYTES_MAX // 2
     sizes = {0: 3 * half, 1: half, 2: half, 3: 1}
     book = Saving(sizes, [], 0.0)
-    book.look()
+    book.look(())
     found = []
     for now in range(1, 4):
         piece = book.begin(float(now))
@@ -77,7 +77,7 @@ def test_a_piece_has_its_bound_and_a_larger_result_a_piece_of_its_own() -> None:
 def test_what_one_piece_could_not_take_does_not_wait_for_the_interval_unless_it_cannot_be_written() -> None:
     size = saving.PIECE_BYTES_MAX
     book = Saving({0: size, 1: size, 2: size}, [], 0.0)
-    book.look()
+    book.look(())
     assert book.due_s(10.0) == 10.0
     book.end(book.begin(10.0).saved.number, is_kept=True)
     assert book.due_s(10.0) == 10.0

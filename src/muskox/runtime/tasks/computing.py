@@ -11,7 +11,7 @@ from muskox.errors import Corrupt, Unavailable
 from muskox.program import Manifest, Shard
 from muskox.records import Record, normal, pack
 from muskox.runtime.computing import BrokenShard, OpenShard, ProgramFailed, asked
-from muskox.runtime.tasks.events import Saved, TaskDone
+from muskox.runtime.tasks.events import Found, Saved, TaskDone
 from muskox.runtime.tasks.results import KeptResults, ResultFile, pack_piece, unpack_piece
 from muskox.task_list import Shards, TaskList, described, needed
 
@@ -56,9 +56,9 @@ class TaskComputation:
         except (Corrupt, Unavailable) as error:
             raise BrokenShard(index, str(error)) from error
 
-    def collect(self) -> str:
-        """Make the job's result of those of all tasks, and return its digest."""
-        results = KeptResults(self.results, len(self.tasks))
+    def collect(self, digests: Sequence[str]) -> str:
+        """Make the job's result of those of all tasks, the ones with these digests, and return its digest."""
+        results = KeptResults(self.results, digests)
         result: Record = asked("collect", lambda: normal(self._listed.collect(results)))
         self._result = packed(result, "the job's result")
         return digest(result)
@@ -66,17 +66,17 @@ class TaskComputation:
     def packed_result(self) -> bytes:
         return self._result
 
-    def piece(self, tasks: Sequence[int]) -> bytes:
+    def piece(self, found: Mapping[int, Found]) -> bytes:
         """Return these results as one body."""
-        return pack_piece(self.results, tasks)
+        return pack_piece(self.results, found)
 
-    def restore(self, number: int, body: bytes) -> tuple[Saved, dict[int, tuple[str, int]]]:
-        """Keep the results of a piece, none if its body is lost; return it, and digest and bytes of each by task."""
-        found = unpack_piece(body) if body else {}
-        for task, (found_digest, packed) in found.items():
-            self.results.keep(task, found_digest, packed)
-        told = {task: (found_digest, len(packed)) for task, (found_digest, packed) in found.items()}
-        return Saved(number, tuple(found), sum(size for _, size in told.values())), told
+    def restore(self, number: int, body: bytes) -> tuple[Saved, dict[int, Found]]:
+        """Keep the results of a piece, none if its body is lost; return it, and what is known of each by task."""
+        told = {}
+        for task, (found, packed_result) in (unpack_piece(body) if body else {}).items():
+            self.results.keep(task, found.digest, packed_result)
+            told[task] = found
+        return Saved(number, tuple(told), sum(found.size_bytes for found in told.values())), told
 
 
 def packed(result: Record, what: str) -> bytes:

@@ -5,6 +5,16 @@ from dataclasses import dataclass
 from muskox.runtime.message import Buffer
 from muskox.runtime.tasks.messages import Answer, Hold, TaskMessage
 
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of a task's result: the digest, the bytes, and the workers that found it, each itself."""
+
+    digest: str
+    size_bytes: int
+    finders: tuple[str, ...]
+
+
 # -- events --
 
 
@@ -59,10 +69,10 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class ResultsRestored:
-    """The shell keeps all durable results now: digest and bytes of each by task, and which piece holds which."""
+    """The shell keeps all durable results now, beside those that it kept. `pieces`: which holds which."""
 
     generation: int
-    results: dict[int, tuple[str, int]]
+    results: dict[int, Found]
     pieces: tuple[Saved, ...]
 
 
@@ -76,7 +86,7 @@ class PieceKept:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The job's result is there."""
+    """The job's result is there, made as was ordered in this generation."""
 
     generation: int
     digest: str
@@ -126,7 +136,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """Send with the kept result as body."""
+    """Send with the kept result of this task and digest as body."""
 
     peer: str
     message: Answer | Hold
@@ -141,7 +151,7 @@ class RunTask:
 
 @dataclass(frozen=True, slots=True)
 class KeepResult:
-    """Keep this result until the job ends, in place of one that was kept."""
+    """Keep this result until the job ends, beside any other of the task."""
 
     task: int
     digest: str
@@ -162,14 +172,15 @@ class KeepPiece:
     generation: int
     number: int
     absorbs: tuple[int, ...]
-    tasks: tuple[int, ...]
+    results: dict[int, Found]
 
 
 @dataclass(frozen=True, slots=True)
 class Collect:
-    """Make the job's result of all kept results; answer Collected."""
+    """Make the job's result of the results with these digests, one a task; answer Collected."""
 
     generation: int
+    digests: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ free workers get copies of tasks that others still run, the longest-running firs
 
 import heapq
 from collections import deque
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 from muskox.runtime.tasks.messages import Ready
 
 AHEAD = 2  # tasks of one worker at a time, while there are enough for all: so none waits while an answer is on its way
 RUNNERS_MAX = 2  # of one task: two of them racing is what a straggler is worth
+
+Wanting = Callable[[str], Iterable[int]]  # the tasks for which one worker's word is wanted, though there are results
 
 
 class Handout:
@@ -37,27 +39,20 @@ class Handout:
         """How many tasks run that are not finished."""
         return sum(task not in self._held for task in self._runners)
 
-    def is_undecidable(self, task: int, answered: Container[str]) -> bool:
-        """Return whether nobody is there, or at it, but those who have answered."""
-        return task not in self._runners and all(peer in answered for peer in self.present)
-
-    def orders(self, contested: Mapping[int, Container[str]]) -> list[tuple[str, int]]:
-        """Return who is to run what from now on, and take it as given.
-
-        contested : tasks for which one answer is not enough, and who has answered: somebody else is to run them first of all
-        """
+    def orders(self, wanting: Wanting) -> list[tuple[str, int]]:
+        """Return who is to run what from now on, and take it as given; first of all what more words are wanted for."""
         given = []
         for depth in range(AHEAD):
             for peer in self.present:
-                if len(self._busy[peer]) == depth and (task := self._choose(peer, depth, contested)) is not None:
+                if len(self._busy[peer]) == depth and (task := self._choose(peer, depth, wanting)) is not None:
                     given.append(self._give(peer, task))
         return given if self._waiting else [*given, *self._race()]
 
-    def _choose(self, peer: str, depth: int, contested: Mapping[int, Container[str]]) -> int | None:
+    def _choose(self, peer: str, depth: int, wanting: Wanting) -> int | None:
         if depth and len(self._waiting) < len(self.present):
             return None
-        for task, answered in contested.items():
-            if peer not in answered and task not in self._runners:
+        for task in wanting(peer):
+            if task not in self._runners and task not in self._coming[peer]:
                 return task
         return heapq.heappop(self._waiting) if self._waiting else None
 
@@ -65,7 +60,9 @@ class Handout:
         """Give the free ones copies of what others run, the longest-running first."""
         copied = [task for task, runners in self._runners.items() if task not in self._held and len(runners) < RUNNERS_MAX]
         for peer in self.present:
-            task = None if self._busy[peer] else next((task for task in copied if peer not in self._runners[task]), None)
+            known = self._coming[peer]  # its own result is on its way
+            free = (task for task in copied if peer not in self._runners[task] and task not in known)
+            task = None if self._busy[peer] else next(free, None)
             if task is not None:
                 copied.remove(task)
                 yield self._give(peer, task)

@@ -4,30 +4,19 @@ It speaks to its own worker as to any other: the machine keeps those messages in
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from muskox.runtime.message import Buffer
-from muskox.runtime.tasks.disputes import Disputes
-from muskox.runtime.tasks.events import Action, GiveUp, KeepPiece, KeepResult, Send, Suspect, Tell, Wake
+from muskox.runtime.tasks.disputes import Disputes, Held
+from muskox.runtime.tasks.events import Action, GiveUp, KeepPiece, Send, Suspect, Tell, Wake
 from muskox.runtime.tasks.handout import Handout
-from muskox.runtime.tasks.messages import Answer, Give, Ready, Take
+from muskox.runtime.tasks.messages import Answer, Distrust, Give, Ready, Take
 from muskox.runtime.tasks.saving import LAST_BYTES_MAX, Piece, Saving
 
-
-@dataclass(slots=True)
-class Held:
-    """The results that a worker holds: their digests and bytes by task. The shell has the results themselves."""
-
-    digests: dict[int, str] = field(default_factory=dict)
-    sizes: dict[int, int] = field(default_factory=dict)
-
-    def keep(self, task: int, digest: str, body: Buffer) -> KeepResult:
-        self.digests[task], self.sizes[task] = digest, len(body)
-        return KeepResult(task, digest, body)
+NEWCOMER_S = 15.0  # who takes a dead worker's place joins the others within so long; then they decide among themselves
 
 
 class Leading:
-    """`readies`: what each member, the root among them, holds and runs, in rank order."""
+    """`readies`: what each member, the root first, holds and runs, in rank order."""
 
     def __init__(
         self, generation: int, tasks: int, held: Held, readies: Mapping[str, Ready], books: tuple[Saving, Disputes]
@@ -35,9 +24,12 @@ class Leading:
         self._generation = generation
         self._tasks = tasks
         self._held = held
+        self._members = tuple(readies)
         self._saving, self._disputes = books
         self._handout = Handout(tasks, held.digests, readies)
+        self._close_s = 0.0  # from when on nobody else is waited for; set by begin()
         self._is_to_wake = False
+        self._is_to_close = False
 
     @property
     def is_whole(self) -> bool:
@@ -48,40 +40,50 @@ class Leading:
         return peer in self._handout.present
 
     def begin(self, interval_s: float, now: float) -> list[Action]:
-        self._saving.look()
-        return [self._tell(), *self._go_on(), *self.save(interval_s, now)]
+        self._disputes.begin()
+        self._close_s = now + NEWCOMER_S
+        if self._generation == 1 and len(self._members) == 1:
+            self._disputes.close(self._members)  # a job of one worker waits for nobody
+        self._saving.look(self._disputes)
+        actions: list[Action] = [self._tell()]
+        for odd in filter(self._disputes.is_odd, self._members):
+            actions += self._put_out(odd, "it found another result for a task than two others")
+        return [*actions, *self._go_on(), *self.save(interval_s, now)]
 
     def answered(self, peer: str, answer: Answer, body: Buffer) -> list[Action]:
         """Accept the first answer; hold any other against it."""
-        task, digest = answer.task, answer.digest
-        self._handout.answered(peer, task)
-        actions: list[Action] = []
-        accepted = self._held.digests.get(task)
-        if task in self._disputes:
-            actions += self._decide(peer, answer, body)
-        elif accepted is None:
-            self._disputes.accept(task, peer)
-            self._saving.add(task)
-            actions += [self._held.keep(task, digest, body), self._tell()]
-        elif accepted != digest:
-            self._disputes.object(task, accepted, peer, digest)
-        else:
-            self._disputes.confirm(task, peer)
-        return [*actions, *self._go_on()]
+        self._handout.answered(peer, answer.task)
+        if answer.task in self._held.digests:
+            return [*self._weigh(answer, body), *self._go_on()]
+        kept = self._held.keep(answer.task, answer.digest, answer.finders, body)
+        if self._disputes.accept(answer.task):
+            self._saving.add(answer.task)
+        return [kept, self._tell(), *self._go_on()]
 
-    def _decide(self, peer: str, answer: Answer, body: Buffer) -> list[Action]:
-        verdict = self._disputes.decide(answer.task, peer, answer.digest)
+    def _weigh(self, answer: Answer, body: Buffer) -> list[Action]:
+        task = answer.task
+        verdict = self._disputes.hear(task, answer.digest, answer.finders)
         if verdict is None:
             return []
+        self._saving.add(task)
         actions: list[Action] = []
-        if self._held.digests[answer.task] != verdict.digest:
-            self._saving.add(answer.task)
-            actions.append(self._held.keep(answer.task, answer.digest, body))
-        reason = f"it found another result for task {answer.task} than two others"
-        for odd in filter(self.is_present, verdict.odd):
-            self._handout.lose(odd)
-            actions.append(Suspect(odd, reason))
+        if self._held.digests[task] == verdict.digest:
+            self._held.finders[task] = verdict.finders
+        else:
+            assert verdict.digest == answer.digest, "who has just spoken has decided"
+            actions.append(self._held.keep(task, verdict.digest, verdict.finders, body))
+        for odd in verdict.odd:
+            actions += self._put_out(odd, f"it found another result for task {task} than two others")
         return actions
+
+    def _put_out(self, odd: str, reason: str) -> list[Action]:
+        """Have `odd` leave, everybody know, and what it found found by others."""
+        self._disputes.distrust(odd)
+        told = [Send(peer, Distrust(self._generation, odd)) for peer in self._members[1:] if self.is_present(peer)]
+        if not self.is_present(odd):
+            return [*told]
+        self._handout.lose(odd)
+        return [*told, Suspect(odd, reason)]
 
     def lose(self, peer: str) -> list[Action]:
         """Go on without `peer`; the next generation is on its way."""
@@ -89,18 +91,27 @@ class Leading:
         return self._go_on()
 
     def _go_on(self) -> list[Action]:
-        """Hand out and fetch what can be; give up if a dispute cannot be settled. An audit without anybody to do it is none."""
-        for task, answered in self._disputes.open.items():
-            if not self._handout.is_undecidable(task, answered):
-                continue
-            if task in self._disputes:
-                return [GiveUp(self._generation, undecidable(task, len(answered)))]
-            self._disputes.let_be(task)
-        takes = [Send(peer, Take(self._generation, task)) for peer, task in self._handout.orders(self._disputes.open)]
-        return [*takes, *(Send(peer, Give(self._generation, task)) for peer, task in self._handout.fetches())]
+        """Hand out and fetch what can be; wait for newcomers if more words are wanted, and give up if none will come."""
+        undecidable = self._disputes.find_undecidable()
+        if undecidable is not None:
+            return [GiveUp(self._generation, no_verdict(*undecidable))]
+        takes = [Send(peer, Take(self._generation, task)) for peer, task in self._handout.orders(self._disputes.wanting)]
+        gives = [Send(peer, Give(self._generation, task)) for peer, task in self._handout.fetches()]
+        if self._disputes.is_settled or self._is_to_close:
+            return [*takes, *gives]
+        self._is_to_close = True
+        return [*takes, *gives, Wake(self._generation, NEWCOMER_S)]
 
     def _tell(self) -> Tell:
         return Tell(self._generation, len(self._held.digests), self._handout.running)
+
+    def woken(self, interval_s: float, now: float) -> list[Action]:
+        self._is_to_wake = False
+        if now < self._close_s:
+            return self.save(interval_s, now)
+        self._disputes.close(self._members)
+        self._saving.look(self._disputes)
+        return [*self._go_on(), *self.save(interval_s, now)]
 
     # -- what is made durable --
 
@@ -119,14 +130,11 @@ class Leading:
         return [self._keep(self._saving.begin(now, LAST_BYTES_MAX))] if self._saving.is_new else []
 
     def _keep(self, piece: Piece) -> KeepPiece:
-        return KeepPiece(self._generation, piece.saved.number, piece.absorbs, piece.saved.tasks)
-
-    def woken(self, interval_s: float, now: float) -> list[Action]:
-        self._is_to_wake = False
-        return self.save(interval_s, now)
+        results = {task: self._held.found(task) for task in piece.saved.tasks}
+        return KeepPiece(self._generation, piece.saved.number, piece.absorbs, results)
 
 
-def undecidable(task: int, workers: int) -> str:
+def no_verdict(task: int, workers: int) -> str:
     return (
         f"task {task} gave different results on {workers} workers, and there is no other to decide: "
         f"is run() pure, with its random numbers from mx.stream? If it is, run on more workers and see which machine is put out"

@@ -9,7 +9,7 @@ A generation is a star around its root (rank 0):
 A worker keeps the results of its tasks until the job ends, and goes on with what it runs whatever becomes of generations; the
 root gives its own to the next in rank, too. So a death costs what was running there, whoever it was. Each task is accepted
 once, by the root, under the generation's fence; a second answer has to be the same, and of audited tasks there has to be one.
-Where two differ a third worker decides.
+Where two differ a third worker decides. What a result rests on, the names of those who found it, goes wherever the result goes.
 
 The machine knows tasks by number, digests and names; results stay with the shell. `now` only spaces what is made durable.
 """
@@ -19,7 +19,7 @@ from typing import assert_never
 
 from muskox.errors import PeerError
 from muskox.runtime.message import Buffer
-from muskox.runtime.tasks.disputes import Disputes
+from muskox.runtime.tasks.disputes import Disputes, Held
 from muskox.runtime.tasks.events import (
     Action,
     Collect,
@@ -42,8 +42,8 @@ from muskox.runtime.tasks.events import (
     TaskDone,
     Woken,
 )
-from muskox.runtime.tasks.leading import Held, Leading
-from muskox.runtime.tasks.messages import Answer, Give, Go, Hold, Ready, Take
+from muskox.runtime.tasks.leading import Leading
+from muskox.runtime.tasks.messages import Answer, Distrust, Give, Go, Hold, Ready, Take
 from muskox.runtime.tasks.saving import Saving
 
 
@@ -78,6 +78,7 @@ class TaskMachine:
         self._readies: dict[str, Ready] = {}
         self._books: tuple[Saving, Disputes] | None = None  # of a root, from one of its generations to the next
         self._leading: Leading | None = None  # of a root that has heard all
+        self._odd: set[str] = set()  # workers whose word counts no more
         self._result = ""  # the digest of the job's result, once it was made
 
     @property
@@ -131,7 +132,7 @@ class TaskMachine:
             case Woken(generation):
                 if self._leading is None or generation != self.generation or self.phase not in SAVING:
                     return []
-                return self._leading.woken(self.checkpoint_interval_s, now)
+                return [*self._leading.woken(self.checkpoint_interval_s, now), *self._collect_when_whole()]
             case _:
                 assert_never(event)
 
@@ -164,9 +165,13 @@ class TaskMachine:
 
     def _restored(self, event: ResultsRestored, now: float) -> list[Action]:
         """Hold what is durable beside what we found ourselves."""
-        for task, (digest, size) in event.results.items():
-            self._held.digests[task], self._held.sizes[task] = digest, size
-        self._books = Saving(self._held.sizes, event.pieces, now), Disputes(self._audited)
+        saving = Saving(self._held.sizes, event.pieces, now)
+        disputes = Disputes(self._held, self._audited, self._odd)
+        for task, found in event.results.items():
+            disputes.restore(task, found)
+            if self._held.digests[task] != found.digest:
+                saving.add(task)
+        self._books = saving, disputes
         return self._begin(now)
 
     def _begin(self, now: float) -> list[Action]:
@@ -190,6 +195,9 @@ class TaskMachine:
                 if generation >= self.generation:  # a peer may hear of its generation before we do
                     self._readies[peer] = message
                 return self._begin_when_heard(now) if self.phase is Phase.GATHERING else []
+            case Distrust(worker=worker):  # true in any generation
+                self._odd.add(worker)
+                return []
             case _ if message.generation != self.generation or self.phase in (Phase.IDLE, Phase.FINISHED):
                 return []
             case Answer():
@@ -207,7 +215,7 @@ class TaskMachine:
                 return [self._answer(task)]
             case Hold(task=task) if self.phase is Phase.WORKING:
                 self._check(peer, task)
-                return [self._held.keep(task, message.digest, event.body)]
+                return self._hold(message, event.body)
             case Go() | Take() | Give() | Hold():
                 raise PeerError(f"{peer} sends {message}, which cannot be in {self.phase.name}")
             case _:
@@ -218,7 +226,13 @@ class TaskMachine:
             raise PeerError(f"{peer} speaks of tasks {min(tasks)} to {max(tasks)}; this job has {self._tasks}")
 
     def _answer(self, task: int) -> SendResult:
-        return SendResult(self._members[0], Answer(self.generation, task, self._held.digests[task]))
+        digest, finders = self._held.digests[task], list(self._held.finders[task])
+        return SendResult(self._members[0], Answer(self.generation, task, digest, finders))
+
+    def _hold(self, message: Hold, body: Buffer) -> list[Action]:
+        if message.task in self._held.digests:
+            return []  # what we found ourselves
+        return [self._held.keep(message.task, message.digest, message.finders, body)]
 
     # -- tasks --
 
@@ -242,13 +256,13 @@ class TaskMachine:
         self._given.remove(event.task)
         next_: list[Action] = [RunTask(self._given[0])] if self._given else []
         if self._leading is not None and self.phase is Phase.WORKING:
-            answer = Answer(self.generation, event.task, event.digest)
+            answer = Answer(self.generation, event.task, event.digest, [self.worker])
             is_new = event.task not in self._held.digests
             accepted = self._accept(self.worker, answer, event.body, now)
             return [*next_, *accepted, *(self._deposit(event.task) if is_new else [])]
         if self.is_root and event.task in self._held.digests:
             return next_  # accepted from another; no time to hold ours against it
-        kept = self._held.keep(event.task, event.digest, event.body)
+        kept = self._held.keep(event.task, event.digest, [self.worker], event.body)
         if not self.is_root and self.phase is Phase.WORKING:
             return [kept, self._answer(event.task), *next_]
         self._since_ready.append(event.task)
@@ -266,7 +280,8 @@ class TaskMachine:
         next_ = next(filter(self._leading.is_present, self._members[1:]), None)
         if next_ is None or self.phase is not Phase.WORKING or task not in self._held.digests:
             return []
-        return [SendResult(next_, Hold(self.generation, task, self._held.digests[task]))]
+        digest, finders = self._held.digests[task], list(self._held.finders[task])
+        return [SendResult(next_, Hold(self.generation, task, digest, finders))]
 
     def _save(self, now: float) -> list[Action]:
         if self._leading is None or self.phase not in SAVING:
@@ -277,10 +292,10 @@ class TaskMachine:
 
     def _collect_when_whole(self) -> list[Action]:
         assert self._leading is not None, "only a root collects"
-        if not self._leading.is_whole:
+        if self.phase is not Phase.WORKING or not self._leading.is_whole or not self._leading.is_present(self.worker):
             return []
         self.phase = Phase.COLLECTING
-        return [Collect(self.generation)]
+        return [Collect(self.generation, tuple(self._held.digests[task] for task in range(self._tasks)))]
 
     def _finish(self) -> list[Action]:
         self.phase = Phase.FINISHED

@@ -2,7 +2,7 @@
 
 First in a generation each member says what it holds and runs (Ready), and is silent until the root has heard all (Go). From
 then on the root hands out tasks (Take) and fetches results that it lacks (Give); both are answered by the result (Answer).
-What the root finds itself it gives to the next in rank (Hold).
+What the root finds itself it gives to the next in rank (Hold). Whose results are wrong all are told (Distrust).
 """
 
 from muskox.runtime.message import Message
@@ -37,11 +37,12 @@ class Give(Message, frozen=True):
 
 
 class Answer(Message, frozen=True):
-    """Member to root: a task's result in the body, and the digest of what it is."""
+    """Member to root: a task's result in the body, the digest of what it is, and who found it: not always who sends it."""
 
     generation: int
     task: int
     digest: str
+    finders: list[str]
 
 
 class Hold(Message, frozen=True):
@@ -50,9 +51,17 @@ class Hold(Message, frozen=True):
     generation: int
     task: int
     digest: str
+    finders: list[str]
 
 
-TaskMessage = Ready | Go | Take | Give | Answer | Hold
+class Distrust(Message, frozen=True):
+    """Root to member: this worker found another result than two others; if you ever lead, its word does not count."""
+
+    generation: int
+    worker: str
+
+
+TaskMessage = Ready | Go | Take | Give | Answer | Hold | Distrust
 
 # -- between a worker and its node --
 

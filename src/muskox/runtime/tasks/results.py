@@ -2,54 +2,57 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import overload
 
 import numpy as np
 
 from muskox.records import Record, pack, unpack
 from muskox.runtime.message import Buffer
+from muskox.runtime.tasks.events import Found
 
 
 class ResultFile:
-    """Packed results by task. The file lies where temporary files do, and goes with the process at the latest."""
+    """Packed results by task and digest: two workers may have found different ones, and which counts is not known here.
+
+    The file lies where temporary files do, and goes with the process at the latest.
+    """
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="muskox-results-")  # noqa: SIM115  # closed by close()
-        self._places: dict[int, tuple[int, int, str]] = {}  # begin, bytes, digest
+        self._places: dict[tuple[int, str], tuple[int, int]] = {}  # begin, bytes
         self._end = 0
 
     def keep(self, task: int, digest: str, body: Buffer) -> None:
-        """Keep `body`, in place of what was kept of the task."""
+        """Keep `body`, unless it is here already."""
+        if (task, digest) in self._places:
+            return
         written = 0
         while written < len(body):
             written += os.pwrite(self._file.fileno(), memoryview(body)[written:], self._end + written)
-        self._places[task] = (self._end, len(body), digest)
+        self._places[task, digest] = (self._end, len(body))
         self._end += len(body)
 
-    def read(self, task: int) -> bytes:
-        begin, size, _ = self._places[task]
+    def read(self, task: int, digest: str) -> bytes:
+        begin, size = self._places[task, digest]
         return os.pread(self._file.fileno(), size, begin)
-
-    def digest(self, task: int) -> str:
-        return self._places[task][2]
 
     def close(self) -> None:
         self._file.close()
 
 
 class KeptResults(Sequence[Record]):
-    """The results of tasks 0 to `count`, each unpacked when it is asked for."""
+    """The results of all tasks, those with these digests, each unpacked when it is asked for."""
 
-    def __init__(self, results: ResultFile, count: int) -> None:
+    def __init__(self, results: ResultFile, digests: Sequence[str]) -> None:
         self._results = results
-        self._count = count
+        self._digests = digests
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._digests)
 
     def __iter__(self) -> Iterator[Record]:
-        return (self[task] for task in range(self._count))
+        return (self[task] for task in range(len(self)))
 
     @overload
     def __getitem__(self, index: int) -> Record: ...
@@ -59,23 +62,30 @@ class KeptResults(Sequence[Record]):
 
     def __getitem__(self, index: int | slice) -> Record | list[Record]:
         if isinstance(index, slice):
-            return [self[task] for task in range(self._count)[index]]
-        return unpack(self._results.read(range(self._count)[index]))
+            return [self[task] for task in range(len(self))[index]]
+        task = range(len(self))[index]
+        return unpack(self._results.read(task, self._digests[task]))
 
 
-def pack_piece(results: ResultFile, tasks: Sequence[int]) -> bytes:
-    """Return the results of `tasks` and their digests as one body."""
-    bodies = [results.read(task) for task in tasks]
-    sizes = [len(body) for body in bodies]
-    data = np.frombuffer(b"".join(bodies), np.uint8)
-    return pack({"tasks": list(tasks), "digests": [results.digest(task) for task in tasks], "sizes": sizes, "data": data})
+def pack_piece(results: ResultFile, found: Mapping[int, Found]) -> bytes:
+    """Return these results, their digests and who found them as one body."""
+    bodies = [results.read(task, known.digest) for task, known in found.items()]
+    return pack(
+        {
+            "tasks": list(found),
+            "digests": [known.digest for known in found.values()],
+            "finders": [known.finders for known in found.values()],
+            "sizes": [len(body) for body in bodies],
+            "data": np.frombuffer(b"".join(bodies), np.uint8),
+        }
+    )
 
 
-def unpack_piece(body: bytes) -> dict[int, tuple[str, bytes]]:
-    """Return digest and packed result by task, as :func:`pack_piece` took them."""
+def unpack_piece(body: bytes) -> dict[int, tuple[Found, bytes]]:
+    """Return by task what is known and the packed result, as :func:`pack_piece` took them."""
     piece = unpack(body)
-    found, begin, data = {}, 0, piece["data"]
-    for task, digest, size in zip(piece["tasks"], piece["digests"], piece["sizes"], strict=True):
-        found[task] = (digest, data[begin : begin + size].tobytes())
+    results, begin, data = {}, 0, piece["data"]
+    for task, digest, finders, size in zip(piece["tasks"], piece["digests"], piece["finders"], piece["sizes"], strict=True):
+        results[task] = (Found(digest, size, tuple(finders)), data[begin : begin + size].tobytes())
         begin += size
-    return found
+    return results

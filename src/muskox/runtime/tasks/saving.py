@@ -5,7 +5,7 @@ take all that there was; it takes along the last pieces that are no larger than 
 written as often as the logarithm of how many there would have been. At most one is on its way.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from muskox.runtime.tasks.events import Saved
@@ -35,11 +35,11 @@ class Saving:
         self._is_behind = False  # more was new than one piece takes
         self._number = max(self._pieces, default=0)
 
-    def look(self) -> None:
-        """Find what is new: some results come while nobody leads."""
+    def look(self, unsettled: Container[int]) -> None:
+        """Find what is new: some results come while nobody leads. What is unsettled yet is added when it is."""
         pieces = [*self._pieces.values(), *([self._under_way.saved] if self._under_way is not None else [])]
         durable = {task for piece in pieces for task in piece.tasks}
-        self._new |= {task: None for task in self._sizes if task not in durable}
+        self._new |= {task: None for task in self._sizes if task not in durable and task not in unsettled}
 
     def add(self, task: int) -> None:
         """This result is new, or another than before."""

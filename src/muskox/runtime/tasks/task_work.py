@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import assert_never
 
 import numpy as np
@@ -33,7 +34,19 @@ from muskox.runtime.shell import Shell, crash
 from muskox.runtime.tasks import events
 from muskox.runtime.tasks.computing import TaskComputation
 from muskox.runtime.tasks.machine import TaskMachine
-from muskox.runtime.tasks.messages import Answer, Give, Go, Hold, Piece, PieceRead, PiecesWanted, PieceWritten, Ready, Take
+from muskox.runtime.tasks.messages import (
+    Answer,
+    Distrust,
+    Give,
+    Go,
+    Hold,
+    Piece,
+    PieceRead,
+    PiecesWanted,
+    PieceWritten,
+    Ready,
+    Take,
+)
 from muskox.runtime.thinking import Thinker
 from muskox.store import open_shard
 from muskox.streams import stream
@@ -58,7 +71,7 @@ class TaskWork:
         self._owned: dict[int, list[str]] = {}  # files of the shards that this generation gives to us
         self._brought: dict[int, list[str]] = {}  # and of those that our node brought when we asked last
         self._run: events.RunTask | None = None  # what waits for its shards
-        self._restored: dict[int, tuple[events.Saved, dict[int, tuple[str, int]]]] = {}  # by piece, as they come
+        self._restored: dict[int, tuple[events.Saved, dict[int, events.Found]]] = {}  # by piece, as they come
         self._failure = ""  # a task list that cannot go on; told in every generation, for the word may come too late in one
 
     # -- what node and peers say --
@@ -106,7 +119,7 @@ class TaskWork:
 
     def heard(self, peer: str, message: Collective, body: Buffer) -> None:
         match message:
-            case Ready() | Go() | Take() | Give() | Answer() | Hold():
+            case Ready() | Go() | Take() | Give() | Answer() | Hold() | Distrust():
                 event: events.Event = events.MessageArrived(peer, message, body)
             case Moved(generation):
                 event = events.PeerMoved(peer, generation)
@@ -140,7 +153,7 @@ class TaskWork:
             case events.Send(peer, message):
                 lines.send(peer, message)
             case events.SendResult(peer, message):
-                lines.send(peer, message, computation.results.read(message.task))
+                lines.send(peer, message, computation.results.read(message.task, message.digest))
             case events.RunTask():
                 self._start(action)
             case events.KeepResult(task, digest, body):
@@ -148,10 +161,10 @@ class TaskWork:
             case events.RestoreResults(generation):
                 self._restored = {}
                 tell(PiecesWanted(generation))
-            case events.KeepPiece(generation, number, absorbs, tasks):
-                tell(Piece(generation, number, list(absorbs)), computation.piece(tasks))
-            case events.Collect(generation):
-                self._collect(generation)
+            case events.KeepPiece(generation, number, absorbs, results):
+                tell(Piece(generation, number, list(absorbs)), computation.piece(results))
+            case events.Collect(generation, digests):
+                self._collect(generation, digests)
             case events.Suspect(peer, reason):
                 lines.drop(peer)
                 tell(Suspected(self._machine.generation, peer, reason))
@@ -222,14 +235,14 @@ class TaskWork:
         self._restored = {}
         self._handle(event)
 
-    def _collect(self, generation: int) -> None:
+    def _collect(self, generation: int, digests: Sequence[str]) -> None:
         def then(digest: str, error: BaseException | None) -> None:
             if error is None:
                 self._shell.put(lambda: self._handle(events.Collected(generation, digest)))
             else:
                 self._fail(error)
 
-        self._collector.do(self._computation.collect, then)
+        self._collector.do(lambda: self._computation.collect(digests), then)
 
     def _fail(self, error: BaseException) -> None:
         """A refusal of the task list's ends the job; anything else is our own bug, or a broken disk."""
