@@ -363,10 +363,10 @@ class SimulatedJob:
                     climb.add(shard, normal(partial(worker.state, shard)))
                 parts = worker.reduction.parts(climb.values, slices)
                 worker.computed.append(rounds.HelpComputed(generation, round_, late, parts))
-            case rounds.Reduce(slice_, slices, parts, is_total):
+            case rounds.Reduce(slice_, slices, parts, _, is_sent):
                 nodes = [node for part in parts for node in part.nodes]
                 assert len(set(nodes)) == len(nodes), "no part counts twice"
-                merged = worker.reduction.merged(slice_, slices, parts, is_total=is_total)
+                merged = worker.reduction.merged(slice_, slices, parts, is_sent=is_sent)
                 worker.thoughts.append(rounds.PartsMerged(slice_, merged))
             case rounds.Update(total, slices, changes):
                 after = update(worker.state, worker.reduction.total(total, slices))

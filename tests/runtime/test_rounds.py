@@ -205,7 +205,8 @@ def test_a_slice_that_cannot_be_breaks_the_protocol(message: Partial | Total) ->
 
 def test_who_is_too_far_behind_the_others_reports_itself() -> None:
     machine, _ = formed(1, "a", "b")
-    for round_ in range(AHEAD_ROUNDS_MAX + 1):
+    first = 7_000_000
+    for round_ in range(first, first + AHEAD_ROUNDS_MAX + 1):
         assert machine.handle(arrived("a", Partial(1, round_, "d", [], [])), 0.0) == []
     (suspect,) = machine.handle(arrived("a", Partial(1, round_ + 1, "d", [], [])), 0.0)
     assert isinstance(suspect, rounds.Suspect) and suspect.peer == "b"
@@ -236,6 +237,57 @@ def test_who_is_alone_with_a_late_member_computes_its_part_itself() -> None:
     sent, reduce = machine.handle(helped, 101.0)
     assert isinstance(sent, rounds.Send) and isinstance(sent.message, Partial) and sent.message.member == "b"
     assert isinstance(reduce, rounds.Reduce)
+
+
+def test_who_is_raced_is_told_of_as_slow_by_what_is_known_of_it() -> None:
+    machine, _ = formed(0, "a", "b")
+    began(machine)
+    machine.handle(rounds.PartComputed(1, 0, (Part(((0, 0),), (1,), b"x"),), 1.0), 1.0)
+    machine.handle(rounds.Waited(), 10.0)
+    machine.handle(rounds.HelpComputed(1, 0, "b", (Part(((0, 1),), (1,), b"y"),)), 11.0)
+    machine.handle(rounds.PartsMerged(0, Part(((1, 0),), (1,), b"x")), 11.0)
+    told, *_ = machine.handle(rounds.StateUpdated(holding(1)), 12.0)
+    assert isinstance(told, rounds.Tell) and told.seconds == {"a": 1.0, "b": 12.0} and told.phases["compute"] == 1.0
+
+
+def test_who_missed_a_recorded_change_while_it_was_left_out_does_not_go_on_from_its_own_state() -> None:
+    """Left out of generation 2, which went another way from round 4 on, it is taken into generation 3: furthest, but wrong."""
+    change = Adjustment("q", 5, {"w": 1.0})
+    for last, holds in ((5, -1), (4, 4)):
+        machine = RoundMachine("x", checkpoint_interval_s=1e9, rounds_max=100)
+        machine.handle(rounds.GenerationFormed(1, ("a", "x"), 1, ("", "")), 0.0)
+        machine.handle(arrived("a", Begin(1, last, "d", False, 0), b"state"), 0.0)
+        machine.handle(rounds.StateLoaded(holding(last)), 0.0)
+        actions = machine.handle(rounds.GenerationFormed(3, ("a", "x"), 1, ("", ""), (change,)), 0.0)
+        (hello,) = [action.message for action in actions if isinstance(action, rounds.Send)]
+        assert isinstance(hello, Hello) and hello.round == holds
+
+
+def test_a_change_that_was_made_is_not_missed_in_the_next_generation() -> None:
+    change = Adjustment("q", 1, {"w": 1.0})
+    machine, _ = formed(1, "a", "b")
+    machine.handle(arrived("a", Begin(1, 0, "d", False, 0), b"state"), 0.0)
+    machine.handle(rounds.StateLoaded(holding(0)), 0.0)
+    machine.handle(rounds.PartComputed(1, 0, (Part(((0, 1),), (1,), b"x"),), 1.0), 0.0)
+    machine.handle(arrived("a", Partial(1, 0, "d", [(0, 0)], [1], changes=[change]), b"x"), 0.0)
+    (update,) = machine.handle(rounds.PartsMerged(0, Part(((1, 0),), (1,), b"x")), 0.0)
+    assert isinstance(update, rounds.Update) and update.changes == (change,)
+    machine.handle(rounds.StateUpdated(holding(1)), 0.0)
+    machine.handle(rounds.GenerationFormed(2, ("a", "b"), 1, ("", ""), (change,)), 0.0)
+    assert machine.holding == holding(1)
+
+
+def test_a_state_that_is_not_the_one_that_was_told_of_is_not_gone_on_from() -> None:
+    machine, _ = formed(0, "a", "b", "c")
+    machine.handle(arrived("b", Hello(1, "b", 5, "good", False)), 0.0)
+    machine.handle(arrived("c", Hello(1, "c", 4, "other", False)), 0.0)
+    machine.handle(arrived("b", State(1, 5, "good", False), b"state"), 0.0)
+    (suspect,) = machine.handle(rounds.StateLoaded(holding(5, "flipped")), 0.0)
+    assert isinstance(suspect, rounds.Suspect) and suspect.peer == "b" and machine.holding == NOTHING
+    member, _ = formed(1, "a", "b")
+    member.handle(arrived("a", Begin(1, 5, "good", False, 0), b"state"), 0.0)
+    (suspect,) = member.handle(rounds.StateLoaded(holding(5, "flipped")), 0.0)
+    assert isinstance(suspect, rounds.Suspect) and suspect.peer == "a"
 
 
 def test_a_round_tells_how_long_its_phases_took() -> None:

@@ -4,7 +4,7 @@ A change is part of the step from one state to the next: whoever computes the st
 the record, and nobody ever makes it to a state that is held already.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import msgspec
 
@@ -40,6 +40,15 @@ class Adjustments:
         """Of what was asked for, these stand in the record."""
         self._asked = ()
         self._recorded |= {change.request: change for change in changes}
+
+    def missing(self, round_: int, made: Container[str]) -> list[str]:
+        """Return which of the recorded changes a state after that round lacks, if these were `made` to it."""
+        return [change.request for change in self._recorded.values() if change.round <= round_ and change.request not in made]
+
+    @property
+    def requests(self) -> set[str]:
+        """Those recorded, as far as they are known."""
+        return set(self._recorded)
 
     def due(self, round_: int, told: Iterable[Adjustment]) -> tuple[Adjustment, ...]:
         """Return what is to be made to the state after that round; `told` came with the round itself."""

@@ -213,12 +213,13 @@ class Help:
 
 @dataclass(frozen=True, slots=True)
 class Reduce:
-    """Merge these parts of a slice, to the total or as far as that goes; answer PartsMerged."""
+    """Merge these parts of a slice, to the total or as far as that goes; answer PartsMerged. `is_sent` if others read it."""
 
     slice: int
     slices: int
     parts: tuple[Part, ...]
     is_total: bool
+    is_sent: bool
 
 
 @dataclass(frozen=True, slots=True)

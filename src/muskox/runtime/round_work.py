@@ -49,6 +49,7 @@ from muskox.store import open_shard
 ADDED_BYTES_MAX = 1 << 20  # added on the event loop itself, in a fraction of a millisecond: the way to the thread costs as much
 
 
+AUDIT_WAIT_S = 5.0  # for the shards of others, before a part is given without an audit
 LATE_LOOK_S = 0.05  # between looks of the root for members that are late
 
 
@@ -69,7 +70,8 @@ class RoundWork:
             setup.worker, checkpoint_interval_s=settings.checkpoint_interval_s, rounds_max=setup.rounds_max
         )
         self._computing: rounds.Compute | None = None
-        self._helping: rounds.Help | None = None
+        self._helping: dict[str, rounds.Help] = {}  # by whom we help
+        self._waiting: list[rounds.Help] = []  # those of them for which the shards are not at hand
         self._auditing: tuple[rounds.PartComputed, list[int]] | None = None  # our part, and others' shards to compute first
         self._share = setup.audit
         self._audits = Audit(0.0, [], [])
@@ -84,7 +86,7 @@ class RoundWork:
         self._machine.checkpoint_interval_s = settings.checkpoint_interval_s
 
     def form(self, formed: Formed) -> None:
-        self._computing, self._helping, self._auditing = None, None, None
+        self._drop_work()
         self._computation.own(formed.files)
         names = tuple(member.worker for member in formed.members)
         shards = tuple(member.shards for member in formed.members)
@@ -96,7 +98,7 @@ class RoundWork:
         rows = self._manifest.shard_rows
         self._pace = Pace({name: sum(rows[shard] for shard in parse_runs(runs)) for name, runs in self._runs.items()})
         loop = asyncio.get_running_loop()
-        loop.call_later(self._settings.silence_s, self._miss, formed.number)
+        loop.call_later(self._settings.silence_s, self._miss, formed.number, loop.time() + self._settings.silence_s)
         loop.call_later(LATE_LOOK_S, self._look_for_late, formed.number)
 
     def _look_for_late(self, generation: int) -> None:
@@ -105,9 +107,12 @@ class RoundWork:
             self._shell.put(lambda: self._handle(rounds.Waited()))
             asyncio.get_running_loop().call_later(LATE_LOOK_S, self._look_for_late, generation)
 
-    def _miss(self, generation: int) -> None:
-        """Report those who never joined the generation."""
-        if generation == self._machine.generation:
+    def _miss(self, generation: int, due_s: float) -> None:
+        """Report those who never joined the generation; not if it was we who were stopped meanwhile."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - due_s > self._settings.silence_s / 2:
+            loop.call_later(self._settings.silence_s, self._miss, generation, loop.time() + self._settings.silence_s)
+        elif generation == self._machine.generation:
             for peer in [*self._shell.lines.unlinked(generation), *self._machine.unheard()]:
                 self.lost(peer, generation, f"it did not join within {self._settings.silence_s:g} s")
 
@@ -119,8 +124,9 @@ class RoundWork:
             case Brought(files):
                 self._computation.lend(files)
                 self._audit()
-                if self._helping is not None:
-                    self._help(self._helping)
+                waiting, self._waiting = self._waiting, []
+                for help_ in waiting:
+                    self._help(help_)
             case Recorded(generation, round_, changes):
                 self._handle(rounds.ChangesRecorded(generation, round_, tuple(changes)))
 
@@ -202,9 +208,12 @@ class RoundWork:
         self._think(lambda: rounds.StateLoaded(load(), computation.adds(), len(computation.packed_state())))
 
     def _reduce(self, action: rounds.Reduce) -> None:
+        if action.is_total:  # everybody's part is there: if ours came from a helper, it is of no use any more
+            self._drop_work()
+
         def merge() -> rounds.Event:
             with _whole(action.parts):
-                part = self._reduction.merged(action.slice, action.slices, action.parts, is_total=action.is_total)
+                part = self._reduction.merged(action.slice, action.slices, action.parts, is_sent=action.is_sent)
             return rounds.PartsMerged(action.slice, part)
 
         if action.slices != WHOLE and sum(len(part.body) for part in action.parts) <= ADDED_BYTES_MAX:
@@ -218,7 +227,7 @@ class RoundWork:
             self._think(merge)
 
     def _update(self, action: rounds.Update) -> None:
-        self._computing, self._helping, self._auditing = None, None, None  # who was late has the total without its own part
+        self._drop_work()  # who was late has the total without its own part
         round_ = self._machine.holding.round
         changes = [change.values for change in action.changes]
 
@@ -259,6 +268,14 @@ class RoundWork:
         self._shell.pause()
         self._shell.do(work, then)
 
+    def _drop_work(self) -> None:
+        """Have what the thread computes for this round abandoned."""
+        self._computing, self._auditing = None, None
+        self._helping, self._waiting = {}, []
+
+    def _is_of_no_use(self, action: rounds.Compute) -> bool:
+        return self._computing is not action or self._shell.newest > action.generation
+
     def _compute(self, action: rounds.Compute) -> None:
         self._computing = action
         is_read = self._shell.lines.are_behind
@@ -272,7 +289,7 @@ class RoundWork:
         def compute() -> rounds.PartComputed:
             self._shell.arena.turn(is_read=is_read)
             began_s = time.monotonic()
-            values = self._computation.partials(action.round, lambda: self._computing is not action, seen=check)
+            values = self._computation.partials(action.round, lambda: self._is_of_no_use(action), seen=check)
             computed_s = time.monotonic()
             parts = self._reduction.parts(values, action.slices)
             return rounds.PartComputed(action.generation, action.round, parts, computed_s - began_s, tuple(checks))
@@ -280,8 +297,8 @@ class RoundWork:
         def then(event: rounds.PartComputed, error: BaseException | None) -> None:
             match error:
                 case None:
-                    self._auditing = (event, others)
-                    self._audit()
+                    if not self._is_of_no_use(action):
+                        self._begin_audit(event, others)
                 case Abandoned():
                     return
                 case BrokenShard():
@@ -291,27 +308,47 @@ class RoundWork:
 
         self._shell.do(compute, then)
 
-    def _audit(self) -> None:
-        """Give our part, once we have computed what we audit of others, and our node has brought the shards for it."""
-        if self._auditing is None:
-            return
-        event, shards = self._auditing
-        lacking = self._computation.lacking(shards)
+    def _have(self) -> bool:
+        """Return whether the shards of others that we are to look at are at hand; if not, have our node bring them."""
+        wanted = {shard for late in self._helping for shard in parse_runs(self._runs[late])}
+        lacking = self._computation.lacking(wanted | set(self._auditing[1] if self._auditing is not None else ()))
         if lacking:
             self._shell.tell(Lacking(lacking))
-            return
-        self._auditing = None
+        return not lacking
+
+    def _begin_audit(self, event: rounds.PartComputed, shards: list[int]) -> None:
+        """Give our part, but first compute what we audit of others, if anything."""
         if not shards:
             self._shell.put(lambda: self._handle(event))
             return
-        computing, checks = self._computing, list(event.checks)
+        self._auditing = (event, shards)
+        if self._have():
+            self._audit()
+        else:
+            asyncio.get_running_loop().call_later(AUDIT_WAIT_S, self._let_be, self._auditing)
+
+    def _let_be(self, auditing: tuple[rounds.PartComputed, list[int]]) -> None:
+        """Give our part without the audit if the shards for it have not come: a job must not stop for that."""
+        if self._auditing is auditing:
+            self._auditing = None
+            self._shell.put(lambda: self._handle(auditing[0]))
+
+    def _audit(self) -> None:
+        """Compute what we audit of others, if it is at hand, and give our part."""
+        if self._auditing is None or self._computing is None:
+            return
+        (event, shards), computing = self._auditing, self._computing
+        if self._computation.lacking(shards):
+            return  # brought was what somebody else asked for
+        self._auditing = None
+        checks, began_s = list(event.checks), time.monotonic()
 
         def compute() -> rounds.PartComputed:
             def check(shard: int, value: Record) -> None:
                 checks.append((shard, digest(value)))
 
-            self._computation.partials(event.round, lambda: self._computing is not computing, shards, check)
-            return replace(event, checks=tuple(checks))
+            self._computation.partials(event.round, lambda: self._is_of_no_use(computing), shards, check)
+            return replace(event, checks=tuple(checks), seconds=event.seconds + time.monotonic() - began_s)
 
         def then(audited: rounds.PartComputed, error: BaseException | None) -> None:
             if error is None:
@@ -325,15 +362,18 @@ class RoundWork:
 
     def _help(self, action: rounds.Help) -> None:
         """Compute another member's part, once our node has brought its shards."""
-        self._helping = action
+        self._helping[action.late] = action
         shards = parse_runs(self._runs[action.late])
-        lacking = self._computation.lacking(shards)
-        if lacking:
-            self._shell.tell(Lacking(lacking))
+        if self._computation.lacking(shards):
+            self._waiting.append(action)
+            self._have()
             return
 
+        def is_of_no_use() -> bool:
+            return self._helping.get(action.late) is not action or self._shell.newest > action.generation
+
         def compute() -> rounds.HelpComputed:
-            values = self._computation.partials(action.round, lambda: self._helping is not action, shards)
+            values = self._computation.partials(action.round, is_of_no_use, shards)
             parts = self._reduction.parts(values, action.slices)
             return rounds.HelpComputed(action.generation, action.round, action.late, parts)
 

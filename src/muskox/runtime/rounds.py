@@ -90,6 +90,8 @@ class RoundMachine:
         self._times = _Times()
         self._checkpoint_s: float | None = None
         self._adjustments = Adjustments()
+        self._made: set[str] = set()  # the changes that our state has, or will have when their rounds come
+        self._awaited: tuple[str, str] | None = None  # whose state we load, and the digest that it told of
         self._held: PartComputed | None = None  # our part, while changes are being recorded
 
     def _join(self, shards: tuple[str, ...]) -> None:
@@ -133,6 +135,10 @@ class RoundMachine:
             case StateLoaded(holding, adds, state_bytes):
                 if self.phase is not Phase.LOADING:
                     return []
+                peer, digest = self._awaited or ("", holding.digest)
+                if holding.digest != digest:
+                    self.phase, self.holding = Phase.IDLE, NOTHING
+                    return [Suspect(peer, "the state that it sent is not the one that it told of")]
                 self.holding, self._adds = holding, adds
                 self._total_bytes = self._total_bytes or state_bytes
                 return self._begin(now)
@@ -164,7 +170,10 @@ class RoundMachine:
             return []
         self.generation, self._members, self._rank = event.number, event.members, event.rank
         self._join(event.shards)
-        self._adjustments, self._held = Adjustments(event.changes), None
+        self._adjustments, self._held, self._awaited = Adjustments(event.changes), None, None
+        if self._adjustments.missing(self.holding.round, self._made):
+            self.holding = NOTHING  # we were left out for a while, and others went another way from an earlier state
+        self._made = self._adjustments.requests
         if self._checkpoint_s is None:
             self._checkpoint_s = now
         self._hellos = {peer: hello for peer, hello in self._hellos.items() if hello.generation >= self.generation}
@@ -215,6 +224,7 @@ class RoundMachine:
         if self.holding.rank == furthest:
             return self._begin(now)
         holder = next(peer for peer, holding in held.items() if holding.rank == furthest)
+        self._awaited = (holder, agreed)
         return [Send(self._towards(holder), Fetch(self.generation, holder))]
 
     def _towards(self, peer: str) -> str:
@@ -268,6 +278,7 @@ class RoundMachine:
                 self._total_bytes = message.total_bytes
                 self.phase = Phase.LOADING
                 if body:
+                    self._awaited = (peer, message.digest)
                     return [LoadState(message.round, message.is_done, body)]
                 if (message.round, message.digest, message.is_done) != self._told():
                     raise PeerError(f"{peer} begins with round {message.round}; we said that we hold {self.holding}")
@@ -341,6 +352,7 @@ class RoundMachine:
         self._times.merged_s = now
         self._total_bytes = sum(len(part.body) for part in total)
         changes = self._adjustments.due(self.holding.round + 1, self._exchange.changes)
+        self._made.update(change.request for change in changes)
         return [*actions, Update(total, self._exchange.slices, changes)]
 
     # -- changes of parameters --
@@ -367,7 +379,9 @@ class RoundMachine:
         if not self.is_root:
             return self._go_on(now)
         seconds = self._exchange.seconds
-        actions: list[Action] = [Tell(self.generation, holding.round, self._times.phases(seconds, now), seconds)]
+        overdue = dict.fromkeys(self._exchange.find_overdue(), now - self._times.began_s)  # they need longer than that
+        phases = self._times.phases(seconds, now)
+        actions: list[Action] = [Tell(self.generation, holding.round, phases, overdue | seconds)]
         assert self._checkpoint_s is not None, "a generation was formed"
         if not holding.is_done and now - self._checkpoint_s >= self.checkpoint_interval_s:
             self._checkpoint_s = now

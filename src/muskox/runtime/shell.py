@@ -47,6 +47,7 @@ class Shell:
     def __init__(self, setup: Setup, settings: Settings, pipe: asyncio.StreamWriter) -> None:
         self.settings = settings
         self.work: Work | None = None  # once its program is loaded
+        self.newest = 0  # the generation that our node told of last, whether or not its turn has come
         self._host = setup.host
         server_tls, client_tls = tls_contexts(setup.tls)
         key, silence_s = bytes.fromhex(setup.key), lambda: self.settings.silence_s

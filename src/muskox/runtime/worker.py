@@ -107,7 +107,8 @@ def hear(shell: Shell, message: FromNode, body: bytes) -> None:
             if work is not None:
                 work.configure(message)
         case Formed() if work is not None:
-            shell.put(lambda: _form(shell, message))
+            shell.newest = message.number
+            shell.put_first(lambda: _form(shell, message))  # what waits belongs to those before it
         case Restore() | Brought() | PieceWritten() | PieceRead() | Recorded() if work is not None:
             shell.put(lambda: work.answered(message, body))
         case Adjust() if work is not None:
@@ -130,7 +131,9 @@ def _leave(shell: Shell) -> None:
 
 
 def _form(shell: Shell, formed: Formed) -> None:
-    """Leave the former generation for this one."""
+    """Leave the former generation for this one, unless a later one is here already."""
+    if formed.number < shell.newest:
+        return
     assert shell.work is not None, "or nobody would have asked"
     shell.lines.form(formed.number, {member.worker: member.address for member in formed.members})
     shell.work.form(formed)

@@ -48,18 +48,22 @@ def same(left: Any, right: Any) -> bool:
 
 @pytest.mark.parametrize("size", [1, 37, CHUNK_BYTES // 8 + 3])
 @pytest.mark.parametrize("slices", [WHOLE, 1, 2, 5, 16])
-def test_every_cut_gives_the_bits_of_the_fixed_tree(slices: int, size: int) -> None:
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_every_cut_gives_the_bits_of_the_fixed_tree(slices: int, size: int, is_sent: bool) -> None:
     owners = [[0, 1, 2, 5], [3, 4, 9, 10], [], [6, 7, 8]]
     expected = reduce({(0, shard): value(shard, size) for shard in range(SHARDS)}, root(SHARDS), SHARDS, merge)
     by_member = [parts_of(owned, slices, size) for owned in owners]
     totals = []
     for slice_ in range(max(slices, 1)):
         own = reduction()
-        below = own.merged(slice_, slices, [by_member[1][slice_], by_member[2][slice_]], is_total=False)
-        totals.append(own.merged(slice_, slices, [by_member[0][slice_], below, by_member[3][slice_]], is_total=True))
-    found = reduction().total(totals, slices)
+        below = own.merged(slice_, slices, [by_member[1][slice_], by_member[2][slice_]], is_sent=True)
+        totals.append(own.merged(slice_, slices, [by_member[0][slice_], below, by_member[3][slice_]], is_sent=is_sent))
+    before = [bytes(part.body) for part in totals]
+    found = own.total(totals, slices)
     assert same(found, expected)
     found["f8"] += 1.0  # a total is its reader's own
+    if is_sent:
+        assert [bytes(part.body) for part in totals] == before, "what others are yet to read stays what it is"
 
 
 @pytest.mark.parametrize(
@@ -80,13 +84,13 @@ def test_parts_of_different_structure_are_not_added() -> None:
     (left,) = reduction().parts({(0, 0): {"n": np.zeros(3)}}, 1)
     (right,) = reduction().parts({(0, 1): {"n": np.zeros(4)}}, 1)
     with pytest.raises(PeerError, match="differ in the names, shapes or types"):
-        reduction().merged(0, 1, [left, right], is_total=True)
+        reduction().merged(0, 1, [left, right], is_sent=False)
 
 
 @pytest.mark.parametrize("structure", ["", "{", "[]", "{}", '{"__metadata__": {"json": "{}"}, "x": {"shape": [1]}}'])
 def test_a_structure_that_is_none_is_a_peer_error(structure: str) -> None:
     with pytest.raises(PeerError):
-        reduction().merged(0, 1, [Part(((0, 0),), (8,), bytes(8), structure)], is_total=False)
+        reduction().merged(0, 1, [Part(((0, 0),), (8,), bytes(8), structure)], is_sent=True)
 
 
 def test_a_part_whose_sizes_lie_is_a_peer_error() -> None:

@@ -11,6 +11,7 @@ from muskox.coordination import parse_runs
 from muskox.streams import stream
 
 AUDITORS = 2
+SHARDS_MAX = 10_000  # audited in a round, by lot: what is told of them goes in the heads of messages
 
 
 class Audit:
@@ -26,7 +27,8 @@ class Audit:
         if not self._share or len(self._members) < 2:
             return [], []
         draws = stream(0, "audit", round=round_).random(max(self._owners) + 1)
-        chosen = [shard for shard in sorted(self._owners) if draws[shard] < self._share]
+        drawn = [shard for shard in self._owners if draws[shard] < self._share]
+        chosen = sorted(sorted(drawn, key=lambda shard: draws[shard])[:SHARDS_MAX])
         own = [shard for shard in chosen if self._members[self._owners[shard]] == worker]
         return own, [shard for shard in chosen if worker in self._auditors(shard, round_)]
 

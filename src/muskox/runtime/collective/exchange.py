@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from muskox.errors import PeerError
-from muskox.runtime.collective.audit import find_odd
+from muskox.runtime.collective.audit import AUDITORS, find_odd
 from muskox.runtime.collective.reduction import WHOLE
 from muskox.runtime.collective.topology import SLICES_MAX, Form, Topology, slice_count
 from muskox.runtime.collective.values import Part
@@ -35,7 +35,7 @@ class Exchange:
         self._members = members
         self._worker = members[rank]
         self._topology = topology
-        self._round = -1
+        self._round = self._first = -1
         self._digest = ""
         self._form = Form.TREE
         self.slices = WHOLE
@@ -46,20 +46,26 @@ class Exchange:
         self._totals: dict[int, Part] = {}
         self._checks: list[tuple[int, str, str]] = []  # of audited results: shard, member, digest
         self._helpers: dict[str, str] = {}  # of members that are late in this round
+        self._helped: dict[str, tuple[Part, ...]] = {}  # what we computed in their stead
+        self._races: dict[int, dict[str, str]] = {}  # helpers in rounds that we have not begun
         self._were_late: set[str] = set()  # whose own parts of the round before never came
 
     def begin(self, round_: int, digest: str, form: Form, adds: bool, total_bytes: int) -> list[Action]:
         """Go on to a round: all hold the state of this digest. What is there already is merged."""
-        self._were_late = {late for late in self._helpers if not self._is_delivered(late)}
+        self._were_late = set(self.find_overdue())
         self._round, self._digest, self._form = round_, digest, form
         self.slices = slice_count(len(self._members), total_bytes) if form is Form.SLICES else 1 if adds else WHOLE
         self._own, self._reduced, self._totals, self.seconds, self.changes = (), set(), {}, {}, []
-        self._helpers, self._checks = {}, []
+        self._helpers, self._helped, self._checks = {}, {}, []
         self._arrived = {key: parts for key, parts in self._arrived.items() if key[0] >= round_}
         self._descended = {key: total for key, total in self._descended.items() if key[0] >= round_}
+        races = self._races.pop(round_, {})
+        self._races = {ahead: helpers for ahead, helpers in self._races.items() if ahead > round_}
         actions: list[Action] = []
         for slice_ in range(max(self.slices, 1)):
             actions += self._take(slice_)
+        for late, helper in races.items():
+            actions += self.race(round_, late, helper)
         return actions
 
     def compute(self, parts: tuple[Part, ...], seconds: float, checks: Sequence[tuple[int, str]] = ()) -> list[Action]:
@@ -90,12 +96,18 @@ class Exchange:
         arrived = self._arrived.get((self._round, 0), {})
         return [peer for peer in self._sources(0) if peer in arrived and not arrived[peer][0].member]
 
+    def find_overdue(self) -> list[str]:
+        """Return whose own parts of this round never came, though others computed in their stead."""
+        return [late for late in self._helpers if not self._is_delivered(late)]
+
     def was_late(self, peer: str) -> bool:
         return peer in self._were_late
 
     def race(self, round_: int, late: str, helper: str) -> list[Action]:
         """Somebody is asked to compute the part of a member that is late, and to merge in its stead."""
         if round_ != self._round:
+            if round_ > self._round and not self._is_far(round_):
+                self._races.setdefault(round_, {})[late] = helper
             return []
         self._helpers[late] = helper
         actions: list[Action] = self._stand_in(late, helper) if self._own else []
@@ -105,27 +117,42 @@ class Exchange:
         """The part of a member that is late is computed: it goes where its own would have gone, and to itself."""
         if round_ != self._round:
             return []
+        self._helped[late] = parts
         actions: list[Action] = []
         for slice_, part in enumerate(parts):
-            message = structs.replace(self._partial(slice_, part), member=late, seconds={}, changes=[], checks=[])
             owner = self._owner(slice_)
             goals = {owner, self._helpers.get(owner, owner)} if self._form is not Form.EXCHANGE else set(self._members)
+            message = self._partial_of(late, slice_, part)
             actions += [Send(peer, message, part.body) for peer in self._members if peer in goals and peer != self._worker]
             if self._worker in goals:
-                self._arrived.setdefault((round_, slice_), {}).setdefault(late, (message, part))
+                self._deposit(late, slice_)
                 actions += self._advance(slice_)
         return actions
 
+    def _partial_of(self, late: str, slice_: int, part: Part) -> Partial:
+        return structs.replace(self._partial(slice_, part), member=late, seconds={}, changes=[], checks=[])
+
+    def _deposit(self, late: str, slice_: int) -> None:
+        part = self._helped[late][slice_]
+        self._arrived.setdefault((self._round, slice_), {}).setdefault(late, (self._partial_of(late, slice_, part), part))
+
     def _stand_in(self, late: str, helper: str) -> list[Action]:
-        """Give whoever merges for a late member our part of what it would have merged."""
+        """Give whoever merges for a late member what we computed of it: our own part, and those of others that are late."""
         if self._form is not Form.SLICES:
             return []
         actions: list[Action] = []
-        for slice_, part in enumerate(self._own):
-            if self._owner(slice_) == late and helper == self._worker:
+        for slice_, own in enumerate(self._own):
+            if self._owner(slice_) != late:
+                continue
+            if helper == self._worker:
+                for other in self._helped:
+                    self._deposit(other, slice_)
                 actions += self._advance(slice_)
-            elif self._owner(slice_) == late:
-                actions.append(Send(helper, self._partial(slice_, part), part.body))
+            else:
+                actions.append(Send(helper, self._partial(slice_, own), own.body))
+                for other, parts in self._helped.items():
+                    part = parts[slice_]
+                    actions.append(Send(helper, self._partial_of(other, slice_, part), part.body))
         return actions
 
     def _owner(self, slice_: int) -> str:
@@ -142,6 +169,12 @@ class Exchange:
 
     # -- messages --
 
+    def _is_far(self, round_: int) -> bool:
+        """Return whether a round is too far ahead of ours, or, before we begin, of the first that we heard of."""
+        if self._first < 0:
+            self._first = round_
+        return round_ - max(self._round, self._first) > AHEAD_ROUNDS_MAX
+
     def arrive(self, peer: str, message: Partial, body: Buffer) -> list[Action]:
         """A part came, perhaps for a round that we have not begun."""
         owner = message.member or peer
@@ -149,7 +182,7 @@ class Exchange:
             raise PeerError(f"{peer} sends slice {message.slice} of {owner}")
         if message.round < self._round:
             return []
-        if len(self._arrived) > AHEAD_ROUNDS_MAX:
+        if self._is_far(message.round):
             return [Suspect(self._worker, f"it is more than {AHEAD_ROUNDS_MAX} rounds behind {peer}")]
         part = Part(tuple(message.nodes), tuple(message.sizes), body, message.structure)
         arrived = self._arrived.setdefault((message.round, message.slice), {})
@@ -171,7 +204,7 @@ class Exchange:
             raise PeerError(f"{peer} sends slice {message.slice} of the total of round {message.round}")
         if message.round < self._round:
             return []
-        if len(self._descended) > AHEAD_ROUNDS_MAX:
+        if self._is_far(message.round):
             return [Suspect(self._worker, f"it is more than {AHEAD_ROUNDS_MAX} rounds behind {peer}")]
         part = Part((), (len(body),), body, message.structure)
         self._descended.setdefault((message.round, message.slice), (message, part))
@@ -216,21 +249,23 @@ class Exchange:
         if any(peer not in arrived for peer in (self._worker, *sources)):
             return []
         self._reduced.add(slice_)
-        odd = self._odd({peer: arrived[peer][0].digest for peer in sources})
+        own = [peer for peer in sources if not arrived[peer][0].member]  # a helper has one voice
+        odd = self._odd({peer: arrived[peer][0].digest for peer in own})
         if odd:
             return [Suspect(peer, f"it computes round {self._round} from another state") for peer in odd]
         for peer in sources:
             self.seconds |= arrived[peer][0].seconds
             self.changes = arrived[peer][0].changes or self.changes
             self._checks += arrived[peer][0].checks
-        dispute = self._dispute() if slice_ == 0 else []
+        dispute = self._dispute() if slice_ == 0 and self._merges(0) else []  # on the way up not all are heard yet
         if dispute:
             return dispute
         parts = [arrived[peer][1] for peer in (self._worker, *sources)]
         is_total = self._merges(slice_)
         if not sources and not is_total:
             return self.merged(slice_, parts[0])
-        return [Reduce(slice_, self.slices, tuple(parts), is_total)]
+        is_sent = not is_total or self._form is not Form.EXCHANGE
+        return [Reduce(slice_, self.slices, tuple(parts), is_total, is_sent)]
 
     def _dispute(self) -> list[Action]:
         """Look whether results that were audited differ."""
@@ -242,6 +277,8 @@ class Exchange:
             where = f"of shard {shard} in round {self._round + 1}"
             if odd:
                 return [Suspect(odd, f"its result {where} is another than that of two others")]
+            if odd is not None and len(said) < min(len(self._members), AUDITORS + 1):
+                return [Suspect(self._worker, f"two results {where} differ, and it does not wait for a third, which is late")]
             if odd is not None:
                 reason = f"{' and '.join(sorted(said))} have different results {where}, and there is no third worker to decide"
                 return [GiveUp(self._generation, reason)]

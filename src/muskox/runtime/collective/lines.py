@@ -77,8 +77,8 @@ class Lines:
 
     @property
     def are_behind(self) -> bool:
-        """Whether something that was sent still lies in our memory."""
-        return self._links.are_behind
+        """Whether something that was sent still lies in our memory, or waits for a link that does not stand yet."""
+        return self._links.are_behind or any(self._waiting.values())
 
     def drop(self, peer: str) -> None:
         """End our link with this peer: it is no death of ours."""

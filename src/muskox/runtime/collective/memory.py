@@ -11,6 +11,7 @@ import mmap
 import os
 import secrets
 import struct
+import threading
 from pathlib import Path
 
 import msgspec
@@ -90,9 +91,13 @@ class Segment(mmap.mmap):
 
 
 class Arena:
-    """A worker's own memory for what peers read: two segments that take turns, and those that were too small in this one."""
+    """A worker's own memory for what peers read: two segments that take turns, and those that were too small in this one.
+
+    Both the event loop and the thread that computes :meth:`allocate`.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self.secret = secrets.token_bytes(SECRET_BYTES)
         self._probe: Segment | None = None
         self._segments: list[list[Segment]] = [[], []]  # by turn; peers may yet have to map any, the last one is filled
@@ -112,6 +117,10 @@ class Arena:
 
     def turn(self, *, is_read: bool = False) -> None:
         """Begin a round: what was written two rounds ago is of no use any more, unless `is_read` by a socket that is behind."""
+        with self._lock:
+            self._turn(is_read)
+
+    def _turn(self, is_read: bool) -> None:
         now = self._now = 1 - self._now
         self._expected[now], self._wanted[now] = self._wanted[now], 0
         segments = self._segments[now]
@@ -124,6 +133,10 @@ class Arena:
 
     def allocate(self, size: int) -> memoryview:
         """Return so many bytes that stay what they are until the round after the next."""
+        with self._lock:
+            return self._allocate(size)
+
+    def _allocate(self, size: int) -> memoryview:
         rounded = size + -size % ALIGNMENT
         now = self._now
         self._wanted[now] += rounded

@@ -21,8 +21,8 @@ WHOLE = 0  # slices of a round in which records are merged whole, by the program
 class Reduction:
     """One worker's reductions over so many shards. `slices` says of every call how its round is cut.
 
-    `allocate` gives the memory of what others may read. The total lies in memory of our own: a program may do with it what it
-    likes until its update ends.
+    `allocate` gives the memory of what others may read. The total's record lies in memory of our own: a program may do with it
+    what it likes until its update ends.
     """
 
     def __init__(self, shards: int, merge: Callable[[Record, Record], Record], allocate: Allocate) -> None:
@@ -41,8 +41,8 @@ class Reduction:
         """
         return (whole_part(values, self._allocate),) if slices == WHOLE else sliced_parts(values, slices, self._allocate)
 
-    def merged(self, slice_: int, slices: int, parts: Sequence[Part], *, is_total: bool) -> Part:
-        """Return `parts` merged as far as that goes, which for a total is to one value.
+    def merged(self, slice_: int, slices: int, parts: Sequence[Part], *, is_sent: bool) -> Part:
+        """Return `parts` merged as far as that goes, which for a total is to one value; `is_sent` if others read it.
 
         Raises
         ------
@@ -55,7 +55,7 @@ class Reduction:
         if not filled:
             return parts[0]  # members may own no shard
         structure = structure_of(filled[0].structure)
-        allocate = self._vector if is_total and slices == 1 else self._allocate
+        allocate = self._allocate if is_sent or slices > 1 else self._vector
         return add_slices(filled, self._shards, structure, structure.bounds(slice_, slices), allocate)
 
     def total(self, totals: Sequence[Part], slices: int) -> Record:
