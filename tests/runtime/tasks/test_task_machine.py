@@ -205,7 +205,7 @@ class Simulation:
                 worker.inbox.append(events.PieceKept(number, is_kept))
             case events.Collect(generation, digests):
                 worker.collected = {task: worker.results[task, digest] for task, digest in enumerate(digests)}
-                worker.inbox.append(events.Collected(generation, "whole"))
+                worker.timers.append((self.now + self.random.uniform(0, 40), events.Collected(generation, "whole")))
             case events.Finish(generation, digest):
                 if generation == self.generation:  # the fence
                     assert digest == "whole"
@@ -577,6 +577,29 @@ def test_what_is_not_durable_yet_is_made_so_while_the_job_s_result_is_made() -> 
     actions = machine.handle(events.TaskDone(0, "0", b"x"), 2.0)
     assert events.Collect(1, ("0", "1")) in actions
     assert pieces(machine.handle(events.Woken(1), 10.0)) == [(1, (), [1, 0])]
+
+
+def test_a_new_generation_does_not_make_the_job_s_result_anew_that_is_being_made() -> None:
+    machine, _ = leading("a", "b", tasks=1)
+    assert events.Collect(1, ("0",)) in machine.handle(events.TaskDone(0, "0", b"x"), 1.0)
+    machine.handle(events.GenerationFormed(2, ("a", "c"), 0), 2.0)
+    actions = machine.handle(heard("c", Ready(2, [], [])), 2.0)
+    assert machine.phase is Phase.COLLECTING
+    assert not any(isinstance(action, events.Collect) for action in actions)
+    assert machine.handle(events.Collected(1, "all"), 3.0) == [events.Finish(2, "all")]
+
+
+def test_a_result_of_the_job_that_was_made_of_other_results_does_not_count() -> None:
+    machine, _ = leading("a", "b", "c", tasks=1)
+    assert events.Collect(1, ("wrong",)) in machine.handle(events.TaskDone(0, "wrong", b"w"), 1.0)
+    machine.handle(events.GenerationFormed(2, ("b", "a", "c"), 1), 2.0)
+    machine.handle(events.GenerationFormed(3, ("a", "c"), 0), 3.0)
+    machine.handle(heard("c", Ready(3, [], [])), 3.0)
+    durable = {0: events.Found("right", 1, ("b", "c"))}
+    actions = machine.handle(events.ResultsRestored(3, durable, (events.Saved(1, (0,), 1),)), 3.0)
+    assert events.Collect(3, ("right",)) in actions
+    assert machine.handle(events.Collected(1, "all wrong"), 4.0) == []
+    assert machine.handle(events.Collected(3, "all"), 5.0) == [events.Finish(3, "all")]
 
 
 def test_a_root_that_is_to_leave_while_it_makes_the_job_s_result_loses_nothing() -> None:

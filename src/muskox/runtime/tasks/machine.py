@@ -79,6 +79,7 @@ class TaskMachine:
         self._books: tuple[Saving, Disputes] | None = None  # of a root, from one of its generations to the next
         self._leading: Leading | None = None  # of a root that has heard all
         self._odd: set[str] = set()  # workers whose word counts no more
+        self._collect: Collect | None = None  # of what the job's result is being made
         self._result = ""  # the digest of the job's result, once it was made
 
     @property
@@ -125,8 +126,7 @@ class TaskMachine:
                     self._books[0].end(number, is_kept=is_kept)
                 return self._save(now)
             case Collected(generation, digest):
-                self._result = digest
-                return self._finish() if generation == self.generation and self.phase is Phase.COLLECTING else []
+                return self._collected(generation, digest)
             case Leaving():
                 return self._leading.save_last(now) if self._leading is not None and self.phase in SAVING else []
             case Woken(generation):
@@ -295,7 +295,17 @@ class TaskMachine:
         if self.phase is not Phase.WORKING or not self._leading.is_whole or not self._leading.is_present(self.worker):
             return []
         self.phase = Phase.COLLECTING
-        return [Collect(self.generation, tuple(self._held.digests[task] for task in range(self._tasks)))]
+        digests = tuple(self._held.digests[task] for task in range(self._tasks))
+        if self._collect is not None and self._collect.digests == digests:
+            return []  # since an earlier generation
+        self._collect = Collect(self.generation, digests)
+        return [self._collect]
+
+    def _collected(self, generation: int, digest: str) -> list[Action]:
+        if self._collect is None or self._collect.generation != generation:
+            return []  # made of others than we hold now
+        self._collect, self._result = None, digest
+        return self._finish() if self.phase is Phase.COLLECTING else []
 
     def _finish(self) -> list[Action]:
         self.phase = Phase.FINISHED
