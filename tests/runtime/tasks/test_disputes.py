@@ -60,8 +60,7 @@ def test_what_rests_on_a_word_that_counts_no_more_is_wanted_from_everybody_else(
     assert (list(book.wanting("b")), list(book.wanting("c"))) == ([], [0])
     book, held = disputes(("x", "a"))
     book.distrust("a")
-    assert book.hear(0, "x", ["a"]) is None
-    assert book.hear(0, "y", ["c"]) == Verdict("y", ("c",), ())
+    assert (held.finders[0], list(book.wanting("c"))) == ((), [0])
 
 
 def test_everybody_is_heard_before_a_dispute_is_given_up_and_nobody_is_waited_for_once_it_is_closed() -> None:
@@ -95,6 +94,10 @@ def test_what_is_durable_takes_the_place_of_what_we_hold_unless_more_have_found_
     book.restore(0, Found("y", 5, ("b",)))
     assert (held.found(0), book.is_settled) == (Found("y", 5, ("b",)), False)
     assert book.hear(0, "x", ["c"]) == Verdict("x", ("a", "c"), ("b",))
+    book, held = disputes(("x", "a"), audited=True, odd=("b",))
+    book.restore(0, Found("y", 5, ("b",)))
+    book.close(["a"])
+    assert (held.found(0), book.is_settled) == (Found("x", 1, ("a",)), True)
 
 
 def test_the_words_of_two_who_found_the_same_are_counted_together_when_it_is_restored() -> None:

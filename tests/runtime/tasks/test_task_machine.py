@@ -450,6 +450,18 @@ def test_who_was_found_out_counts_no_more_with_any_root_and_is_put_out_of_each_g
     assert events.Collect(2, ("right",)) in machine.handle(events.TaskDone(0, "right", b"r"), 0.0)
 
 
+def test_who_is_left_alone_trusts_itself_rather_than_who_was_found_out() -> None:
+    machine = TaskMachine("b", 1, checkpoint_interval_s=1e9, audited=frozenset({0}))
+    machine.handle(events.GenerationFormed(1, ("a", "b"), 1), 0.0)
+    machine.handle(heard("a", Go(1)), 0.0)
+    machine.handle(heard("a", Hold(1, 0, "wrong", ["a"]), b"w"), 0.0)
+    machine.handle(heard("a", Distrust(1, "a")), 0.0)
+    machine.handle(events.GenerationFormed(2, ("b",), 0), 0.0)
+    assert events.RunTask(0) in machine.handle(events.ResultsRestored(2, {}, ()), 0.0)
+    machine.handle(events.TaskDone(0, "right", b"r"), 1.0)
+    assert events.Collect(2, ("right",)) in machine.handle(events.Woken(2), 1 + NEWCOMER_S)
+
+
 def test_a_root_that_was_found_out_itself_makes_no_result_of_the_job() -> None:
     machine, _ = leading("a", "b", "c", tasks=1)
     machine.handle(events.TaskDone(0, "wrong", b"w"), 0.0)

@@ -100,14 +100,14 @@ class Disputes:
         if task in held.digests:
             ours = self._trusted(held.finders[task], words[found.digest])
             words.setdefault(held.digests[task], []).extend(ours)
-        winner = self._winner(task, words)
-        if winner is None:
+        if self._winner(task, words) is None:
             self._open[task] = words
-        if winner in (None, found.digest):
+        if max(words, key=lambda digest: len(words[digest])) == found.digest:  # the first of those that most have found
             held.put(task, Found(found.digest, found.size_bytes, tuple(words[found.digest])))
 
     def accept(self, task: int) -> bool:
-        """The first result of a task is held: return whether that is enough."""
+        """The first result of a task is held, or the first that rests on anybody's word: return whether that is enough."""
+        self._open.pop(task, None)
         self._open_if_wanting(task)
         return task not in self._open
 

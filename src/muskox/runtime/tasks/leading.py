@@ -51,9 +51,9 @@ class Leading:
         return [*actions, *self._go_on(), *self.save(interval_s, now)]
 
     def answered(self, peer: str, answer: Answer, body: Buffer) -> list[Action]:
-        """Accept the first answer; hold any other against it."""
+        """Accept the first answer, in place of one that rests on nobody's word any more; hold any other against it."""
         self._handout.answered(peer, answer.task)
-        if answer.task in self._held.digests:
+        if self._held.finders.get(answer.task):
             return [*self._weigh(answer, body), *self._go_on()]
         kept = self._held.keep(answer.task, answer.digest, answer.finders, body)
         if self._disputes.accept(answer.task):
