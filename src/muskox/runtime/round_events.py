@@ -81,12 +81,13 @@ class PartComputed:
 
 @dataclass(frozen=True, slots=True)
 class HelpComputed:
-    """What :class:`Help` asked for."""
+    """What :class:`Help` asked for. `checks` as in :class:`PartComputed`, of the late member's own shards."""
 
     generation: int
     round: int
     late: str
     parts: tuple[Part, ...]
+    checks: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -372,10 +372,17 @@ class RoundWork:
         def is_of_no_use() -> bool:
             return self._helping.get(action.late) is not action or self._shell.newest > action.generation
 
+        audited, _ = self._audits.duties(action.late, action.round)
+        checks: list[tuple[int, str]] = []
+
+        def check(shard: int, value: Record) -> None:
+            if shard in audited:
+                checks.append((shard, digest(value)))
+
         def compute() -> rounds.HelpComputed:
-            values = self._computation.partials(action.round, is_of_no_use, shards)
+            values = self._computation.partials(action.round, is_of_no_use, shards, check)
             parts = self._reduction.parts(values, action.slices)
-            return rounds.HelpComputed(action.generation, action.round, action.late, parts)
+            return rounds.HelpComputed(action.generation, action.round, action.late, parts, tuple(checks))
 
         def then(event: rounds.HelpComputed, error: BaseException | None) -> None:
             if error is None:

@@ -144,9 +144,9 @@ class RoundMachine:
                 return self._begin(now)
             case PartComputed():
                 return self._part(event, now)
-            case HelpComputed(generation, round_, late, parts):
+            case HelpComputed(generation, round_, late, parts, checks):
                 is_asked = generation == self.generation and self.phase is Phase.COLLECTING
-                return self._progress(self._exchange.help(round_, late, parts), now) if is_asked else []
+                return self._progress(self._exchange.help(round_, late, parts, checks), now) if is_asked else []
             case Waited():
                 return self._race(now)
             case PartsMerged(slice_, part):

@@ -137,3 +137,19 @@ def test_who_stands_in_for_a_late_member_gets_all_parts_of_its_slice(is_told_ear
     round_.perform(1, round_.at[1].help(0, round_.names[later], (part(later),) * 4))
     round_.deliver()
     assert all(round_.at[rank].find_total() is not None for rank in (0, 1))
+
+
+def test_what_a_helper_computes_is_audited_as_its_own_result() -> None:
+    round_ = Round(4, Form.EXCHANGE)
+    audit, late = Audit(1.0, round_.names, round_.runs), 1
+    auditor = next(rank for rank in (2, 3, 0) if late in audit.duties(round_.names[rank], 0)[1])
+    helper = next(rank for rank in (0, 2, 3) if late not in audit.duties(round_.names[rank], 0)[1])
+    for rank in (0, 2, 3):
+        round_.compute(rank, round_.audited(rank, wrong=-1))
+    for rank in (0, 2, 3):
+        round_.perform(rank, round_.at[rank].race(0, round_.names[late], round_.names[helper]))
+    round_.perform(helper, round_.at[helper].help(0, round_.names[late], (part(late),), [(late, "wrong")]))
+    round_.deliver()
+    assert auditor != helper
+    accused = {rank: action.peer for rank, action in round_.out if isinstance(action, rounds.Suspect)}
+    assert accused == dict.fromkeys(range(4), round_.names[helper]), "by all, the late one, too"

@@ -46,7 +46,7 @@ class Exchange:
         self._totals: dict[int, Part] = {}
         self._checks: list[tuple[int, str, str]] = []  # of audited results: shard, member, digest
         self._helpers: dict[str, str] = {}  # of members that are late in this round
-        self._helped: dict[str, tuple[Part, ...]] = {}  # what we computed in their stead
+        self._helped: dict[str, tuple[tuple[Part, ...], list[tuple[int, str, str]]]] = {}  # what we computed in their stead
         self._races: dict[int, dict[str, str]] = {}  # helpers in rounds that we have not begun
         self._were_late: set[str] = set()  # whose own parts of the round before never came
 
@@ -113,11 +113,11 @@ class Exchange:
         actions: list[Action] = self._stand_in(late, helper) if self._own else []
         return [*actions, Help(self._generation, round_, late, self.slices)] if helper == self._worker else actions
 
-    def help(self, round_: int, late: str, parts: tuple[Part, ...]) -> list[Action]:
+    def help(self, round_: int, late: str, parts: tuple[Part, ...], checks: Sequence[tuple[int, str]] = ()) -> list[Action]:
         """The part of a member that is late is computed: it goes where its own would have gone, and to itself."""
         if round_ != self._round:
             return []
-        self._helped[late] = parts
+        self._helped[late] = (parts, [(shard, self._worker, digest) for shard, digest in checks])
         actions: list[Action] = []
         for slice_, part in enumerate(parts):
             owner = self._owner(slice_)
@@ -130,10 +130,11 @@ class Exchange:
         return actions
 
     def _partial_of(self, late: str, slice_: int, part: Part) -> Partial:
-        return structs.replace(self._partial(slice_, part), member=late, seconds={}, changes=[], checks=[])
+        checks = self._helped[late][1] if slice_ == 0 else []
+        return structs.replace(self._partial(slice_, part), member=late, seconds={}, changes=[], checks=checks)
 
     def _deposit(self, late: str, slice_: int) -> None:
-        part = self._helped[late][slice_]
+        part = self._helped[late][0][slice_]
         self._arrived.setdefault((self._round, slice_), {}).setdefault(late, (self._partial_of(late, slice_, part), part))
 
     def _stand_in(self, late: str, helper: str) -> list[Action]:
@@ -150,7 +151,7 @@ class Exchange:
                 actions += self._advance(slice_)
             else:
                 actions.append(Send(helper, self._partial(slice_, own), own.body))
-                for other, parts in self._helped.items():
+                for other, (parts, _) in self._helped.items():
                     part = parts[slice_]
                     actions.append(Send(helper, self._partial_of(other, slice_, part), part.body))
         return actions
