@@ -13,6 +13,7 @@ from whole_path_data import FEATURES, TARGET
 import muskox as mx
 from muskox.client import up
 from muskox.program import RoundReport
+from muskox.store.care.kept import Manifests, find_kept
 
 ROUNDS_MAX = 150
 LAST_ROUND = 60  # the fits here take more rounds than this, so a kill drawn up to it lands inside
@@ -85,3 +86,11 @@ def mend(cluster: mx.Cluster) -> None:
 def train(dataset: object, **options: object) -> str:
     """Fit on `dataset` and return the model's digest."""
     return estimator().fit(dataset, target=TARGET, **options).digest_
+
+
+def unnamed(cluster: mx.Cluster) -> set[str]:
+    """Return the blobs on live nodes that nothing in ZooKeeper names."""
+    units = find_kept(cluster.home, Manifests(cluster.home), is_strict=True)
+    named = {blob for kept in units for blob, _ in kept.unit.blobs}
+    live = cluster.home.directory.live().values()
+    return {blob for address in live for blob in cluster.client.inventory(address)} - named

@@ -17,6 +17,7 @@ from chaos.faults import Faults
 from chaos.histories import Blow, History
 from chaos.kinds import digest_of_rows, put_data
 from chaos.proxy import KeeperProxy
+from killing import unnamed
 from msgspec import structs
 
 import muskox as mx
@@ -25,7 +26,6 @@ from muskox.client.folder import LocalFolder
 from muskox.coordination import CHROOT, layout
 from muskox.errors import MuskoxError
 from muskox.runtime import KeeperCommand
-from muskox.store.care.kept import Manifests, find_kept
 
 NODES = 3
 LOOK_S = 0.004
@@ -167,10 +167,7 @@ class Arena:
             checkpoints = {job for job in jobs if self._session.version(layout.checkpoint(job)) is not None}
             if unfinished := checkpoints | {job for job in jobs if self._session.children(layout.pieces(job))}:
                 return unfinished
-            units = find_kept(self.observer.home, Manifests(self.observer.home), is_strict=True)
-            named = {blob for kept in units for blob, _ in kept.unit.blobs}
-            live = self.observer.home.directory.live().values()
-            return {blob for address in live for blob in self.observer.client.inventory(address)} - named
+            return unnamed(self.observer)
 
         self.observer.set_config("collect_after_s", 0.0)
         try:
