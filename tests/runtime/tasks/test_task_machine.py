@@ -442,12 +442,22 @@ def test_who_was_found_out_counts_no_more_with_any_root_and_is_put_out_of_each_g
     machine.handle(heard("a", Go(1)), 0.0)
     machine.handle(heard("a", Hold(1, 0, "wrong", ["a"]), b"w"), 0.0)
     machine.handle(heard("a", Distrust(1, "a")), 0.0)
-    machine.handle(events.GenerationFormed(2, ("b", "a"), 0), 0.0)
+    machine.handle(events.GenerationFormed(2, ("b", "a", "d"), 0), 0.0)
     machine.handle(heard("a", Ready(2, [0], [])), 0.0)
+    machine.handle(heard("d", Ready(2, [], [])), 0.0)
     actions = machine.handle(events.ResultsRestored(2, {}, ()), 0.0)
     assert events.Suspect("a", "it found another result for a task than two others") in actions
+    assert events.Send("d", Distrust(2, "a")) in actions, "who joined since is told, too"
     assert events.RunTask(0) in actions
     assert events.Collect(2, ("right",)) in machine.handle(events.TaskDone(0, "right", b"r"), 0.0)
+
+
+def test_a_root_that_is_told_late_who_was_found_out_has_its_results_found_again() -> None:
+    machine, _ = leading("b", "c", "d", tasks=2)
+    machine.handle(heard("c", Answer(1, 1, "wrong", ["a"]), b"w"), 0.0)
+    actions = machine.handle(heard("a", Distrust(0, "a")), 0.0)
+    assert events.Send("d", Distrust(1, "a")) in actions
+    assert takes(actions) == [("c", 1)]
 
 
 def test_who_is_left_alone_trusts_itself_rather_than_who_was_found_out() -> None:

@@ -60,6 +60,10 @@ class Disputes:
     def is_settled(self) -> bool:
         return not self._open
 
+    @property
+    def odd(self) -> list[str]:
+        return sorted(self._odd)
+
     def __contains__(self, task: object) -> bool:
         return task in self._open
 
@@ -132,9 +136,6 @@ class Disputes:
         """Have found again whatever rests on the word of `peer`."""
         self._odd.add(peer)
         self._open_all()
-
-    def is_odd(self, peer: str) -> bool:
-        return peer in self._odd
 
     def _open_if_wanting(self, task: int) -> None:
         finders = self._trusted(self._held.finders[task], [])

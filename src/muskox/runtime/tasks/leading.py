@@ -14,6 +14,8 @@ from muskox.runtime.tasks.saving import LAST_BYTES_MAX, Piece, Saving
 
 NEWCOMER_S = 15.0  # who takes a dead worker's place joins the others within so long; then they decide among themselves
 
+ODD = "it found another result for a task than two others"
+
 
 class Leading:
     """`readies`: what each member, the root first, holds and runs, in rank order."""
@@ -46,8 +48,8 @@ class Leading:
             self._disputes.close(self._members)  # a job of one worker waits for nobody
         self._saving.look(self._disputes)
         actions: list[Action] = [self._tell()]
-        for odd in filter(self._disputes.is_odd, self._members):
-            actions += self._put_out(odd, "it found another result for a task than two others")
+        for odd in self._disputes.odd:  # newcomers do not know them
+            actions += self._put_out(odd, ODD)
         return [*actions, *self._go_on(), *self.save(interval_s, now)]
 
     def answered(self, peer: str, answer: Answer, body: Buffer) -> list[Action]:
@@ -84,6 +86,10 @@ class Leading:
             return [*told]
         self._handout.lose(odd)
         return [*told, Suspect(odd, reason)]
+
+    def distrust(self, odd: str) -> list[Action]:
+        """An earlier root has told that `odd` was found out."""
+        return [*self._put_out(odd, ODD), *self._go_on()]
 
     def lose(self, peer: str) -> list[Action]:
         """Go on without `peer`; the next generation is on its way."""

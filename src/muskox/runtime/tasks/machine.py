@@ -197,7 +197,7 @@ class TaskMachine:
                 return self._begin_when_heard(now) if self.phase is Phase.GATHERING else []
             case Distrust(worker=worker):  # true in any generation
                 self._odd.add(worker)
-                return []
+                return self._leading.distrust(worker) if self._leading is not None and self.phase is Phase.WORKING else []
             case _ if message.generation != self.generation or self.phase in (Phase.IDLE, Phase.FINISHED):
                 return []
             case Answer():
