@@ -111,6 +111,10 @@ class Form:
     generation: layout.GenerationRecord
     is_for_newcomers: bool = False
 
+    def __str__(self) -> str:  # of a thousand members a log needs no list
+        members = len(self.generation.members)
+        return f"Form(generation {self.generation.number} of job {self.job}, {members} workers: {self.generation.reason})"
+
 
 @dataclass(frozen=True, slots=True)
 class Explain:
