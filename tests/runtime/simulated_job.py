@@ -25,12 +25,13 @@ from muskox.digest import digest
 from muskox.errors import PeerError
 from muskox.records import Record, normal
 from muskox.runtime import round_events as rounds
+from muskox.runtime import round_times
 from muskox.runtime.collective import topology
 from muskox.runtime.collective.audit import Audit
 from muskox.runtime.collective.reduction import Reduction
 from muskox.runtime.messages import Adjustment, Begin, State
 from muskox.runtime.round_events import NOTHING, Holding
-from muskox.runtime.rounds import LATE_S_MIN, RoundMachine
+from muskox.runtime.rounds import RoundMachine
 from muskox.tree import Climb
 
 ROUNDS = 7  # the program is done after so many
@@ -441,14 +442,14 @@ def small_limits() -> Iterator[None]:
 
 def late_after(seconds: float) -> "mock._patch[float]":
     """Have nobody be late sooner. Where all auditors of a result are, it goes unaudited."""
-    return mock.patch.object(sys.modules[RoundMachine.__module__], "LATE_S_MIN", seconds)
+    return mock.patch.object(round_times, "LATE_S_MIN", seconds)
 
 
 def check(seed: int, *, tells: bool = False) -> None:
     """Run one history; AssertionError tells how to replay it."""
     try:
         lies = seed % LIES_EVERY == 0
-        with small_limits(), late_after(math.inf if lies else LATE_S_MIN):
+        with small_limits(), late_after(math.inf if lies else round_times.LATE_S_MIN):
             job = SimulatedJob(seed, lies=lies, workers=4 + seed % 3 if lies else None, tells=tells)
             finished = job.run()
             assert job.is_given_up or finished == Holding(ROUNDS, job.expected()[ROUNDS], True)

@@ -6,11 +6,12 @@ from runtime.simulated_job import ROUNDS, SimulatedJob, check, small_limits
 from muskox.errors import PeerError
 from muskox.runtime import round_events as rounds
 from muskox.runtime.collective.exchange import AHEAD_ROUNDS_MAX
-from muskox.runtime.collective.topology import SLICE_BYTES_MIN, SLICES_MAX
+from muskox.runtime.collective.topology import EXCHANGE_BYTES_MAX, SLICE_BYTES_MIN, SLICES_MAX
 from muskox.runtime.collective.values import Part
 from muskox.runtime.messages import Adjustment, Begin, Fetch, Hello, Moved, Partial, Race, State, Total
 from muskox.runtime.round_events import NOTHING, Holding
-from muskox.runtime.rounds import LATE_RATIO, LATE_S_MIN, Phase, RoundMachine
+from muskox.runtime.round_times import HUNG_RATIO, HUNG_S_MIN, LATE_RATIO, LATE_S_MIN
+from muskox.runtime.rounds import Phase, RoundMachine
 
 HISTORIES = 300
 
@@ -237,6 +238,27 @@ def test_who_is_alone_with_a_late_member_computes_its_part_itself() -> None:
     sent, reduce = machine.handle(helped, 101.0)
     assert isinstance(sent, rounds.Send) and isinstance(sent.message, Partial) and sent.message.member == "b"
     assert isinstance(reduce, rounds.Reduce)
+
+
+@pytest.mark.parametrize("form", ["exchange", "star", "slices"])
+def test_a_root_that_lives_but_hangs_is_reported_by_the_next_in_rank(form: str) -> None:
+    machines = {}
+    size = 1 if form == "exchange" else EXCHANGE_BYTES_MAX
+    for rank, name in ((1, "b"), (2, "c")):
+        machines[name], _ = formed(rank, "a", "b", "c")
+        machines[name].handle(arrived("a", Begin(1, 4, "d", False, size), b"state"), 0.0)
+        machines[name].handle(rounds.StateLoaded(holding(4), adds=form == "slices"), 0.0)
+        parts = (Part(((0, rank),), (1,), b"x"),) * (3 if form == "slices" else 1)
+        machines[name].handle(rounds.PartComputed(1, 4, parts, 2.0), 2.0)
+    if form != "star":
+        machines["b"].handle(arrived("c", Partial(1, 4, "d", [(0, 2)], [1], 0 if form == "exchange" else 1), b"x"), 2.0)
+    late_s = HUNG_S_MIN + HUNG_RATIO * 2.0
+    assert machines["b"].handle(rounds.Waited(), late_s) == []
+    assert machines["b"].handle(rounds.Waited(root_rows=3.0), late_s + 1.0) == [], "it has more rows"
+    assert machines["c"].handle(rounds.Waited(), 10 * late_s) == [], "one is enough"
+    (suspect,) = machines["b"].handle(rounds.Waited(), late_s + 1.0)
+    assert isinstance(suspect, rounds.Suspect) and suspect.peer == "a"
+    assert suspect.reason == f"it has not given its part of round 5 within {late_s + 1.0:.0f} s"
 
 
 def test_who_is_raced_is_told_of_as_slow_by_what_is_known_of_it() -> None:

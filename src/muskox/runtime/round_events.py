@@ -92,7 +92,12 @@ class HelpComputed:
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """Some time has passed: is anybody late?"""
+    """Some time has passed: is anybody late?
+
+    root_rows : how many rows the root owns for each of ours, at least 1
+    """
+
+    root_rows: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ class RoundWork:
         self._audits = Audit(0.0, [], [])
         self._runs: dict[str, str] = {}  # of shards, by member
         self._pace = Pace({})
+        self._root_rows = 1.0  # for each of ours
         self._metrics: dict[str, float] = {}  # of the state, if we are the root
 
     # -- what node and peers say --
@@ -95,16 +96,17 @@ class RoundWork:
         self._handle(
             rounds.GenerationFormed(formed.number, names, names.index(self._machine.worker), shards, tuple(formed.changes))
         )
-        rows = self._manifest.shard_rows
-        self._pace = Pace({name: sum(rows[shard] for shard in parse_runs(runs)) for name, runs in self._runs.items()})
+        rows = {name: sum(self._manifest.shard_rows[shard] for shard in parse_runs(runs)) for name, runs in self._runs.items()}
+        self._root_rows = max(rows[names[0]] / max(rows[self._machine.worker], 1), 1.0)
+        self._pace = Pace(rows)
         loop = asyncio.get_running_loop()
         loop.call_later(self._settings.silence_s, self._miss, formed.number, loop.time() + self._settings.silence_s)
         loop.call_later(LATE_LOOK_S, self._look_for_late, formed.number)
 
     def _look_for_late(self, generation: int) -> None:
-        """Have the root look, again and again, who keeps the others waiting."""
-        if generation == self._machine.generation and self._machine.is_root:
-            self._shell.put(lambda: self._handle(rounds.Waited()))
+        """Have the root look, again and again, who keeps the others waiting; and the next in rank, whether the root does."""
+        if generation == self._machine.generation and self._machine.is_watchful:
+            self._shell.put(lambda: self._handle(rounds.Waited(self._root_rows)))
             asyncio.get_running_loop().call_later(LATE_LOOK_S, self._look_for_late, generation)
 
     def _miss(self, generation: int, due_s: float) -> None:

@@ -55,9 +55,7 @@ from muskox.runtime.round_events import (
     Update,
     Waited,
 )
-
-LATE_RATIO = 2.0  # of the others' usual seconds, and
-LATE_S_MIN = 0.5  # on top of that: then a member's part is computed by another, too
+from muskox.runtime.round_times import RoundTimes
 
 
 class Phase(Enum):
@@ -87,7 +85,7 @@ class RoundMachine:
         self._hellos: dict[str, Hello] = {}
         self._adds = False
         self._total_bytes = 0  # of the last round's total, or as much as the state where rounds of another kind begin
-        self._times = _Times()
+        self._times = RoundTimes()
         self._checkpoint_s: float | None = None
         self._adjustments = Adjustments()
         self._made: set[str] = set()  # the changes that our state has, or will have when their rounds come
@@ -105,6 +103,11 @@ class RoundMachine:
     @property
     def is_root(self) -> bool:
         return self._rank == 0
+
+    @property
+    def is_watchful(self) -> bool:
+        """Whether we are to be told from time to time that time has passed."""
+        return self._rank <= 1
 
     def unheard(self) -> list[str]:
         """Return the members whose silence keeps the root from beginning; not those that only have such a one above them.
@@ -147,8 +150,8 @@ class RoundMachine:
             case HelpComputed(generation, round_, late, parts, checks):
                 is_asked = generation == self.generation and self.phase is Phase.COLLECTING
                 return self._progress(self._exchange.help(round_, late, parts, checks), now) if is_asked else []
-            case Waited():
-                return self._race(now)
+            case Waited(root_rows):
+                return self._race(now) if self.is_root else self._watch(root_rows, now)
             case PartsMerged(slice_, part):
                 return self._progress(self._exchange.merged(slice_, part), now)
             case StateUpdated(holding, adds, state_bytes):
@@ -249,7 +252,7 @@ class RoundMachine:
             reason = f"the program did not finish within {self._rounds_max} rounds"
             return [GiveUp(self.generation, reason)] if self.is_root else []
         self.phase = Phase.COMPUTING
-        self._times = _Times(now)
+        self._times = RoundTimes(now)
         form = choose(len(self._members), self._total_bytes, self._adds)
         there = self._exchange.begin(self.holding.round, self.holding.digest, form, self._adds, self._total_bytes)
         slices = self._exchange.slices
@@ -328,7 +331,7 @@ class RoundMachine:
         late = self._exchange.find_late() if is_asked else []
         done = self._exchange.find_done() if late else []
         usual_s = statistics.median(self._exchange.seconds.values()) if self._exchange.seconds else 0.0
-        is_long = now - self._times.began_s > LATE_RATIO * usual_s + LATE_S_MIN
+        is_long = self._times.is_late(usual_s, now)
         actions: list[Action] = []
         for number, peer in enumerate(peer for peer in late if is_long or self._exchange.was_late(peer)):
             helper = done[number % len(done)] if done else self.worker
@@ -336,6 +339,16 @@ class RoundMachine:
             actions += [Send(other, race) for other in self._members[1:]]
             actions += self._progress(self._exchange.race(race.round, peer, helper), now)
         return actions
+
+    def _watch(self, root_rows: float, now: float) -> list[Action]:
+        """Report a root whose connections live but whose computing hangs, if we are the next in rank: it helps others only."""
+        root, own_s = self._members[0], self._exchange.seconds.get(self.worker, 0.0)
+        is_asked = self._rank == 1 and self.phase is Phase.COLLECTING and self._topology.is_mesh
+        if not is_asked or not self._times.is_hung(own_s * root_rows, now) or not self._exchange.lacks(root):
+            return []
+        self.phase = Phase.IDLE
+        taken_s = now - self._times.began_s
+        return [Suspect(root, f"it has not given its part of round {self.holding.round + 1} within {taken_s:.0f} s")]
 
     def _progress(self, actions: list[Action], now: float) -> list[Action]:
         """Look whether the round is broken, or whole."""
@@ -395,23 +408,3 @@ class RoundMachine:
             return []
         self.phase = Phase.IDLE
         return [Suspect(peer, reason)]
-
-
-class _Times:
-    """When a round's phases ended."""
-
-    def __init__(self, began_s: float = 0.0) -> None:
-        self.began_s = began_s
-        self.computed_s = 0.0
-        self.gathered_s = 0.0
-        self.merged_s = 0.0
-
-    def phases(self, seconds: dict[str, float], now: float) -> dict[str, float]:
-        """Return the seconds of each phase; `seconds` are those that members computed."""
-        return {
-            "compute": max(seconds.values(), default=0.0),
-            "wait": max(self.gathered_s - self.computed_s, 0.0),
-            "reduce": self.merged_s - max(self.gathered_s, self.computed_s),
-            "update": now - self.merged_s,
-            "round": now - self.began_s,
-        }

@@ -224,6 +224,16 @@ class Exchange:
         count = max(self.slices, 1)
         return tuple(self._totals[slice_] for slice_ in range(count)) if len(self._totals) == count else None
 
+    def lacks(self, peer: str) -> bool:
+        """Whether something that `peer` is to give is missing for the total."""
+        for slice_ in range(max(self.slices, 1)):
+            if slice_ in self._totals:
+                continue
+            parent = self._parent(slice_)
+            if parent == peer or (parent is None and peer not in self._arrived.get((self._round, slice_), {})):
+                return True
+        return False
+
     @property
     def is_gathered(self) -> bool:
         """Whether every part that we wait for in slice 0 is in."""
