@@ -226,9 +226,9 @@ class SimulatedJob:
             self.form()
 
     def look_for_late(self) -> None:
-        """Have each root look, as its shell does from time to time: an hour has passed, so whoever is not done is late."""
+        """Have those look who do so from time to time: an hour has passed, so whoever is not done is late."""
         for worker in list(self.workers.values()):
-            if worker.machine.is_root and not worker.stopped and not worker.thoughts:
+            if worker.machine.is_watchful and not worker.stopped and not worker.thoughts:
                 self.now += 3600.0
                 self.handle(worker, rounds.Waited())
 

@@ -333,3 +333,45 @@ def test_a_program_that_never_ends_is_given_up() -> None:
 
 def test_nothing_is_held_at_first() -> None:
     assert RoundMachine("a", checkpoint_interval_s=1.0, rounds_max=2).holding == NOTHING
+
+
+def test_who_is_above_a_late_member_in_a_tree_computes_its_part_for_it() -> None:
+    with small_limits():
+        names = "abcdefghi"
+        machine, _ = formed(0, *names)
+        for peer in names[1:]:
+            machine.handle(arrived("b", Hello(1, peer, -1, "", False)), 0.0)
+        machine.handle(rounds.StateLoaded(holding(0)), 0.0)
+        own = Part(((0, 0),), (1,), b"x")
+        assert machine.handle(rounds.PartComputed(1, 0, (own,), 1.0), 1.0) == []
+        below = [peer for peer in names[1:] if peer in machine.neighbours]
+        assert machine.handle(rounds.Waited(), 10.0) == [rounds.Help(1, 0, peer, 0) for peer in below]
+        assert machine.handle(rounds.Waited(), 11.0) == [], "once is enough"
+        helped = Part(((0, 3),), (1,), b"y")
+        (sent,) = machine.handle(rounds.HelpComputed(1, 0, below[0], (helped,)), 12.0)
+        assert isinstance(sent, rounds.Send) and sent.peer == below[0]
+
+        late, _ = formed(1, *names)
+        late.handle(arrived("c", Hello(1, "c", -1, "", False)), 0.0)
+        late.handle(arrived("a", Begin(1, 0, "d", False, 0), b"state"), 0.0)
+        late.handle(rounds.StateLoaded(holding(0)), 0.0)
+        late.handle(arrived("c", Partial(1, 0, "d", [(0, 2)], [1]), b"x"), 0.0)
+        message = Partial(1, 0, "another", [(0, 1)], [1], member="b")
+        assert late.handle(arrived("a", message, b"y"), 0.0) == [], "not computed from our state"
+        message = Partial(1, 0, "d", [(0, 1)], [1], member="b")
+        (reduce,) = late.handle(arrived("a", message, b"y"), 0.0)
+        assert isinstance(reduce, rounds.Reduce) and len(reduce.parts) == 2, "it goes on with what was computed for it"
+
+
+def test_who_has_the_total_already_helps_nobody_from_the_state_after_it() -> None:
+    machine, _ = formed(1, "a", "b", "c")
+    machine.handle(arrived("a", Begin(1, 0, "d", False, 0), b"state"), 0.0)
+    machine.handle(rounds.StateLoaded(holding(0)), 0.0)
+    machine.handle(rounds.PartComputed(1, 0, (Part(((0, 1),), (1,), b"x"),), 1.0), 1.0)
+    for rank, peer in ((0, "a"), (2, "c")):
+        machine.handle(arrived(peer, Partial(1, 0, "d", [(0, rank)], [1]), b"x"), 1.0)
+    machine.handle(rounds.PartsMerged(0, Part(((1, 0),), (1,), b"x")), 1.0)
+    race = arrived("a", Race(1, 0, "c", "b"))
+    assert machine.handle(race, 1.0) == []
+    machine.handle(rounds.StateUpdated(Holding(1, "result", True)), 1.0)
+    assert machine.handle(race, 1.0) == []

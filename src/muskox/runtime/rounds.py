@@ -19,6 +19,7 @@ from enum import Enum, auto
 
 from muskox.errors import PeerError
 from muskox.runtime.adjustments import Adjustments
+from muskox.runtime.agreement import agree
 from muskox.runtime.collective.exchange import Exchange
 from muskox.runtime.collective.reduction import WHOLE
 from muskox.runtime.collective.topology import Topology, choose, order_of
@@ -107,7 +108,7 @@ class RoundMachine:
     @property
     def is_watchful(self) -> bool:
         """Whether we are to be told from time to time that time has passed."""
-        return self._rank <= 1
+        return self._rank <= 1 or bool(self._topology.route().children)
 
     def unheard(self) -> list[str]:
         """Return the members whose silence keeps the root from beginning; not those that only have such a one above them.
@@ -147,11 +148,10 @@ class RoundMachine:
                 return self._begin(now)
             case PartComputed():
                 return self._part(event, now)
-            case HelpComputed(generation, round_, late, parts, checks):
-                is_asked = generation == self.generation and self.phase is Phase.COLLECTING
-                return self._progress(self._exchange.help(round_, late, parts, checks), now) if is_asked else []
+            case HelpComputed():
+                return self._helped(event, now)
             case Waited(root_rows):
-                return self._race(now) if self.is_root else self._watch(root_rows, now)
+                return [*self._race(now), *self._watch(root_rows, now)]
             case PartsMerged(slice_, part):
                 return self._progress(self._exchange.merged(slice_, part), now)
             case StateUpdated(holding, adds, state_bytes):
@@ -215,20 +215,17 @@ class RoundMachine:
             hello = self._hellos[peer]
             held[peer] = Holding(hello.round, hello.digest, hello.is_done)
         self.phase = Phase.LOADING
-        furthest = max(holding.rank for holding in held.values())
-        if furthest == NOTHING.rank:
+        agreed = agree(held)
+        if agreed.holding == NOTHING:
             return [RestoreState(self.generation)]
-        digests = [holding.digest for holding in held.values() if holding.rank == furthest]
-        agreed = max(digests, key=digests.count)  # the first of equals: the lowest rank
-        odd = [peer for peer, holding in held.items() if holding.rank == furthest and holding.digest != agreed]
-        if odd:
+        if agreed.odd:
             self.phase = Phase.IDLE
-            return [Suspect(peer, f"it holds another state after round {furthest[1]} than most") for peer in odd]
-        if self.holding.rank == furthest:
+            reason = f"it holds another state after round {agreed.holding.round} than most"
+            return [Suspect(peer, reason) for peer in agreed.odd]
+        if self.holding == agreed.holding:
             return self._begin(now)
-        holder = next(peer for peer, holding in held.items() if holding.rank == furthest)
-        self._awaited = (holder, agreed)
-        return [Send(self._towards(holder), Fetch(self.generation, holder))]
+        self._awaited = (agreed.holder, agreed.holding.digest)
+        return [Send(self._towards(agreed.holder), Fetch(self.generation, agreed.holder))]
 
     def _towards(self, peer: str) -> str:
         return self._members[self._topology.towards(self._members.index(peer))]
@@ -291,7 +288,7 @@ class RoundMachine:
             case Total() if self._is_current(peer, message.generation):
                 return self._progress(self._exchange.descend(peer, message, body), now)
             case Race() if self._is_current(peer, message.generation) and peer == self._members[0]:
-                return self._progress(self._exchange.race(message.round, message.late, message.helper), now)
+                return self._raced(message, now)
             case _:
                 return []
 
@@ -326,19 +323,34 @@ class RoundMachine:
         return [*self._progress(self._exchange.compute(event.parts, event.seconds, event.checks), now), *self._race(now)]
 
     def _race(self, now: float) -> list[Action]:
-        """Have others compute for those who are late, if we are the root and done ourselves, and all have links with all."""
-        is_asked = self.is_root and self.phase is Phase.COLLECTING and self._topology.is_mesh
-        late = self._exchange.find_late() if is_asked else []
-        done = self._exchange.find_done() if late else []
+        """Have computed what late members are to give, if we are done ourselves: where all have links with all the root sees to
+        that, else whoever is above them."""
+        is_asked = self.phase is Phase.COLLECTING and (self.is_root or not self._topology.is_mesh)
         usual_s = statistics.median(self._exchange.seconds.values()) if self._exchange.seconds else 0.0
         is_long = self._times.is_late(usual_s, now)
+        late = [peer for peer in (self._exchange.find_late() if is_asked else []) if is_long or self._exchange.was_late(peer)]
+        if not self._topology.is_mesh:
+            return [action for peer in late for action in self._exchange.push(self.holding.round, peer)]
+        done = self._exchange.find_done() if late else []
         actions: list[Action] = []
-        for number, peer in enumerate(peer for peer in late if is_long or self._exchange.was_late(peer)):
+        for number, peer in enumerate(late):
             helper = done[number % len(done)] if done else self.worker
             race = Race(self.generation, self.holding.round, peer, helper)
             actions += [Send(other, race) for other in self._members[1:]]
             actions += self._progress(self._exchange.race(race.round, peer, helper), now)
         return actions
+
+    def _raced(self, race: Race, now: float) -> list[Action]:
+        if self.phase not in (Phase.COMPUTING, Phase.COLLECTING) and race.round <= self.holding.round:
+            return []  # we have that round's total, and perhaps another state already
+        return self._progress(self._exchange.race(race.round, race.late, race.helper), now)
+
+    def _helped(self, event: HelpComputed, now: float) -> list[Action]:
+        if event.generation != self.generation or self.phase is not Phase.COLLECTING or event.round != self.holding.round:
+            return []
+        if not self._topology.is_mesh:  # in a mesh the root knows by itself
+            self._exchange.seconds.setdefault(event.late, now - self._times.began_s)  # it needs longer than that
+        return self._progress(self._exchange.help(event.round, event.late, event.parts, event.checks), now)
 
     def _watch(self, root_rows: float, now: float) -> list[Action]:
         """Report a root whose connections live but whose computing hangs, if we are the next in rank: it helps others only."""

@@ -6,6 +6,8 @@ to us, and what we merge is the total.
 
 A late member's part may come from a helper, who also stands in for it where it would have merged: whichever comes first counts,
 for both have the same bits. Who is raced so may fall rounds behind: what comes for rounds ahead is kept, and it catches up.
+Where not all have links with all, whoever is above a late member in the tree of slice 0 computes its part, and gives it to the
+late member itself, which goes on with it.
 """
 
 from collections.abc import Sequence
@@ -47,6 +49,7 @@ class Exchange:
         self._checks: list[tuple[int, str, str]] = []  # of audited results: shard, member, digest
         self._helpers: dict[str, str] = {}  # of members that are late in this round
         self._helped: dict[str, tuple[tuple[Part, ...], list[tuple[int, str, str]]]] = {}  # what we computed in their stead
+        self._pushed: set[str] = set()  # those below us whose parts we compute for themselves
         self._races: dict[int, dict[str, str]] = {}  # helpers in rounds that we have not begun
         self._were_late: set[str] = set()  # whose own parts of the round before never came
 
@@ -56,7 +59,7 @@ class Exchange:
         self._round, self._digest, self._form = round_, digest, form
         self.slices = slice_count(len(self._members), total_bytes) if form is Form.SLICES else 1 if adds else WHOLE
         self._own, self._reduced, self._totals, self.seconds, self.changes = (), set(), {}, {}, []
-        self._helpers, self._helped, self._checks = {}, {}, []
+        self._helpers, self._helped, self._pushed, self._checks = {}, {}, set(), []
         self._arrived = {key: parts for key, parts in self._arrived.items() if key[0] >= round_}
         self._descended = {key: total for key, total in self._descended.items() if key[0] >= round_}
         races = self._races.pop(round_, {})
@@ -89,7 +92,9 @@ class Exchange:
         """Return whose parts of slice 0 we wait for, and nobody was asked to compute in their stead."""
         arrived = self._arrived.get((self._round, 0), {})
         late = [peer for peer in self._sources(0) if peer not in arrived]
-        return [peer for peer in late if peer not in self._helpers] if 0 not in self._reduced else []
+        return (
+            [peer for peer in late if peer not in self._helpers and peer not in self._pushed] if 0 not in self._reduced else []
+        )
 
     def find_done(self) -> list[str]:
         """Return who has given its own part of slice 0."""
@@ -98,7 +103,7 @@ class Exchange:
 
     def find_overdue(self) -> list[str]:
         """Return whose own parts of this round never came, though others computed in their stead."""
-        return [late for late in self._helpers if not self._is_delivered(late)]
+        return [late for late in (*self._helpers, *self._pushed) if not self._is_delivered(late)]
 
     def was_late(self, peer: str) -> bool:
         return peer in self._were_late
@@ -113,6 +118,11 @@ class Exchange:
         actions: list[Action] = self._stand_in(late, helper) if self._own else []
         return [*actions, Help(self._generation, round_, late, self.slices)] if helper == self._worker else actions
 
+    def push(self, round_: int, late: str) -> list[Action]:
+        """Compute the part of a member below us that is late, for itself to go on with."""
+        self._pushed.add(late)
+        return [Help(self._generation, round_, late, self.slices)]
+
     def help(self, round_: int, late: str, parts: tuple[Part, ...], checks: Sequence[tuple[int, str]] = ()) -> list[Action]:
         """The part of a member that is late is computed: it goes where its own would have gone, and to itself."""
         if round_ != self._round:
@@ -120,6 +130,9 @@ class Exchange:
         self._helped[late] = (parts, [(shard, self._worker, digest) for shard, digest in checks])
         actions: list[Action] = []
         for slice_, part in enumerate(parts):
+            if late in self._pushed:
+                actions.append(Send(late, self._partial_of(late, slice_, part), part.body))
+                continue
             owner = self._owner(slice_)
             goals = {owner, self._helpers.get(owner, owner)} if self._form is not Form.EXCHANGE else set(self._members)
             message = self._partial_of(late, slice_, part)
@@ -166,6 +179,9 @@ class Exchange:
         return self._parent(slice_) is None or self._helpers.get(self._owner(slice_)) == self._worker
 
     def _is_delivered(self, peer: str) -> bool:
+        if peer in self._pushed:  # with its own part it tells of its own seconds
+            found = self._arrived.get((self._round, 0), {}).get(peer)
+            return found is not None and peer in found[0].seconds
         return any(key[0] >= self._round and not parts[peer][0].member for key, parts in self._arrived.items() if peer in parts)
 
     # -- messages --
@@ -257,6 +273,9 @@ class Exchange:
         if slice_ in self._reduced or slice_ in self._totals or slice_ >= max(self.slices, 1):
             return []
         arrived, sources = self._arrived.get((self._round, slice_), {}), self._sources(slice_)
+        mine = arrived.get(self._worker)
+        if mine is not None and mine[0].member and mine[0].digest != self._digest:
+            del arrived[self._worker]  # computed for us from another state: whoever did so is found out by its own part
         if any(peer not in arrived for peer in (self._worker, *sources)):
             return []
         self._reduced.add(slice_)
@@ -264,6 +283,8 @@ class Exchange:
         odd = self._odd({peer: arrived[peer][0].digest for peer in own})
         if odd:
             return [Suspect(peer, f"it computes round {self._round} from another state") for peer in odd]
+        if mine is not None and mine[0].member:
+            self._checks += mine[0].checks
         for peer in sources:
             self.seconds |= arrived[peer][0].seconds
             self.changes = arrived[peer][0].changes or self.changes
