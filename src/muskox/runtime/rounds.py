@@ -14,7 +14,6 @@ belongs to another one is ignored, which is all that a fence needs to be between
 checkpoints and to tell how long a round's phases took, and so never changes a bit of the result.
 """
 
-import statistics
 from enum import Enum, auto
 
 from muskox.errors import PeerError
@@ -326,8 +325,7 @@ class RoundMachine:
         """Have computed what late members are to give, if we are done ourselves: where all have links with all the root sees to
         that, else whoever is above them."""
         is_asked = self.phase is Phase.COLLECTING and (self.is_root or not self._topology.is_mesh)
-        usual_s = statistics.median(self._exchange.seconds.values()) if self._exchange.seconds else 0.0
-        is_long = self._times.is_late(usual_s, now)
+        is_long = self._times.is_late(self._exchange.usual_s, now)
         late = [peer for peer in (self._exchange.find_late() if is_asked else []) if is_long or self._exchange.was_late(peer)]
         if not self._topology.is_mesh:
             return [action for peer in late for action in self._exchange.push(self.holding.round, peer)]
@@ -359,8 +357,8 @@ class RoundMachine:
         if not is_asked or not self._times.is_hung(own_s * root_rows, now) or not self._exchange.lacks(root):
             return []
         self.phase = Phase.IDLE
-        taken_s = now - self._times.began_s
-        return [Suspect(root, f"it has not given its part of round {self.holding.round + 1} within {taken_s:.0f} s")]
+        reason = f"it has not given its part of round {self.holding.round + 1} within {now - self._times.began_s:.0f} s"
+        return [Suspect(root, reason)]
 
     def _progress(self, actions: list[Action], now: float) -> list[Action]:
         """Look whether the round is broken, or whole."""

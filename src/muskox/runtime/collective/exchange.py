@@ -10,6 +10,7 @@ Where not all have links with all, whoever is above a late member in the tree of
 late member itself, which goes on with it.
 """
 
+import statistics
 from collections.abc import Sequence
 
 from msgspec import structs
@@ -87,6 +88,11 @@ class Exchange:
         return actions
 
     # -- races --
+
+    @property
+    def usual_s(self) -> float:
+        """The median seconds of those who have computed, as far as we were told."""
+        return statistics.median(self.seconds.values()) if self.seconds else 0.0
 
     def find_late(self) -> list[str]:
         """Return whose parts of slice 0 we wait for, and nobody was asked to compute in their stead."""
