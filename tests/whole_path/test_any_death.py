@@ -99,6 +99,17 @@ def test_a_paused_worker_is_left_behind_and_can_do_no_harm(cluster, dataset, exp
         cluster.set_config("silence_s", 10)
 
 
+def test_a_stopped_worker_without_peers_is_replaced(cluster, dataset, expected) -> None:
+    """Nobody else would miss it."""
+    cluster.set_config("silence_s", 1)
+    try:
+        killer = Killer(cluster, "worker", random.Random(f"{SEED}/alone"), blow=lambda pid: os.kill(pid, signal.SIGSTOP))
+        assert train(dataset, on_round=killer, workers=1) == expected
+        assert killer.pid
+    finally:
+        cluster.set_config("silence_s", 10)
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
 def test_the_number_of_workers_changes_no_bit(cluster, dataset, expected, workers: int) -> None:
     assert train(dataset, workers=workers) == expected
