@@ -346,7 +346,8 @@ class Steward(threading.Thread):
         if collected is None:
             self._session.children(layout.UPLOADS, self.look)
             return
-        self._trash = self._session.children(layout.TRASH)
+        left = self._session.children(layout.TRASH)
+        self._trash = [name for name in trash if name in left]  # what came meanwhile was perhaps not looked at
         self._collected_s = now_s
         if collected.blobs:
             log.info("collected %d blobs, %d bytes; %s", collected.blobs, collected.bytes, ", ".join(collected.versions))
