@@ -100,6 +100,11 @@ class Computation:
         self._state, self._packed, self._is_done = unpack(data), data, is_done
         return Holding(round_, digest(self._state), is_done)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the state is the result: nothing can be computed from it."""
+        return self._is_done
+
     def packed_state(self) -> bytes:
         return self._packed
 

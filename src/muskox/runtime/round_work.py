@@ -4,14 +4,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import assert_never
 
 from muskox.coordination import parse_runs
-from muskox.digest import digest
 from muskox.errors import MuskoxError, PeerError
 from muskox.program import Manifest, Program
-from muskox.records import Record
 from muskox.runtime import round_events as rounds
 from muskox.runtime.collective.audit import Audit
 from muskox.runtime.collective.memory import is_whole
@@ -19,6 +16,7 @@ from muskox.runtime.collective.pace import Pace
 from muskox.runtime.collective.reduction import WHOLE, Reduction
 from muskox.runtime.collective.values import Part
 from muskox.runtime.computing import Abandoned, BrokenShard, Computation
+from muskox.runtime.for_others import ForOthers
 from muskox.runtime.message import Buffer
 from muskox.runtime.messages import (
     Adjust,
@@ -31,7 +29,6 @@ from muskox.runtime.messages import (
     Failed,
     Finished,
     Formed,
-    Lacking,
     Paced,
     Recorded,
     Restore,
@@ -42,6 +39,7 @@ from muskox.runtime.messages import (
     Unfit,
     Wanted,
 )
+from muskox.runtime.own_values import Computed, OwnValues
 from muskox.runtime.rounds import RoundMachine
 from muskox.runtime.shell import Shell, crash
 from muskox.store import open_shard
@@ -49,7 +47,6 @@ from muskox.store import open_shard
 ADDED_BYTES_MAX = 1 << 20  # added on the event loop itself, in a fraction of a millisecond: the way to the thread costs as much
 
 
-AUDIT_WAIT_S = 5.0  # for the shards of others, before a part is given without an audit
 LATE_LOOK_S = 0.05  # between looks of the root for members that are late
 
 
@@ -69,10 +66,10 @@ class RoundWork:
         self._machine = RoundMachine(
             setup.worker, checkpoint_interval_s=settings.checkpoint_interval_s, rounds_max=setup.rounds_max
         )
-        self._computing: rounds.Compute | None = None
-        self._helping: dict[str, rounds.Help] = {}  # by whom we help
-        self._waiting: list[rounds.Help] = []  # those of them for which the shards are not at hand
-        self._auditing: tuple[rounds.PartComputed, list[int]] | None = None  # our part, and others' shards to compute first
+        self._computing: rounds.Compute | None = None  # what we were asked for
+        self._own: OwnValues | None = None  # with which we answer
+        self._total_bytes = 1 << 62  # of the last total; before there is one it may be anything
+        self._for_others = ForOthers(shell, self._computation, self._reduction, self._hand_in, self._fail)
         self._share = setup.audit
         self._audits = Audit(0.0, [], [])
         self._runs: dict[str, str] = {}  # of shards, by member
@@ -93,6 +90,7 @@ class RoundWork:
         shards = tuple(member.shards for member in formed.members)
         self._runs = dict(zip(names, shards, strict=True))
         self._audits = Audit(self._share, names, shards)
+        self._for_others.form(self._audits, self._runs)
         self._handle(
             rounds.GenerationFormed(formed.number, names, names.index(self._machine.worker), shards, tuple(formed.changes))
         )
@@ -125,10 +123,7 @@ class RoundWork:
                 self._load(lambda: computation.load(message.round, False, body) if body else computation.begin())
             case Brought(files):
                 self._computation.lend(files)
-                self._audit()
-                waiting, self._waiting = self._waiting, []
-                for help_ in waiting:
-                    self._help(help_)
+                self._for_others.brought()
             case Recorded(generation, round_, changes):
                 self._handle(rounds.ChangesRecorded(generation, round_, tuple(changes)))
 
@@ -148,6 +143,10 @@ class RoundWork:
         self._shell.put(lambda: self._handle(rounds.PeerLost(peer, generation, reason)))
 
     # -- the machine --
+
+    def _hand_in(self, event: rounds.Event) -> None:
+        """Give the machine what was computed, in its turn."""
+        self._shell.put(lambda: self._handle(event))
 
     def _handle(self, event: rounds.Event) -> None:
         try:
@@ -177,7 +176,7 @@ class RoundWork:
             case rounds.Compute():
                 self._compute(action)
             case rounds.Help():
-                self._help(action)
+                self._for_others.help(action)
             case rounds.Reduce():
                 self._reduce(action)
             case rounds.Update():
@@ -241,7 +240,9 @@ class RoundWork:
                 self._metrics = self._computation.report()
             return rounds.StateUpdated(holding, self._computation.adds(), len(self._computation.packed_state()))
 
+        self._total_bytes = sum(len(part.body) for part in action.total)
         self._think(update)
+        self._begin_own(self._machine.generation, round_ + 1)  # the thread goes on without waiting for us to be asked
 
     def _record(self, action: rounds.RecordChanges) -> None:
         """Have our node record what our state can have, and say why not of the rest."""
@@ -272,127 +273,67 @@ class RoundWork:
 
     def _drop_work(self) -> None:
         """Have what the thread computes for this round abandoned."""
-        self._computing, self._auditing = None, None
-        self._helping, self._waiting = {}, []
+        self._computing = None
+        if self._own is not None:
+            self._own.drop()
+            self._own = None
+        self._for_others.drop()
 
-    def _is_of_no_use(self, action: rounds.Compute) -> bool:
-        return self._computing is not action or self._shell.newest > action.generation
+    def _begin_own(self, generation: int, round_: int) -> None:
+        audited, _ = self._audits.duties(self._machine.worker, round_)
+        self._own = OwnValues(generation, round_, audited)
+        self._own.begin(self._shell, self._computation, self._give)
 
     def _compute(self, action: rounds.Compute) -> None:
+        """Give our part: of values that are there already, or on their way."""
         self._computing = action
-        is_read = self._shell.lines.are_behind
-        own, others = self._audits.duties(self._machine.worker, action.round)
-        checks: list[tuple[int, str]] = []
+        self._shell.arena.turn(is_read=self._shell.lines.are_behind)
+        if self._own is None or (self._own.generation, self._own.round) != (action.generation, action.round):
+            self._begin_own(action.generation, action.round)
+        elif self._own.found is not None:
+            self._give(self._own)
 
-        def check(shard: int, value: Record) -> None:
-            if shard in own:
-                checks.append((shard, digest(value)))
+    def _give(self, own: OwnValues) -> None:
+        action, found = self._computing, own.found
+        if action is None or own is not self._own:
+            return  # not asked for yet
+        match found:
+            case Computed():
+                self._own = None
+                self._cut(action, found)
+            case BrokenShard():
+                self._shell.tell(Broken(found.index, str(found)))
+            case BaseException() if not isinstance(found, Abandoned):
+                self._fail(action.generation, found)
 
-        def compute() -> rounds.PartComputed:
-            self._shell.arena.turn(is_read=is_read)
-            began_s = time.monotonic()
-            values = self._computation.partials(action.round, lambda: self._is_of_no_use(action), seen=check)
-            computed_s = time.monotonic()
-            parts = self._reduction.parts(values, action.slices)
-            return rounds.PartComputed(action.generation, action.round, parts, computed_s - began_s, tuple(checks))
+    def _cut(self, action: rounds.Compute, found: Computed) -> None:
+        """Make parts of our values: a few bytes here and now, many in the thread."""
+
+        def cut() -> rounds.PartComputed:
+            parts = self._reduction.parts(found.values, action.slices)
+            return rounds.PartComputed(action.generation, action.round, parts, found.seconds, found.checks)
 
         def then(event: rounds.PartComputed, error: BaseException | None) -> None:
-            match error:
-                case None:
-                    if not self._is_of_no_use(action):
-                        self._begin_audit(event, others)
-                case Abandoned():
-                    return
-                case BrokenShard():
-                    self._shell.tell(Broken(error.index, str(error)))
-                case _:
-                    self._fail(action.generation, error)
-
-        self._shell.do(compute, then)
-
-    def _have(self) -> bool:
-        """Return whether the shards of others that we are to look at are at hand; if not, have our node bring them."""
-        wanted = {shard for late in self._helping for shard in parse_runs(self._runs[late])}
-        lacking = self._computation.lacking(wanted | set(self._auditing[1] if self._auditing is not None else ()))
-        if lacking:
-            self._shell.tell(Lacking(lacking))
-        return not lacking
-
-    def _begin_audit(self, event: rounds.PartComputed, shards: list[int]) -> None:
-        """Give our part, but first compute what we audit of others, if anything."""
-        if not shards:
-            self._shell.put(lambda: self._handle(event))
-            return
-        self._auditing = (event, shards)
-        if self._have():
-            self._audit()
-        else:
-            asyncio.get_running_loop().call_later(AUDIT_WAIT_S, self._let_be, self._auditing)
-
-    def _let_be(self, auditing: tuple[rounds.PartComputed, list[int]]) -> None:
-        """Give our part without the audit if the shards for it have not come: a job must not stop for that."""
-        if self._auditing is auditing:
-            self._auditing = None
-            self._shell.put(lambda: self._handle(auditing[0]))
-
-    def _audit(self) -> None:
-        """Compute what we audit of others, if it is at hand, and give our part."""
-        if self._auditing is None or self._computing is None:
-            return
-        (event, shards), computing = self._auditing, self._computing
-        if self._computation.lacking(shards):
-            return  # brought was what somebody else asked for
-        self._auditing = None
-        checks, began_s = list(event.checks), time.monotonic()
-
-        def compute() -> rounds.PartComputed:
-            def check(shard: int, value: Record) -> None:
-                checks.append((shard, digest(value)))
-
-            self._computation.partials(event.round, lambda: self._is_of_no_use(computing), shards, check)
-            return replace(event, checks=tuple(checks), seconds=event.seconds + time.monotonic() - began_s)
-
-        def then(audited: rounds.PartComputed, error: BaseException | None) -> None:
-            if error is None:
-                self._shell.put(lambda: self._handle(audited))
-            elif isinstance(error, BrokenShard):  # our copy tells nothing of its owner's: no audit
-                self._shell.put(lambda: self._handle(event))
-            elif not isinstance(error, Abandoned):
-                self._fail(event.generation, error)
-
-        self._shell.do(compute, then)
-
-    def _help(self, action: rounds.Help) -> None:
-        """Compute another member's part, once our node has brought its shards."""
-        self._helping[action.late] = action
-        shards = parse_runs(self._runs[action.late])
-        if self._computation.lacking(shards):
-            self._waiting.append(action)
-            self._have()
-            return
-
-        def is_of_no_use() -> bool:
-            return self._helping.get(action.late) is not action or self._shell.newest > action.generation
-
-        audited, _ = self._audits.duties(action.late, action.round)
-        checks: list[tuple[int, str]] = []
-
-        def check(shard: int, value: Record) -> None:
-            if shard in audited:
-                checks.append((shard, digest(value)))
-
-        def compute() -> rounds.HelpComputed:
-            values = self._computation.partials(action.round, is_of_no_use, shards, check)
-            parts = self._reduction.parts(values, action.slices)
-            return rounds.HelpComputed(action.generation, action.round, action.late, parts, tuple(checks))
-
-        def then(event: rounds.HelpComputed, error: BaseException | None) -> None:
-            if error is None:
-                self._shell.put(lambda: self._handle(event))
-            elif not isinstance(error, Abandoned | BrokenShard):  # whose shard it is will find the same, or better
+            if action is not self._computing:
+                return
+            if error is not None:
                 self._fail(action.generation, error)
+                return
+            _, others = self._audits.duties(self._machine.worker, action.round)
+            if others:
+                self._for_others.audit_then_give(event, others)
+            else:
+                self._hand_in(event)
 
-        self._shell.do(compute, then)
+        if self._total_bytes * len(found.values) > ADDED_BYTES_MAX:
+            self._shell.do(cut, then)
+            return
+        try:
+            event = cut()
+        except MuskoxError as error:
+            self._fail(action.generation, error)
+        else:
+            then(event, None)
 
     def _fail(self, generation: int, error: BaseException) -> None:
         """A refusal of the program's or of its values ends the job; anything else is our own bug, or a broken disk."""
