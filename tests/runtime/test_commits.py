@@ -202,3 +202,23 @@ def test_the_reason_of_a_failure_has_a_bound(session: Losing, stores: Stores) ->
     running(session, stores, "a").fail(2, "x" * 2_000_000)
     state = session.get(layout.job_state("a"), layout.JobState, "state")[0]
     assert state.phase is layout.JobPhase.FAILED and len(state.reason) == REASON_LENGTH_MAX
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_checkpoint_that_comes_after_the_end_is_not_kept(
+    session: Losing, stores: Stores, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Nobody would delete it, but a collection some day."""
+    commits, done = running(session, stores, "a"), layout.JobState(phase=layout.JobPhase.DONE)
+    plain = session.commit
+
+    def commit(*arguments: Any) -> None:
+        session.set(layout.job_state("a"), done)
+        plain(*arguments)
+
+    if when == "before":
+        session.set(layout.job_state("a"), done)
+    else:
+        monkeypatch.setattr(session, "commit", commit)
+    keep(commits, 2)
+    assert session.version(layout.checkpoint("a")) is None and session.children(layout.UPLOADS) == []

@@ -68,13 +68,15 @@ class JobCommits:
         began = time.monotonic()
         try:
             before = session.find(path, layout.CheckpointRecord)
-            if before is not None and before[0].round >= message.round:
-                return  # a later one stands
+            state = session.find(layout.job_state(self._job), layout.JobState)
+            if state is None or state[0].phase.is_final or (before is not None and before[0].round >= message.round):
+                return  # it is over, or a later one stands
             with self._node.home.writing() as lease:
                 blob, nodes = self._replicate(uuid.uuid4().bytes + body)
                 record = layout.CheckpointRecord(round=message.round, digest=message.digest, blob=blob, nodes=nodes)
                 write: Operation = Create(path, record) if before is None else Set(path, record, before[1])
                 checks = [Check(layout.generation(self._job), message.generation), Check(layout.upload(lease), 0)]
+                checks.append(Check(layout.job_state(self._job), state[1]))  # who ends the job has deleted the last one already
                 session.commit([*checks, write], lambda: is_kept(blob))
             self._node.figures.checkpoint_kept(time.monotonic() - began, len(body))
             if before is not None:
