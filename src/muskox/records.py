@@ -9,6 +9,7 @@ The bytes are a transport, not an identity: for identity take :func:`muskox.dige
 import json
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ DTYPES = {
 }  # fmt: skip  # NumPy's names and safetensors'
 TYPES = {name: dtype for dtype, name in DTYPES.items()}
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+KNOWN_JSON_MAX = 1 << 12  # characters of JSON in a header that is remembered
 SEPARATOR = "/"  # joins the names of nested records: {"a": {"b": 1}} is a/b
 
 
@@ -46,15 +48,25 @@ def pieces(record: Mapping[str, Any]) -> list[bytes | memoryview]:
     """Return what :func:`pack` joins: the header, then the bytes of each array where they lie, as safetensors has it."""
     arrays, rest = split(normal(record))
     names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
-    header: dict[str, Any] = {"__metadata__": {"json": canonical_json(rest)}}
+    told = tuple((name, DTYPES[arrays[name].dtype.str[1:]], arrays[name].shape, arrays[name].nbytes) for name in names)
+    json_ = canonical_json(rest)
+    header = _known_header(json_, told) if len(json_) < KNOWN_JSON_MAX else _header(json_, told)
+    return [header, *(bytes_of(arrays[name]) for name in names)]
+
+
+def _header(rest: str, arrays: tuple[tuple[str, str, tuple[int, ...], int], ...]) -> bytes:
+    """Return the header of arrays (name, dtype, shape, bytes) and JSON."""
+    header: dict[str, Any] = {"__metadata__": {"json": rest}}
     end = 0
-    for name in names:
-        array, begin = arrays[name], end
-        end += array.nbytes
-        header[name] = {"dtype": DTYPES[array.dtype.str[1:]], "shape": list(array.shape), "data_offsets": [begin, end]}
+    for name, dtype, shape, size in arrays:
+        begin, end = end, end + size
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
     encoded = _CANONICAL.encode(header).encode()
     encoded += b" " * (-(LENGTH_BYTES + len(encoded)) % ALIGNMENT)
-    return [len(encoded).to_bytes(LENGTH_BYTES, "little") + encoded, *(bytes_of(arrays[name]) for name in names)]
+    return len(encoded).to_bytes(LENGTH_BYTES, "little") + encoded
+
+
+_known_header = lru_cache(maxsize=64)(_header)  # the same few come every round
 
 
 def bytes_of(array: Array) -> memoryview:
