@@ -4,9 +4,9 @@ Two trainings over made-up rows, twelve shards, a fixed number of rounds. Logist
 whole matrix every round: as soon as that is larger than the caches, memory bounds it, and two cores share one memory. Local
 steps (parameter averaging: each shard takes many steps over a few thousand rows of its own) stay in the caches, and are bound
 by the cores. In turn, so that a busy machine troubles all alike: in process, on one worker, on two workers; the least time of
-each counts. A whole fit is timed from the call to the fitted model: workers start, read and encode their shards anew. All models of
-a training must have one digest. Printed too: where the time of a round goes, by the root's own account, and what a fit spends
-before its first and after its last round.
+each counts. A whole fit is timed from the call to the fitted model: workers start, read and encode their shards anew. All
+models of a training must have one digest. Printed too: where the time of a round goes, by the root's own account, and what a
+fit spends before its first and after its last round.
 
     python bench/scaling.py [--rows 600000] [--rounds 120] [--times 3] [--json] [--tiny]
 """
