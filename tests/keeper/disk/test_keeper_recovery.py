@@ -6,6 +6,7 @@ from typing import Any
 from zlib import adler32
 
 import pytest
+from folders import Folder
 from world import World, replayed
 
 from muskox.errors import CallerError, Corrupt
@@ -323,3 +324,23 @@ def test_an_entry_too_long_to_be_read_again_is_refused(disk: Disk) -> None:
     with pytest.raises(OSError, match="a transaction of"):
         disk.log.append(1, [Long()])
     assert disk.live(1).recover().database.zxid == 2
+
+
+def test_a_snapshot_that_is_ahead_of_itself_is_no_mismatch_once_the_log_agrees(tmp_path: Path) -> None:
+    """Apache goes on while it writes one: what a later transaction changed may be in it already."""
+    folder = Folder(tmp_path)
+    at, ahead = folder.images[9], folder.images[10]
+    for path in folder.snapshots[1:]:
+        path.unlink()
+    write_snapshot(folder.folder, ahead._replace(zxid=9, digest=at.digest))
+    recovered = recover(tmp_path)
+    assert recovered.database.image() == folder.images[12]
+    assert not any("digest" in note for note in recovered.notes)
+
+
+def test_a_mismatch_that_nothing_explains_is_told(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    for path in folder.snapshots[1:]:
+        path.unlink()
+    write_snapshot(folder.folder, folder.images[12]._replace(digest=folder.images[9].digest))
+    assert any("the tree's digest differs from the one in snapshot.c" in note for note in recover(tmp_path).notes)
