@@ -29,7 +29,7 @@ from muskox.program import ArrayPartition, RunOptions, in_process
 SHARDS, FEATURES = 12, 28
 SPEEDUP_AIM, SLOWER_AIM = 1.8, 1.10
 PHASES = ("compute", "wait", "reduce", "update")
-LOCAL_ROWS, LOCAL_STEPS = 4096, 25  # a shard's own: 0.9 MB, which lies in a core's cache
+LOCAL_ROWS, LOCAL_STEPS = 4096, 60  # a shard's own: 0.9 MB, which lies in a core's cache
 WAYS = ("in process", "1 worker", "2 workers")
 
 Tell = Callable[[mx.RoundReport], None]
