@@ -113,11 +113,6 @@ class JobCommits:
                 return
         self._node.figures.count("results")
         self._publish(unpack(program), unpack(body))
-        path = layout.checkpoint(self._job)
-        checkpoint = self._node.session.find(path, layout.CheckpointRecord)
-        if checkpoint is not None:
-            self._node.session.delete(path)
-            self._node.home.drop(checkpoint[0].blob, checkpoint[0].nodes)
 
     def _finish(self, record: layout.JobRecord, program: Record, message: Finished, body: bytes, lease: str) -> Fate:
         blob, nodes = self._replicate(body)
@@ -159,7 +154,8 @@ class JobCommits:
         self._commit_final(generation, failed, [])
 
     def _commit_final(self, generation: int, state: layout.JobState, operations: list[Operation]) -> Fate:
-        """Commit `state` unless the job is final already or the generation has passed: then its successor does it.
+        """Commit `state`, and the end of the checkpoint, unless the job is final already or the generation has passed: then its
+        successor does it.
 
         Raises
         ------
@@ -178,11 +174,15 @@ class JobCommits:
         if found[0].phase.is_final:  # ours, if this is a second try after an error behind the commit
             return Fate.DONE if state.result and found[0].result == state.result else Fate.TOO_LATE
         checks: list[Operation] = [Check(layout.generation(self._job), generation)] if generation else []
+        kept = session.find(layout.checkpoint(self._job), layout.CheckpointRecord)
+        gone = [] if kept is None else [Delete(layout.checkpoint(self._job), kept[1])]
         try:
-            session.commit([*checks, Set(path, state, found[1]), *operations], was_done)
+            session.commit([*checks, Set(path, state, found[1]), *gone, *operations], was_done)
         except Refused as error:
             if generation and session.version(layout.generation(self._job)) != generation:
                 log.info("job %s: generation %d has passed: %s", self._job, generation, error)
                 return Fate.TOO_LATE
             raise Unavailable(f"not committed, for the job, its model or its lease changed meanwhile: {error}") from error
+        if kept is not None:
+            self._node.home.drop(kept[0].blob, kept[0].nodes)
         return Fate.DONE

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from muskox.coordination import Candidacy, Candidate, Check, Create, Mirror, Operation, Refused, Session, Set, layout
+from muskox.coordination import Candidacy, Candidate, Check, Create, Delete, Mirror, Operation, Refused, Session, Set, layout
 from muskox.errors import CallerError, Corrupt, MuskoxError, Unavailable
 from muskox.runtime.course import with_course
 from muskox.runtime.planning.picture import Abort, Assign, Explain, Form, JobView, Order, Picture, Replicas
@@ -298,7 +298,9 @@ class Coordinator(threading.Thread):
                 if known.generation and known.suspended_s is None:
                     known.suspended_s = time.monotonic()
             case Abort(job_id, reason):
-                self._commit(fence, self._state(job_id, layout.JobPhase.FAILED, reason))
+                kept = self._session.version(layout.checkpoint(job_id))
+                gone = [] if kept is None else [Delete(layout.checkpoint(job_id), kept)]
+                self._commit(fence, self._state(job_id, layout.JobPhase.FAILED, reason), *gone)
             case _:
                 assert_never(order)
 

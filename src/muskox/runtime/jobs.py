@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from muskox.coordination import Check, Create, Operation, Refused, Session, Set, layout, live_members, read_config
+from muskox.coordination import Check, Create, Delete, Operation, Refused, Session, Set, layout, live_members, read_config
 from muskox.errors import CallerError, Unavailable
 from muskox.program import Composed, Program, check_changes, is_portable, reference
 from muskox.records import Record, pack, unpack
@@ -230,8 +230,10 @@ def cancel(session: Session, job_id: str) -> bool:
         elif found[0].phase.is_final:
             return found[0].attempt == attempt
         write = Create(path, cancelled) if found is None else Set(path, cancelled, found[1])
+        kept = session.version(layout.checkpoint(job_id))
+        gone = [] if kept is None else [Delete(layout.checkpoint(job_id), kept)]  # its bytes are collected
         with contextlib.suppress(Refused):  # its state has changed meanwhile
-            session.commit([write], was_done)
+            session.commit([write, *gone], was_done)
 
 
 def result(home: Home, job_id: str, state: layout.JobState) -> Record:

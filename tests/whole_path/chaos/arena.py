@@ -33,7 +33,6 @@ DONE_S_MAX = 120.0  # of a history: 60 s is how long a checkpoint that cannot be
 TIDY_S_MAX = 60.0
 SETTINGS = {"checkpoint_interval_s": 0.1, "progress_interval_s": 0.1, "silence_s": 2.0}
 OCCASIONAL = {"progress", "pace"}  # znodes of a job that an undisturbed one may lack
-ON_ITS_WAY = {"checkpoint"}  # what a job keeps until its end; a node that dies just then leaves it to the next collection
 
 T = TypeVar("T")
 
