@@ -36,12 +36,6 @@ class Losing(Session):
         super()._commit_once(*arguments)
 
 
-@pytest.fixture(scope="module")
-def keeper() -> Iterator[Keeper]:
-    with Keeper() as keeper:
-        yield keeper
-
-
 @pytest.fixture
 def session(keeper: Keeper) -> Iterator[Losing]:
     with Losing(f"zk://{keeper.hosts}/commits-{uuid.uuid4().hex}", SECRET).connect() as session:

@@ -12,12 +12,6 @@ from muskox.runtime.coordinator import Coordinator
 SECRET = b"0123456789abcdef" * 4
 
 
-@pytest.fixture(scope="module")
-def keeper() -> Iterator[Keeper]:
-    with Keeper() as keeper:
-        yield keeper
-
-
 @pytest.fixture
 def session(keeper: Keeper) -> Iterator[Session]:
     with Session(f"zk://{keeper.hosts}/coordinator-{uuid.uuid4().hex}", SECRET).connect() as session:

@@ -18,12 +18,6 @@ from muskox.runtime.progress import ProgressLog
 JOB = "fit-1"
 
 
-@pytest.fixture(scope="module")
-def keeper() -> Iterator[Keeper]:
-    with Keeper() as keeper:
-        yield keeper
-
-
 @pytest.fixture
 def session(keeper: Keeper) -> Iterator[Session]:
     with Session(f"zk://{keeper.hosts}/following-{uuid.uuid4().hex}", b"0123456789abcdef" * 4).connect() as session:

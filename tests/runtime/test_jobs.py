@@ -44,12 +44,6 @@ class FakeStores:
         return self.blobs[digest]
 
 
-@pytest.fixture(scope="module")
-def keeper() -> Iterator[Keeper]:
-    with Keeper() as keeper:
-        yield keeper
-
-
 @pytest.fixture
 def session(keeper: Keeper) -> Iterator[Session]:
     with Session(f"zk://{keeper.hosts}/jobs-{uuid.uuid4().hex}", SECRET).connect() as session:

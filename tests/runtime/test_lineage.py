@@ -27,12 +27,6 @@ JOB = layout.JobRecord(
 DONE = layout.JobState(phase=layout.JobPhase.DONE, rounds=12, result="r", result_blob="b", result_nodes=["bob"], finished_ms=9)
 
 
-@pytest.fixture(scope="module")
-def keeper() -> Iterator[Keeper]:
-    with Keeper() as keeper:
-        yield keeper
-
-
 @pytest.fixture
 def session(keeper: Keeper) -> Iterator[Session]:
     with Session(f"zk://{keeper.hosts}/lineage-{uuid.uuid4().hex}", b"s" * 64).connect() as session:

@@ -33,12 +33,6 @@ class Losing(Session):
             raise ConnectionLoss
 
 
-@pytest.fixture(scope="module")
-def keeper() -> Iterator[Keeper]:
-    with Keeper() as keeper:
-        yield keeper
-
-
 @pytest.fixture
 def session(keeper: Keeper) -> Iterator[Losing]:
     with Losing(f"zk://{keeper.hosts}/steering-{uuid.uuid4().hex}", b"s" * 64).connect() as session:

@@ -21,12 +21,6 @@ BOUND_S = 20.0
 GENERATION = 2
 
 
-@pytest.fixture(scope="module")
-def keeper() -> Iterator[Keeper]:
-    with Keeper() as keeper:
-        yield keeper
-
-
 @pytest.fixture
 def session(keeper: Keeper) -> Iterator[Session]:
     with Session(f"zk://{keeper.hosts}/pieces-{uuid.uuid4().hex}", b"s" * 64).connect() as session:
