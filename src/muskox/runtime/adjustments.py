@@ -41,9 +41,9 @@ class Adjustments:
         self._asked = ()
         self._recorded |= {change.request: change for change in changes}
 
-    def missing(self, round_: int, made: Container[str]) -> list[str]:
-        """Return which of the recorded changes a state after that round lacks, if these were `made` to it."""
-        return [change.request for change in self._recorded.values() if change.round <= round_ and change.request not in made]
+    def are_missing(self, round_: int, made: Container[str]) -> bool:
+        """Return whether a state after that round lacks a recorded change, if these were `made` to it."""
+        return any(change.round <= round_ and change.request not in made for change in self._recorded.values())
 
     @property
     def requests(self) -> set[str]:

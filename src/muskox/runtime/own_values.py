@@ -25,10 +25,16 @@ class Computed:
 
 
 class OwnValues:
-    """The values of one round. `found` is Computed or what went wrong; None while the thread is at it, or not asked yet."""
+    """The values of one round.
 
-    def __init__(self, generation: int, round_: int, audited: list[int]) -> None:
+    audited : the shards of our own whose results are audited
+    others : the shards of others that we are to audit in this round
+    found : Computed, or what went wrong; None until the thread is done
+    """
+
+    def __init__(self, generation: int, round_: int, audited: list[int], others: list[int]) -> None:
         self.generation, self.round = generation, round_
+        self.others = others
         self.found: Computed | BaseException | None = None
         self._audited = audited
         self._is_dropped = False

@@ -280,8 +280,7 @@ class RoundWork:
         self._for_others.drop()
 
     def _begin_own(self, generation: int, round_: int) -> None:
-        audited, _ = self._audits.duties(self._machine.worker, round_)
-        self._own = OwnValues(generation, round_, audited)
+        self._own = OwnValues(generation, round_, *self._audits.duties(self._machine.worker, round_))
         self._own.begin(self._shell, self._computation, self._give)
 
     def _compute(self, action: rounds.Compute) -> None:
@@ -300,14 +299,14 @@ class RoundWork:
         match found:
             case Computed():
                 self._own = None
-                self._cut(action, found)
+                self._cut(action, found, own.others)
             case BrokenShard():
                 self._shell.tell(Broken(found.index, str(found)))
             case BaseException() if not isinstance(found, Abandoned):
                 self._fail(action.generation, found)
 
-    def _cut(self, action: rounds.Compute, found: Computed) -> None:
-        """Make parts of our values: a few bytes here and now, many in the thread."""
+    def _cut(self, action: rounds.Compute, found: Computed, others: list[int]) -> None:
+        """Make parts of our values, a few bytes here and now, many in the thread; give them, but audit these shards first."""
 
         def cut() -> rounds.PartComputed:
             parts = self._reduction.parts(found.values, action.slices)
@@ -319,7 +318,6 @@ class RoundWork:
             if error is not None:
                 self._fail(action.generation, error)
                 return
-            _, others = self._audits.duties(self._machine.worker, action.round)
             if others:
                 self._for_others.audit_then_give(event, others)
             else:

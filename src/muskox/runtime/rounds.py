@@ -173,7 +173,7 @@ class RoundMachine:
         self.generation, self._members, self._rank = event.number, event.members, event.rank
         self._join(event.shards)
         self._adjustments, self._held, self._awaited = Adjustments(event.changes), None, None
-        if self._adjustments.missing(self.holding.round, self._made):
+        if self._adjustments.are_missing(self.holding.round, self._made):
             self.holding = NOTHING  # we were left out for a while, and others went another way from an earlier state
         self._made = self._adjustments.requests
         if self._checkpoint_s is None:

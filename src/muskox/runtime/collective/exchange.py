@@ -97,10 +97,9 @@ class Exchange:
     def find_late(self) -> list[str]:
         """Return whose parts of slice 0 we wait for, and nobody was asked to compute in their stead."""
         arrived = self._arrived.get((self._round, 0), {})
-        late = [peer for peer in self._sources(0) if peer not in arrived]
-        return (
-            [peer for peer in late if peer not in self._helpers and peer not in self._pushed] if 0 not in self._reduced else []
-        )
+        if 0 in self._reduced:
+            return []
+        return [peer for peer in self._sources(0) if not (peer in arrived or peer in self._helpers or peer in self._pushed)]
 
     def find_done(self) -> list[str]:
         """Return who has given its own part of slice 0."""
