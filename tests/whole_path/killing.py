@@ -1,5 +1,6 @@
 """Killing real processes of a running job at a drawn round, and what a test may know of it."""
 
+import contextlib
 import os
 import random
 import signal
@@ -46,9 +47,10 @@ class Killer:
         status = self.cluster.status()
         if not status["jobs"] or not status["jobs"][0]["workers"]:
             return
-        self.generation = report.generation
-        self.pid = self.choose(status)
-        self.blow(self.pid)
+        chosen = self.choose(status)
+        with contextlib.suppress(ProcessLookupError):  # it ended between the look and the blow: the next report chooses again
+            self.blow(chosen)
+            self.generation, self.pid = report.generation, chosen
 
     def choose(self, status: dict) -> int:
         workers = status["jobs"][0]["workers"]
