@@ -159,7 +159,7 @@ def test_a_model_is_its_record() -> None:
         assert again.digest_ == model.digest_ == digest(model.model_record_)
         assert again.predict_proba(table).tobytes() == model.predict_proba(table).tobytes()
     assert load_model(model.model_record_).C == 0.3
-    with pytest.raises(CallerError, match="knows no model of kind 'forest'"):
+    with pytest.raises(CallerError, match=r"is no estimator of muskox"):
         load_model({"kind": "forest"})
 
 

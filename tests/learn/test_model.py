@@ -40,9 +40,9 @@ def test_an_unknown_category_counts_nothing() -> None:
     np.testing.assert_allclose(known - unknown, model.record["coef"][rome], rtol=1e-9)
 
 
-def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(CallerError, match="knows no model of kind 'forest'"):
-        load_predictor({"kind": "forest"})
+def test_a_model_of_a_later_version_is_refused() -> None:
+    with pytest.raises(CallerError, match=r"has no model 'muskox\.learn:ForestOfTheFuture'"):
+        load_predictor({"model": "muskox.learn:ForestOfTheFuture"})
 
 
 def test_training_and_prediction_need_no_scikit_learn() -> None:

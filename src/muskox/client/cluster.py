@@ -34,7 +34,7 @@ from muskox.coordination import (
 )
 from muskox.engines import ClusterDataset, Nodes
 from muskox.errors import CallerError
-from muskox.program import RoundReport, RunOptions, run_options
+from muskox.program import RoundReport, RunOptions, is_portable, reference, run_options
 from muskox.records import Record
 from muskox.store import Home, StoreClient, open_home
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from kazoo.recipe.barrier import Barrier, DoubleBarrier
     from kazoo.recipe.queue import LockingQueue
 
-    from muskox.learn import LogisticRegression
+    from muskox.learn import Estimator
 
 
 def connect(
@@ -118,13 +118,15 @@ class Cluster(ClusterData):
 
     # -- jobs --
 
-    def submit(
+    def submit(  # noqa: PLR0913  # what fit takes of a dataset
         self,
-        estimator: "LogisticRegression",
+        estimator: "Estimator",
         dataset: str | ClusterDataset,
-        target: str,
+        target: str | None,
         *,
         name: str,
+        weight: str | None = None,
+        validation: str | None = None,
         workers: int | None = None,
         features: list[str] | None = None,
         options: RunOptions | None = None,
@@ -134,8 +136,9 @@ class Cluster(ClusterData):
         options : what else there is to say of the run: resources, priority, least workers; see :class:`muskox.RunOptions`
         """
         opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
-        program = estimator.program(target, features)
-        lineage = {"estimator": type(estimator).__name__, "target": target, "parameters": program.parameters()}
+        program = estimator.program(target, features, weight, validation)
+        parameters = reference(program)["parameters"] if is_portable(program) else {}
+        lineage = {"estimator": type(estimator).__name__, "target": target, "parameters": parameters}
         options = run_options(options, workers=workers, name=name, lineage=lineage)
         spec = self._engine.spec(program, opened, options)
         return runtime.submit(self.home, spec)
@@ -201,18 +204,18 @@ class Cluster(ClusterData):
         """Train a model again from its recorded lineage and compare the digests; nothing is registered."""
         return verify_model(self.home, name, workers=workers)
 
-    def model(self, name: str) -> "LogisticRegression":
+    def model(self, name: str) -> Any:
         """Return the model as a fitted estimator."""
         from muskox.learn import load_model
 
         return load_model(self.model_record(name))
 
-    def _record(self, model: "str | LogisticRegression") -> Record:
+    def _record(self, model: "str | Estimator") -> Record:
         return self.model_record(model) if isinstance(model, str) else model.model_record_
 
     def evaluate(
         self,
-        model: "str | LogisticRegression",
+        model: "str | Estimator",
         dataset: str | ClusterDataset,
         *,
         target: str | None = None,
@@ -229,7 +232,7 @@ class Cluster(ClusterData):
 
     def predict(
         self,
-        model: "str | LogisticRegression",
+        model: "str | Estimator",
         dataset: str | ClusterDataset,
         output: str | Path,
         *,

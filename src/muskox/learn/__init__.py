@@ -9,15 +9,23 @@ from typing import TYPE_CHECKING
 from muskox.front_door import lazy
 
 if TYPE_CHECKING:
+    from muskox.learn.base import Estimator
+    from muskox.learn.bayes import GaussianModel, GaussianProgram
+    from muskox.learn.bayes_estimators import GaussianNB
     from muskox.learn.encoder import Encoder, EncoderProgram
-    from muskox.learn.estimator import LogisticRegression, load_model
+    from muskox.learn.estimator import LogisticRegression
     from muskox.learn.least_squares import LeastSquaresDescent, distributed_gradient_descent
+    from muskox.learn.linear_model import LogisticModel
     from muskox.learn.logistic import LogisticProgram
-    from muskox.learn.model import LogisticModel, load_predictor
+    from muskox.learn.model import load_model, load_predictor
 
 __all__ = [
     "Encoder",
     "EncoderProgram",
+    "Estimator",
+    "GaussianModel",
+    "GaussianNB",
+    "GaussianProgram",
     "LeastSquaresDescent",
     "LogisticModel",
     "LogisticProgram",
@@ -28,11 +36,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "base": ("Estimator",),
+    "bayes": ("GaussianModel", "GaussianProgram"),
+    "bayes_estimators": ("GaussianNB",),
     "encoder": ("Encoder", "EncoderProgram"),
-    "estimator": ("LogisticRegression", "load_model"),
+    "estimator": ("LogisticRegression",),
     "least_squares": ("LeastSquaresDescent", "distributed_gradient_descent"),
     "logistic": ("LogisticProgram",),
-    "model": ("LogisticModel", "load_predictor"),
+    "linear_model": ("LogisticModel",),
+    "model": ("load_model", "load_predictor"),
 }
 
 __getattr__ = lazy(__name__, _HOMES)

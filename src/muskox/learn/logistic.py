@@ -21,6 +21,7 @@ from muskox.learn import curvature, descent, lbfgs
 from muskox.learn.columns import Column, Floats, Kind, choose, from_record, target_column, to_record
 from muskox.learn.encoded import EncodedShard, encode_shard, objective_sums
 from muskox.learn.encoder import CATEGORIES_MAX, Encoder, encoder_record
+from muskox.learn.parameters import require_count, require_number
 from muskox.learn.statistics import merge as merge_statistics
 from muskox.learn.statistics import shard_statistics
 from muskox.program import Block, Done, Manifest, Program, Shard
@@ -191,6 +192,7 @@ class LogisticProgram:
         point = standing(solver)
         return {
             "model": MODEL,
+            "estimator": "muskox.learn:LogisticRegression",
             "kind": "logistic",
             "parameters": self.parameters(),
             "encoder": state["encoder"],
@@ -203,16 +205,6 @@ class LogisticProgram:
             "loss": float(solver["loss"]),
             "gradient_norm": float(np.max(np.abs(solver["gradient"]))),
         }
-
-
-def require_number(name: str, value: object, above: float) -> None:
-    if isinstance(value, bool) or not (isinstance(value, int | float) and above < value < math.inf):
-        raise CallerError(f"{name}={value!r}: it must be a finite number{' above 0' if above >= 0 else ', 0 or above'}")
-
-
-def require_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not (isinstance(value, int) and value >= 1):
-        raise CallerError(f"{name}={value!r}: it must be a whole number, 1 or above")
 
 
 def standing(solver: Mapping[str, Any]) -> Floats:

@@ -1,82 +1,182 @@
-"""A fitted logistic model: what predicts, without scikit-learn, whose import would cost each worker a second and 90 MB.
+"""Model: what predicts by a record, without scikit-learn, whose import would cost each worker a second and 90 MB.
 
-A model is its record. Every row is computed by itself, added in the order of the columns, so one row gives the same bits as in
-any batch.
+A model is its record: "model" names the class here that predicts by it (``muskox.learn:LogisticModel``), "estimator" the class
+with scikit-learn's API, "kind" is the word for it in listings. Every row is computed by itself, so one row gives the same bits
+as in any batch.
 """
 
-from itertools import pairwise
-from typing import Any
+from enum import StrEnum
+from importlib import import_module
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.special import expit
 
 from muskox.errors import CallerError
-from muskox.learn.columns import Floats
-from muskox.learn.encoder import Encoder
+from muskox.learn.columns import Column, Floats, Kind, from_record
 from muskox.records import Array, Record
 
+PREDICTION, PROBABILITY, SCORE, CLUSTER, DISTANCE = "prediction", "probability", "score", "cluster", "distance"
 
-class LogisticModel:
-    """A binary classifier, made from the record that `LogisticProgram` leaves.
+
+class Task(StrEnum):
+    """What a model's answers are, and so how it is evaluated."""
+
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
+    REGRESSION = "regression"
+    CLUSTERING = "clustering"
+    TRANSFORMATION = "transformation"
+
+
+class Model:
+    """A fitted model, made from its record.
 
     Attributes
     ----------
     record : the model; its digest is the model's identity
-    classes_ : shape (2,); the second is the one whose probability is told
-    target : the column it was trained to predict
-    encoder : how rows become numbers
+    columns : what it reads of a row, in order
+    target : the column it was trained to predict; None where there is none
     """
+
+    task: ClassVar[Task]
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.encoder = Encoder(record["encoder"])
-        self.classes_: Array = np.array(record["classes"])
-        self.target = str(record["target"]["names"][0])
-        ends = len(self.encoder.numeric) + np.cumsum([0, *self.encoder.widths])
-        coef = record["coef"]
-        self._tables = [np.append(coef[first:end], 0.0) for first, end in pairwise(ends)]
+        self.columns: list[Column] = from_record(record["encoder"]["columns"])
+        names = record["target"]["names"]
+        self.target: str | None = str(names[0]) if names else None
+
+    @classmethod
+    def from_record(cls, record: Record) -> Self:
+        return cls(record)
 
     @property
     def features(self) -> list[str]:
-        return [column.name for column in self.encoder.columns]
+        return [column.name for column in self.columns]
 
-    @classmethod
-    def from_record(cls, record: Record) -> "LogisticModel":
-        return cls(record)
+    @property
+    def outputs(self) -> dict[str, Kind]:
+        """The columns of an answer, by name, with their types."""
+        raise NotImplementedError
 
     def predict_batch(self, batch: Any) -> dict[str, Array]:
-        """Return "probability" (of the second class, float64) and "prediction" for each row of an Arrow record batch.
+        """Return the columns of `outputs` for each row of an Arrow record batch.
 
         Raises
         ------
         CallerError
             If a feature is missing in the batch, of another kind, or infinite.
         """
-        margin = self.margin(batch)
-        return {"probability": expit(margin), "prediction": self.decide(margin)}
-
-    def margin(self, batch: Any) -> Floats:
-        """Return w.x + b of each row: the log odds of the second class."""
-        margin = np.full(batch.num_rows, self.record["intercept"][0])
-        for row, weight in zip(self.encoder.numbers(batch), self.record["coef"], strict=False):
-            margin += row * weight
-        for codes, table in zip(self.encoder.codes(batch), self._tables, strict=True):
-            margin += table[codes]
-        return margin
-
-    def decide(self, margin: Floats) -> Array:
-        classes: Array = self.classes_[(margin > 0.0).astype(np.intp)]
-        return classes
+        raise NotImplementedError
 
 
-def load_predictor(record: Record) -> LogisticModel:
-    """Return what predicts by the model that `record` describes, by its kind.
+class Classifier(Model):
+    """A classifier. A subclass defines `probabilities`, or `scores` with `has_probabilities` false, or both.
+
+    Attributes
+    ----------
+    classes_ : shape (classes,); of two, the second is the one whose probability is told
+    """
+
+    has_probabilities: ClassVar[bool] = True
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(record)
+        self.classes_: Array = np.array(record["classes"])
+
+    @property
+    def task(self) -> Task:  # type: ignore[override]  # of a classifier it depends on how many classes there are
+        return Task.BINARY if len(self.classes_) == 2 else Task.MULTICLASS
+
+    @property
+    def outputs(self) -> dict[str, Kind]:
+        kind = Kind(self.record["target"]["kinds"][0])
+        return {PREDICTION: kind, PROBABILITY if self.has_probabilities else SCORE: Kind.FLOAT}
+
+    def probabilities(self, batch: Any) -> Floats:
+        """Return the probability of each class, shape (rows, classes)."""
+        raise NotImplementedError
+
+    def scores(self, batch: Any) -> Floats:
+        """Return the margin of each class, shape (rows, classes), the greatest of which decides; of two classes that of the
+        second, shape (rows,), above 0 where it is chosen.
+        """
+        raise NotImplementedError
+
+    def predict_batch(self, batch: Any) -> dict[str, Array]:
+        """Return "prediction" and "probability" of each row: of the second class of two, of the predicted one of more.
+
+        A model without probabilities tells its "score" instead.
+        """
+        found = self.probabilities(batch) if self.has_probabilities else self.scores(batch)
+        chosen = choose(found)
+        if len(self.classes_) == 2:
+            told = found[:, 1] if found.ndim == 2 else found
+        else:
+            told = np.take_along_axis(found, chosen[:, None], axis=1)[:, 0]
+        return {PREDICTION: self.classes_[chosen], PROBABILITY if self.has_probabilities else SCORE: told}
+
+
+class Regressor(Model):
+    """A regressor. A subclass defines `values`."""
+
+    task = Task.REGRESSION
+
+    @property
+    def outputs(self) -> dict[str, Kind]:
+        return {PREDICTION: Kind.FLOAT}
+
+    def values(self, batch: Any) -> Floats:
+        """Return what is predicted for each row, shape (rows,)."""
+        raise NotImplementedError
+
+    def predict_batch(self, batch: Any) -> dict[str, Array]:
+        return {PREDICTION: self.values(batch)}
+
+
+def choose(scores: Floats) -> Array:
+    """Return the index of the chosen class of each row: of (rows,) scores the second where above 0, else the first greatest."""
+    if scores.ndim == 1:
+        return (scores > 0.0).astype(np.intp)
+    chosen: Array = np.argmax(scores, axis=1)
+    return chosen
+
+
+def named(record: Record, entry: str) -> Any:
+    """Return the class that an entry of a record names, such as ``muskox.learn:LogisticModel``.
+
+    Raises
+    ------
+    CallerError
+        If this version of muskox has no such class.
+    """
+    name = str(record.get(entry))
+    module, _, qualname = name.partition(":")
+    if module.startswith("muskox."):
+        try:
+            return getattr(import_module(module), qualname)
+        except (ImportError, AttributeError) as error:
+            raise CallerError(f"this version of muskox has no {entry} {name!r}") from error
+    raise CallerError(f"{name!r} is no {entry} of muskox")
+
+
+def load_predictor(record: Record) -> Any:
+    """Return what predicts by the model that `record` describes: a :class:`Model`.
 
     Raises
     ------
     CallerError
         If this version of muskox knows no such model.
     """
-    if record.get("kind") != "logistic":
-        raise CallerError(f"this version of muskox knows no model of kind {record.get('kind')!r}")
-    return LogisticModel(record)
+    return named(record, "model").from_record(record)
+
+
+def load_model(record: Record) -> Any:
+    """Return the model that a record describes as a fitted estimator with scikit-learn's API.
+
+    Raises
+    ------
+    CallerError
+        If this version of muskox knows no such estimator.
+    """
+    return named(record, "estimator").from_record(record)

@@ -5,6 +5,8 @@ LeVeque ("Updating formulae and a pairwise algorithm for computing sample varian
 where the first infinity stands. Categorical columns: every value with its count, exact, the least ``limit + 1`` values kept (so
 that what was cut off is known and does not depend on who merged first), and how many are missing.
 
+With weights a row of weight w counts as w rows, and one of weight 0 as none: counts are sums of weights then.
+
 Nothing here raises for bad data: a shard only reports. Who reads the whole raises, so that the same data gives the same
 sentence on every engine.
 """
@@ -36,12 +38,12 @@ def shard_statistics(columns: Sequence[Column], limits: Sequence[int], shard: in
     return total
 
 
-def empty(columns: Sequence[Column], limits: Sequence[int]) -> Record:
+def empty(columns: Sequence[Column], limits: Sequence[int], is_weighted: bool = False) -> Record:
     """Return the statistics of no rows: the neutral element of `merge`."""
     numeric = sum(not column.categorical for column in columns)
     return {
         "rows": 0,
-        "count": np.zeros(numeric, dtype=np.int64),
+        "count": np.zeros(numeric, dtype=np.float64 if is_weighted else np.int64),
         "mean": np.zeros(numeric),
         "squares": np.zeros(numeric),
         "low": np.full(numeric, np.inf),
@@ -54,14 +56,16 @@ def empty(columns: Sequence[Column], limits: Sequence[int]) -> Record:
     }
 
 
-def block_statistics(columns: Sequence[Column], limits: Sequence[int], place: tuple[int, int], block: Block) -> Record:
-    """Return the statistics of one block whose first row stands at `place` (shard, row)."""
-    numeric = [number_statistics(column.numbers(block.batch), place) for column in columns if not column.categorical]
+def block_statistics(
+    columns: Sequence[Column], limits: Sequence[int], place: tuple[int, int], block: Block, weights: Floats | None = None
+) -> Record:
+    """Return the statistics of one block whose first row stands at `place` (shard, row); `weights` are above 0."""
+    numeric = [number_statistics(column.numbers(block.batch), place, weights) for column in columns if not column.categorical]
     categorical = [column.values(block.batch) for column in columns if column.categorical]
-    counted = [least(count_values(values), limit) for values, limit in zip(categorical, limits, strict=True)]
+    counted = [least(count_values(values, weights), limit) for values, limit in zip(categorical, limits, strict=True)]
     return {
         "rows": block.rows,
-        "count": np.array([row[0] for row in numeric], dtype=np.int64),
+        "count": np.array([row[0] for row in numeric], dtype=np.int64 if weights is None else np.float64),
         "mean": np.array([row[1] for row in numeric], dtype=np.float64),
         "squares": np.array([row[2] for row in numeric], dtype=np.float64),
         "low": np.array([row[3] for row in numeric], dtype=np.float64),
@@ -70,15 +74,24 @@ def block_statistics(columns: Sequence[Column], limits: Sequence[int], place: tu
         "limits": list(limits),
         "values": [list(counts) for counts in counted],
         "counts": [list(counts.values()) for counts in counted],
-        "missing": [int(values.null_count) for values in categorical],
+        "missing": [count_missing(values, weights) for values in categorical],
     }
 
 
-def number_statistics(numbers: Floats, place: tuple[int, int]) -> tuple[int, float, float, float, float, tuple[int, int]]:
+def count_missing(values: Any, weights: Floats | None) -> float:
+    if weights is None or not values.null_count:
+        return int(values.null_count)
+    return float(np.add.reduce(weights[values.is_null().to_numpy(zero_copy_only=False)]))
+
+
+def number_statistics(
+    numbers: Floats, place: tuple[int, int], weights: Floats | None = None
+) -> tuple[float, float, float, float, float, tuple[int, int]]:
     """Return count, mean, squared deviations, least, greatest and the place of the first infinity."""
     missing = np.isnan(numbers)
     present = numbers[~missing] if missing.any() else numbers
-    count = int(present.size)
+    weight = None if weights is None else weights[~missing]
+    count = int(present.size) if weight is None else float(np.add.reduce(weight))
     if count == 0:
         return 0, 0.0, 0.0, np.inf, -np.inf, NOWHERE
     low, high = float(present.min()), float(present.max())
@@ -86,19 +99,26 @@ def number_statistics(numbers: Floats, place: tuple[int, int]) -> tuple[int, flo
         shard, first_row = place
         return count, 0.0, 0.0, low, high, (shard, first_row + int(np.argmax(np.isinf(numbers))))
     with np.errstate(over="ignore"):  # what overflows is reported by whoever reads the whole
-        mean = float(np.add.reduce(present)) / count
+        mean = float(np.add.reduce(present if weight is None else weight * present)) / count
         deviations = present - mean
-        squares = float(np.add.reduce(deviations * deviations))
+        squared = deviations * deviations
+        squares = float(np.add.reduce(squared if weight is None else weight * squared))
     return count, mean, squares, low, high, NOWHERE
 
 
-def count_values(values: Any) -> dict[Value, int]:
-    counts = pc.value_counts(values)
-    pairs = zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True)
-    return {value: count for value, count in pairs if value is not None}
+def count_values(values: Any, weights: Floats | None = None) -> dict[Value, float]:
+    """Return how often each value occurs; with weights, the sum of its rows' weights."""
+    if weights is None:
+        counts = pc.value_counts(values)
+        pairs = zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True)
+        return {value: count for value, count in pairs if value is not None}
+    coded = values.dictionary_encode()
+    codes = coded.indices.fill_null(len(coded.dictionary)).to_numpy(zero_copy_only=False)
+    sums = np.bincount(codes, weights=weights, minlength=len(coded.dictionary) + 1)
+    return dict(zip(coded.dictionary.to_pylist(), sums.tolist(), strict=False))
 
 
-def least(counts: dict[Value, int], limit: int) -> dict[Value, int]:
+def least(counts: dict[Value, float], limit: int) -> dict[Value, float]:
     """Return the `limit` + 1 least values with their counts, sorted (text by code point, which is the order of its UTF-8)."""
     return {value: counts[value] for value in sorted(counts)[: limit + 1]}
 
@@ -106,7 +126,7 @@ def least(counts: dict[Value, int], limit: int) -> dict[Value, int]:
 def merge(left: Record, right: Record) -> Record:
     """Return the statistics of the rows of `left` followed by the rows of `right`."""
     count = left["count"] + right["count"]
-    share = right["count"] / np.maximum(count, 1)
+    share = right["count"] / np.where(count > 0, count, 1)
     with np.errstate(over="ignore", invalid="ignore"):
         delta = right["mean"] - left["mean"]
         mean = left["mean"] + delta * share
@@ -128,10 +148,10 @@ def merge(left: Record, right: Record) -> Record:
     }
 
 
-def merge_counts(left: Record, right: Record, index: int, limit: int) -> dict[Value, int]:
-    def both(total: dict[Value, int], pair: tuple[Value, int]) -> dict[Value, int]:
+def merge_counts(left: Record, right: Record, index: int, limit: int) -> dict[Value, float]:
+    def both(total: dict[Value, float], pair: tuple[Value, float]) -> dict[Value, float]:
         total[pair[0]] = total.get(pair[0], 0) + pair[1]
         return total
 
-    start: dict[Value, int] = dict(zip(left["values"][index], left["counts"][index], strict=True))
+    start: dict[Value, float] = dict(zip(left["values"][index], left["counts"][index], strict=True))
     return least(reduce(both, zip(right["values"][index], right["counts"][index], strict=True), start), limit)

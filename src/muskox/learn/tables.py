@@ -71,16 +71,56 @@ def from_vector(vector: Any, name: str) -> Any:
         raise CallerError(f"column {name!r} mixes types: {error}") from error
 
 
-def with_target(table: Any, y: Any) -> tuple[Any, str]:
+def with_target(table: Any, y: Any, *, is_number: bool = False) -> tuple[Any, str]:
     """Return the table with `y` as its last column, and the name of that column: y's own, or "y"."""
     name = getattr(y, "name", None)
-    name = name if isinstance(name, str) else "y"
-    while name in table.schema.names:
-        name += "_"
-    column = y if isinstance(y, pa.Array | pa.ChunkedArray) else from_vector(flat(y), name)
+    name = free_name(table, name if isinstance(name, str) else "y")
+    column = y if isinstance(y, pa.Array | pa.ChunkedArray) else from_vector(as_numbers(y) if is_number else flat(y), name)
     if len(column) != table.num_rows:
         raise CallerError(f"X has {table.num_rows} rows and y has {len(column)}: they must be the same")
     return table.append_column(name, column), name
+
+
+def with_weight(table: Any, sample_weight: Any) -> tuple[Any, str]:
+    """Return the table with the rows' weights as its last column, and the name of that column."""
+    name = free_name(table, "weight")
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.ndim == 0:
+        weights = np.full(table.num_rows, float(weights))
+    if weights.ndim != 1:
+        raise CallerError(f"Sample weights must be 1D array or scalar: sample_weight has shape {weights.shape}")
+    if weights.size != table.num_rows:
+        raise CallerError(f"sample_weight.shape == {weights.shape}, expected ({table.num_rows},): one weight a row")
+    return table.append_column(name, pa.array(weights)), name
+
+
+def with_mark(table: Any, validation: tuple[Any, Any], target: str | None) -> tuple[Any, str]:
+    """Return the table with the rows of `validation` (X, y) below its own, and the name of the bool column that marks them."""
+    below = to_table(validation[0], [name for name in table.schema.names if name != target])
+    if target is not None and target not in below.schema.names:
+        below = below.append_column(target, from_vector(flat(validation[1]), target))
+    name = free_name(table, "validation")
+    marked = [
+        part.append_column(name, pa.array(np.full(part.num_rows, held))) for part, held in ((table, False), (below, True))
+    ]
+    try:
+        return pa.concat_tables([marked[0], marked[1].select(marked[0].schema.names).cast(marked[0].schema)]), name
+    except (pa.ArrowInvalid, KeyError, ValueError) as error:
+        raise CallerError(f"the rows of validation are not of the columns of the training: {error}") from error
+
+
+def free_name(table: Any, name: str) -> str:
+    while name in table.schema.names:
+        name += "_"
+    return name
+
+
+def as_numbers(y: Any) -> Any:
+    """Return `y` as float64; CallerError if it holds anything else."""
+    try:
+        return np.asarray(flat(y), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise CallerError(f"y holds what is no number: {error}") from error
 
 
 def flat(y: Any) -> Any:

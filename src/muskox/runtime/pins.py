@@ -1,5 +1,7 @@
 """What is fixed about a process that computes, before NumPy is loaded: a pin set after ``import numpy`` does nothing.
 
+BLAS gets a core type, Numba a CPU without extensions: what it compiles then is the same code on every machine.
+
 The linear family needs none of it (it calls no BLAS); user programs and later estimators may. One thread a worker: a BLAS
 splits its sums by threads.
 """
@@ -18,3 +20,4 @@ def pin_environment() -> None:
     core_type = CORE_TYPES.get(platform.machine())
     if core_type is not None:
         os.environ["OPENBLAS_CORETYPE"] = core_type
+    os.environ["NUMBA_CPU_NAME"] = "generic"

@@ -1,0 +1,18 @@
+"""Every estimator on a real cluster: whoever computes, and whoever dies meanwhile, one digest."""
+
+from typing import Any
+
+import pytest
+from estimator_promise import check_one_digest
+from whole_path_data import BY, FEATURES, SHARDS, TARGET
+
+import muskox as mx
+
+FAMILY: list[tuple[Any, str | None]] = [
+    (mx.GaussianNB(features=FEATURES), TARGET),
+]
+
+
+@pytest.mark.parametrize(("estimator", "target"), FAMILY, ids=lambda value: type(value).__name__)
+def test_an_estimator_keeps_its_digest(cluster, dataset, flights, estimator: Any, target: str | None) -> None:
+    check_one_digest(cluster, dataset, flights, estimator, target, shards=SHARDS, by=BY)
