@@ -8,11 +8,11 @@ from rich.console import Console
 
 from muskox.cli.clusters import merged
 from muskox.cli.curve import BLANK, chart, plot
+from muskox.cli.estimators import parameter
 from muskox.cli.follow import JobScreen
 from muskox.cli.options import names
 from muskox.cli.phases import bar, sentence
 from muskox.cli.screen import metrics, number, size
-from muskox.cli.training import parameter
 from muskox.program import RoundReport
 
 

@@ -17,7 +17,7 @@ WORKERS = (1, 2, 3, 5)
 def check_one_digest(
     cluster: mx.Cluster, dataset: Runs, table: pa.Table, estimator: Any, target: str | None, **fit: Any
 ) -> None:
-    """Train `estimator` in process on `table`, cut as `dataset` is (which holds the same rows), and in every other way; compare.
+    """Train `estimator` in process on `table`, cut as `dataset` is (which holds the same rows), and in all other ways; compare.
 
     fit : what else to say to every fit, the `shards` and `by` of the dataset among it
     """

@@ -10,6 +10,7 @@ import typer
 
 from muskox.cli import clusters, datasets, jobs, keeper, models, node, nodes, putting, settings, sharing, training
 from muskox.cli.demo import demo
+from muskox.cli.estimators import KINDS
 from muskox.cli.options import ConfigGroup, NodeGroup
 from muskox.cli.zk_shell import EXAMPLES as ZK_EXAMPLES
 from muskox.cli.zk_shell import zk
@@ -161,15 +162,19 @@ add(app, "token", sharing.token, DATA, "muskox token", "muskox token --json")
 add(app, "grant", sharing.grant, DATA, "muskox grant flights ann", "muskox grant flights ann --password-file ann.txt")
 add(app, "revoke", sharing.revoke, DATA, "muskox revoke flights ann")
 
-train = typer.Typer(help="Train a model on a dataset.", **STYLE)
-add(
-    train,
-    "logistic",
-    training.logistic,
-    "Commands",
-    "muskox train logistic flights --target late --name late",
-    "muskox train logistic flights --target late --name late --features carrier,origin --set C=0.5 --set max_rounds=200",
+train = typer.Typer(
+    help="Train a model on a dataset. `muskox train ESTIMATOR --help` lists its parameters with their defaults.",
+    cls=training.TrainGroup,
+    **STYLE,
 )
+for kind in KINDS.values():
+    train.command(
+        kind.word,
+        cls=training.TrainCommand,
+        short_help=f"{kind.what}: {', '.join(kind.classes.values())}",
+        rich_help_panel="Estimators",
+        epilog="\n\n".join(["Examples:", *training.examples(kind)]),
+    )(training.command(kind))
 app.add_typer(train, name="train", rich_help_panel=TRAINING)
 add(app, "jobs", jobs.jobs, TRAINING, "muskox jobs", "muskox jobs rounds-1da5e4e3 --follow")
 add(app, "cancel", jobs.cancel, TRAINING, "muskox cancel rounds-1da5e4e3")

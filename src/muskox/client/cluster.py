@@ -241,7 +241,8 @@ class Cluster(ClusterData):
     ) -> dict[str, Any]:
         """Predict a dataset in parallel into Parquet files under `output`, a folder that every node reaches.
 
-        Each file has the columns "prediction" and "probability", and those of the dataset that `columns` names. Return the
+        Each file has the columns of the model's answer ("prediction" and "probability" of a classifier with probabilities,
+        "prediction" of a regressor, ...), and those of the dataset that `columns` names. Return the
         manifest, which is also written to `output`: what it does not name does not count.
         """
         from muskox.serve import PredictProgram

@@ -23,6 +23,14 @@ from muskox.learn import load_predictor
 from muskox.records import Record
 from muskox.serve.rows import RowReader
 
+PLURALS = {  # of what a model answers for a row; other names stay as they are
+    "prediction": "predictions",
+    "probability": "probabilities",
+    "score": "scores",
+    "cluster": "clusters",
+    "distance": "distances",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class AppLimits:
@@ -108,7 +116,7 @@ class _Endpoint:
 
     def _predict(self, rows: list[Any]) -> dict[str, Any]:
         answer = self._predictor.predict_batch(self._reader.read(rows))
-        return {"predictions": answer["prediction"].tolist(), "probabilities": answer["probability"].tolist()}
+        return {PLURALS.get(name, name): values.tolist() for name, values in answer.items()}
 
 
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

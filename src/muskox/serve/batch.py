@@ -23,8 +23,6 @@ from muskox.records import Record
 from muskox.serve.output import count_parts, find_manifest, remove_parts, write_manifest, write_part
 from muskox.store import arrow_schema
 
-PREDICTION, PROBABILITY = "prediction", "probability"
-OURS = (PREDICTION, PROBABILITY)
 RANDOM_BYTES = 4  # of a run's name, and of an attempt at one shard of it
 
 
@@ -41,7 +39,7 @@ class PredictProgram:
     ----------
     model : a model's record
     output : absolute path of the folder to write to
-    columns : columns of the dataset to copy beside "prediction" and "probability" (of the second class)
+    columns : columns of the dataset to copy beside the model's answer: "prediction" and "probability", say (its `outputs`)
     run : see :func:`run_name`
     """
 
@@ -57,7 +55,7 @@ class PredictProgram:
         if len(set(self.columns)) < len(self.columns):
             raise CallerError(f"a column to copy is named twice: {', '.join(self.columns)}")
         for name in self.columns:
-            if name in OURS:
+            if name in self._predictor.outputs:
                 raise CallerError(f"column {name!r} cannot be copied: the prediction itself has a column of that name")
 
     def parameters(self) -> Record:
@@ -69,10 +67,10 @@ class PredictProgram:
         return cls(parameters["model"], str(parameters["output"]), columns, str(parameters["run"]))
 
     def reads(self) -> list[str]:
-        return [*(column.name for column in self._predictor.encoder.columns), *self.columns]
+        return [*self._predictor.features, *self.columns]
 
     def initial(self, manifest: Manifest) -> Record:
-        needed = [column.name for column in self._predictor.encoder.columns]
+        needed = self._predictor.features
         for name, why in [*((name, "the model reads it") for name in needed), *((name, "to copy") for name in self.columns)]:
             if name not in manifest.columns:
                 raise CallerError(f"no column {name!r} ({why}): this dataset has {', '.join(manifest.columns)}")
@@ -95,7 +93,7 @@ class PredictProgram:
                 "model": digest(self.model),
                 "run": self.run,
                 "output": self.output,
-                "columns": [*self.columns, *OURS],
+                "columns": [*self.columns, *self._predictor.outputs],
                 "rows": sum(entry["rows"] for entry in files),
                 "files": files,
             }
@@ -131,11 +129,11 @@ class PredictProgram:
 
     def _schema(self, copied: Mapping[str, str]) -> Any:
         """Return the pyarrow.Schema of every file: also a shard without rows has it."""
-        prediction = pa.array(self._predictor.classes_.tolist()).type
-        fields = [pa.field(PREDICTION, prediction), pa.field(PROBABILITY, pa.float64())]
-        return pa.schema([*arrow_schema(copied), *fields])
+        answered = {name: kind.value for name, kind in self._predictor.outputs.items()}
+        return pa.schema([*arrow_schema(copied), *arrow_schema(answered)])
 
     def _predicted(self, block: Block, schema: Any) -> Any:
         answer = self._predictor.predict_batch(block.batch)
-        columns = [block.batch.column(name) for name in self.columns] + [pa.array(answer[name].tolist()) for name in OURS]
+        answered = [pa.array(answer[name].tolist()) for name in self._predictor.outputs]
+        columns = [*(block.batch.column(name) for name in self.columns), *answered]
         return pa.table([pc.cast(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)

@@ -27,7 +27,7 @@ class RowReader:
 
     @classmethod
     def of_model(cls, predictor: Any) -> "RowReader":
-        return cls({column.name: column.kind.value for column in predictor.encoder.columns})
+        return cls({column.name: column.kind.value for column in predictor.columns})
 
     def read(self, rows: Sequence[Any]) -> Any:
         """Return the rows as a pyarrow.RecordBatch.
