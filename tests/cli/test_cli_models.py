@@ -23,7 +23,7 @@ def test_a_model_tells_where_it_comes_from(muskox: Muskox) -> None:
     assert model["lineage"].items() >= {"muskox": mx.__version__, "generations": 1, "deaths": [], "changes": []}.items()
     assert model["lineage"]["fingerprint"] and model["lineage"]["user"] and model["lineage"]["started"] >= "2"
     out, _ = muskox.run("models", "late")
-    assert "muskox.learn.logistic:LogisticProgram" in out and "solver=lbfgs" in out
+    assert "muskox.learn.linear.logistic:LogisticProgram" in out and "solver=lbfgs" in out
 
 
 def test_verified_models_have_the_same_digest_again_and_nothing_is_registered(muskox: Muskox) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muskox.digest import digest
-from muskox.learn import curvature, lbfgs
+from muskox.learn.linear import curvature, lbfgs
 from muskox.records import pack, unpack
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from muskox.digest import digest
 from muskox.errors import CallerError
-from muskox.learn import descent
-from muskox.learn.lbfgs import CONVERGED, RUNNING, STALLED
+from muskox.learn.linear import descent
+from muskox.learn.linear.lbfgs import CONVERGED, RUNNING, STALLED
 from muskox.records import pack, unpack
 
 SCALES = np.array([1.0, 10.0])

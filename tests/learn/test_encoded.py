@@ -1,6 +1,7 @@
 """The objective over encoded blocks against its formula, and the tricks in it at their limits."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,11 +11,18 @@ from hypothesis import strategies as st
 from learning_data import mixed_table
 
 from muskox.learn import Encoder
-from muskox.learn.columns import Column, Kind
-from muskox.learn.encoded import FACTORS, GROUP_CODES_MAX, encode_shard, groups_of, negative_log_sum, objective_sums
-from muskox.program import BLOCK_ROWS, ArrayPartition, Block, Shard, in_process
+from muskox.learn.inputs import Inputs, Target, begin, look, prepare
+from muskox.learn.linear.encoded import FACTORS, GROUP_CODES_MAX, encode_shard, groups_of, negative_log_sum, objective_sums
+from muskox.program import BLOCK_ROWS, ArrayPartition, in_process
 
-TARGET = Column("late", Kind.BOOL, categorical=True)
+
+def prepared_of(table: pa.Table, **given: Any) -> dict[str, Any]:
+    """Return what a training's first round tells of `table`."""
+    inputs = Inputs(target="late", **given)
+    dataset = in_process(table, ArrayPartition())
+    begun = begin(dataset.manifest, inputs, Target.CLASSES)
+    shard = dataset.shards[0]  # type: ignore[attr-defined]
+    return prepare(begun, look(begun, shard, shard.blocks), inputs)
 
 
 def expected(X: np.ndarray, y: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
@@ -28,11 +36,13 @@ def expected(X: np.ndarray, y: np.ndarray, coefficients: np.ndarray) -> np.ndarr
 @pytest.mark.parametrize("rows", [1, 31, 1000, BLOCK_ROWS + 5])
 def test_sums_are_those_of_the_formula(features: list[str] | None, rows: int) -> None:
     table = mixed_table(BLOCK_ROWS + 5)
-    encoder = Encoder.fit(table.drop_columns("late"), features=features, categorical=["month"] if features is None else [])
+    given = {"features": None if features is None else tuple(features), "categorical": () if features else ("month",)}
+    prepared = prepared_of(table, **given)
+    encoder = Encoder(prepared["encoder"])
     table = table.slice(0, rows)
     shard = in_process(table, ArrayPartition()).shards[0]  # type: ignore[attr-defined]
     coefficients = np.random.default_rng(2).normal(size=encoder.width + 1)
-    encoded = encode_shard(encoder, TARGET, True, shard, shard.blocks)
+    encoded = encode_shard(prepared, shard, shard.blocks)
     sums = objective_sums(encoded, coefficients)
     want = expected(encoder.transform(table), table.column("late").to_numpy(), coefficients)
     np.testing.assert_allclose(sums, want, rtol=1e-11, atol=1e-10)
@@ -66,13 +76,7 @@ def test_a_logarithm_for_many_rows_is_as_good_as_one_for_each(values: list[float
 
 
 def test_labels_of_text_and_int_targets_are_signs() -> None:
-    encoder = Encoder.fit(pa.table({"x": [1.0, 2.0]}))
-    for kind, values, positive in (
-        (Kind.STRING, ["no", "yes", "no"], "yes"),
-        (Kind.INT, [3, 7, 3], 7),
-        (Kind.BOOL, [False, True, False], True),
-    ):
-        block = Block(pa.RecordBatch.from_pydict({"x": [0.0, 1.0, 2.0], "y": values}))
-        shard = Shard(0, 3, lambda block=block: iter([block]))
-        encoded = encode_shard(encoder, Column("y", kind, categorical=True), positive, shard, shard.blocks)
-        assert encoded.blocks[0].signs.tolist() == [-1.0, 1.0, -1.0]
+    for values in (["no", "yes", "no"], [3, 7, 3], [False, True, False]):
+        table = pa.table({"x": [0.0, 1.0, 2.0], "late": values})
+        shard = in_process(table, ArrayPartition()).shards[0]  # type: ignore[attr-defined]
+        assert encode_shard(prepared_of(table), shard, shard.blocks).blocks[0].signs.tolist() == [-1.0, 1.0, -1.0]

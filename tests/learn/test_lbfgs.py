@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from muskox.digest import digest
-from muskox.learn import lbfgs
-from muskox.learn.curvature import diagonal
+from muskox.learn.linear import lbfgs
+from muskox.learn.linear.curvature import diagonal
 from muskox.records import pack, unpack
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]

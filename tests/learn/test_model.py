@@ -46,7 +46,7 @@ def test_a_model_of_a_later_version_is_refused() -> None:
 
 
 def test_training_and_prediction_need_no_scikit_learn() -> None:
-    modules = "muskox.learn.logistic, muskox.learn.model, muskox.evaluate"
+    modules = "muskox.learn.linear.logistic, muskox.learn.model, muskox.evaluate"
     code = f"import sys, {modules}; print('sklearn' in sys.modules, 'pandas' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert found.stdout.split() == ["False", "False"]

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from muskox.learn.bayes import GaussianModel, GaussianProgram
     from muskox.learn.bayes_estimators import GaussianNB
     from muskox.learn.encoder import Encoder, EncoderProgram
-    from muskox.learn.estimator import LogisticRegression
-    from muskox.learn.least_squares import LeastSquaresDescent, distributed_gradient_descent
-    from muskox.learn.linear_model import LogisticModel
-    from muskox.learn.logistic import LogisticProgram
+    from muskox.learn.linear.estimators import LogisticRegression
+    from muskox.learn.linear.least_squares import LeastSquaresDescent, distributed_gradient_descent
+    from muskox.learn.linear.logistic import LogisticProgram
+    from muskox.learn.linear.model import LogisticModel
     from muskox.learn.model import load_model, load_predictor
 
 __all__ = [
@@ -40,10 +40,10 @@ _HOMES = {
     "bayes": ("GaussianModel", "GaussianProgram"),
     "bayes_estimators": ("GaussianNB",),
     "encoder": ("Encoder", "EncoderProgram"),
-    "estimator": ("LogisticRegression",),
-    "least_squares": ("LeastSquaresDescent", "distributed_gradient_descent"),
-    "logistic": ("LogisticProgram",),
-    "linear_model": ("LogisticModel",),
+    "linear.estimators": ("LogisticRegression",),
+    "linear.least_squares": ("LeastSquaresDescent", "distributed_gradient_descent"),
+    "linear.logistic": ("LogisticProgram",),
+    "linear.model": ("LogisticModel",),
     "model": ("load_model", "load_predictor"),
 }
 

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from muskox.digest import digest
 from muskox.errors import CallerError
 from muskox.learn.columns import Floats
+from muskox.learn.functions import log
 from muskox.learn.inputs import Inputs, Target
 from muskox.learn.model import choose, load_predictor
 from muskox.learn.tables import to_table, with_mark, with_target, with_weight
@@ -242,8 +243,7 @@ class Probabilities:
 
     def predict_log_proba(self, X: Any) -> Floats:
         """Return the logarithm of the probability of each class, shape (rows, classes)."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))  # to look at: nothing that is trained or predicted depends on it
+        return log(self.predict_proba(X))
 
 
 class Margins:

@@ -26,7 +26,12 @@ from muskox.runtime.worker import worker_main
 OnMessage = Callable[["WorkerProcess", FromWorker, bytes], None]
 OnGone = Callable[["WorkerProcess"], None]
 
-PRELOADED = ["muskox.runtime.worker", "muskox.learn.logistic", "muskox.learn.model", "muskox.evaluate"]  # a fork has them
+PRELOADED = [
+    "muskox.runtime.worker",
+    "muskox.learn.linear.logistic",
+    "muskox.learn.model",
+    "muskox.evaluate",
+]  # a fork has them
 # Where pandas is installed, pyarrow imports it with the first array that becomes NumPy's: some 0.4 s of a worker's first round.
 PRELOADED += ["pandas", "pyarrow.pandas_compat"]  # not there: not loaded
 PRELOADED += ["muskox.runtime.forked"]

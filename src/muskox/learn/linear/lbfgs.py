@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from muskox.learn.columns import Floats
-from muskox.learn.curvature import divide
+from muskox.learn.linear.curvature import divide
 from muskox.records import Record
 
 MEMORY = 10  # pairs kept

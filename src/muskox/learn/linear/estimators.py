@@ -9,7 +9,7 @@ from muskox.learn.base import ClassifierEstimator, Margins, Probabilities, plain
 from muskox.learn.columns import Floats
 from muskox.learn.encoder import CATEGORIES_MAX, Encoder
 from muskox.learn.inputs import Inputs
-from muskox.learn.logistic import LogisticProgram
+from muskox.learn.linear.logistic import LogisticProgram
 from muskox.records import Record
 
 
@@ -69,18 +69,13 @@ class LogisticRegression(Probabilities, Margins, ClassifierEstimator):
         self.categories_max = categories_max
 
     def build(self, inputs: Inputs) -> LogisticProgram:
-        assert inputs.target is not None, "Estimator.fit and submit ask for one"
         return LogisticProgram(
-            target=inputs.target,
-            features=inputs.features,
-            categorical=inputs.categorical,
+            inputs=inputs,
             C=plain(self.C),
             solver=self.solver,
             max_rounds=plain(self.max_rounds),
             tol=plain(self.tol),
             learning_rate=plain(self.learning_rate),
-            standardise=inputs.standardise,
-            categories_max=inputs.categories_max,
         )
 
     def adopt(self, record: Record) -> None:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import pyarrow.compute as pc
 from scipy.special import expit, xlogy
 
-from muskox.learn.columns import Codes, Column, Floats
+from muskox.learn.columns import Codes, Floats
 from muskox.learn.encoder import Encoder
+from muskox.learn.inputs import rows_of
 from muskox.program import Block, Shard
+from muskox.records import Record
 
 GROUP_CODES_MAX = 4096  # doubles of a 32 kB table: it stays in a core's first cache beside the rows that stream by
 GROUP_CODES_SHARE = 8  # a shared table has at most an 8th as many numbers as the shard has rows, or it costs more than it saves
@@ -58,11 +59,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class EncodedBlock:
-    """One block ready for training: numbers (columns, rows), codes (groups, rows), signs (rows,): +1 for the second class."""
+    """One block ready for training: numbers (columns, rows), codes (groups, rows), signs (rows,): +1 for the second class.
+
+    weights : shape (rows,); None where every row counts once
+    """
 
     numbers: Floats
     codes: Codes
     signs: Floats
+    weights: Floats | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +109,18 @@ def groups_of(encoder: Encoder, codes_max: int = GROUP_CODES_MAX) -> tuple[Group
     return tuple(Group(tuple(group), tuple(widths[i] for i in group), tuple(starts[i] for i in group)) for group in groups)
 
 
-def encode_shard(encoder: Encoder, target: Column, positive: object, shard: Shard, blocks: Iterator[Block]) -> EncodedShard:
-    """Return a shard encoded; the label is +1 where the target is `positive`. Which columns share codes depends on its rows."""
+def encode_shard(prepared: Record, shard: Shard, blocks: Iterator[Block]) -> EncodedShard:
+    """Return a shard encoded; the label is +1 for the second class. Which columns share codes depends on its number of rows."""
+    encoder = Encoder(prepared["encoder"])
     groups = groups_of(encoder, min(GROUP_CODES_MAX, shard.rows // GROUP_CODES_SHARE))
     encoded = []
-    for block in blocks:
-        codes = encoder.codes(block.batch)
+    for rows in rows_of(prepared, shard, blocks):
+        codes = encoder.codes(rows.batch)
         shared = [group.codes(codes) for group in groups]
-        matrix = np.array(shared, dtype=np.int32).reshape(len(groups), block.rows)
-        labels = pc.equal(target.values(block.batch), positive).to_numpy(zero_copy_only=False)
-        encoded.append(EncodedBlock(encoder.numbers(block.batch), matrix, np.where(labels, 1.0, -1.0)))
+        matrix = np.array(shared, dtype=np.int32).reshape(len(groups), rows.batch.num_rows)
+        assert rows.target is not None, "of classes there is one"
+        signs = np.where(rows.target == 1, 1.0, -1.0)
+        encoded.append(EncodedBlock(encoder.numbers(rows.batch), matrix, signs, rows.weights))
     return EncodedShard(len(encoder.numeric), groups, tuple(encoded))
 
 
@@ -164,9 +171,14 @@ def residuals(block: EncodedBlock, coefficients: Floats, tables: Sequence[Floats
     probability = scratch.probability[:padded]
     probability[rows:] = 1.0
     expit(margin, out=probability[:rows])
-    loss = negative_log_sum(probability, margin)
+    if block.weights is None:
+        loss = negative_log_sum(probability, margin)
+    else:
+        loss = float(np.add.reduce(block.weights * np.logaddexp(0.0, -margin)))
     residual = np.subtract(probability[:rows], 1.0, out=gathered)
     residual *= block.signs
+    if block.weights is not None:
+        residual *= block.weights
     return residual, loss
 
 

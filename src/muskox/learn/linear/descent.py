@@ -10,7 +10,7 @@ import numpy as np
 
 from muskox.errors import CallerError
 from muskox.learn.columns import Floats
-from muskox.learn.lbfgs import CONVERGED, DECREASE, ROUNDING, RUNNING, STALLED, inner
+from muskox.learn.linear.lbfgs import CONVERGED, DECREASE, ROUNDING, RUNNING, STALLED, inner
 from muskox.records import Record
 
 STEP_MIN = 1e-16  # of the first step: below it no descent is left to be seen
