@@ -11,7 +11,19 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "muskox"
 FILES = sorted(SOURCE.rglob("*.py"))
 
-ROOT_FILES = {"errors", "digest", "streams", "program", "records", "tree", "front_door", "task_list", "together", "fold"}
+ROOT_FILES = {
+    "errors",
+    "digest",
+    "streams",
+    "program",
+    "records",
+    "tree",
+    "front_door",
+    "task_list",
+    "together",
+    "fold",
+    "shelf",
+}
 EVERYTHING = {"keeper", "learn", "coordination", "store", "runtime", "engines", "evaluate", "serve", "client", "cli"}
 MAY_IMPORT = {
     "": set(),

@@ -89,7 +89,7 @@ class Fold:
     def _part(self, shard: Shard) -> Shard:
         """Return the seen rows as a shard, with a place of its own for what is derived from them."""
         rows = int(self.seen(shard.index, shard.rows).sum())
-        return Shard(shard.index, rows, lambda: self._kept(shard, shard.blocks))
+        return Shard(shard.index, rows, lambda: self._kept(shard, shard.blocks), shard.shelf)
 
     def _kept(self, shard: Shard, blocks: Iterator[Block]) -> Iterator[Block]:
         """Yield the seen rows of each block that has any."""

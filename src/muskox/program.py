@@ -12,6 +12,7 @@ import numpy as np
 
 from muskox.errors import CallerError
 from muskox.records import Array, Record
+from muskox.shelf import Shelf, size_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,17 +72,18 @@ class Block:
 class Shard:
     """One shard as a program sees it: its index, its rows, its blocks, and a place to keep what it derived from them.
 
-    ``cached`` keeps derived values (an encoded matrix, say) as long as the worker holds the shard: a pure function of the
-    shard and the key, so whether it was kept or made again can be seen only in the time it takes.
+    ``cached`` keeps derived values (an encoded matrix, say) as long as the worker holds the shard and has memory for them: a
+    pure function of the shard and the key, so whether it was kept or made again can be seen only in the time it takes.
     """
 
-    __slots__ = ("_cache", "_open", "index", "rows")
+    __slots__ = ("_cache", "_open", "index", "rows", "shelf")
 
-    def __init__(self, index: int, rows: int, open_blocks: Callable[[], Iterator[Block]]) -> None:
+    def __init__(self, index: int, rows: int, open_blocks: Callable[[], Iterator[Block]], shelf: Shelf | None = None) -> None:
         self.index = index
         self.rows = rows
+        self.shelf = shelf or Shelf()
         self._open = open_blocks
-        self._cache: dict[str, Any] = {}
+        self._cache: dict[str, tuple[Any, int]] = {}
 
     @property
     def blocks(self) -> Iterator[Block]:
@@ -89,14 +91,26 @@ class Shard:
         return self._open()
 
     def cached(self, key: str, make: Callable[[], T]) -> T:
-        if key not in self._cache:
-            self._cache[key] = make()
-        value: T = self._cache[key]
+        if key in self._cache:
+            value: T = self._cache[key][0]
+            return value
+        value = make()
+        size = size_of(value)
+        if self.shelf.take(size):
+            self._cache[key] = (value, size)
         return value
 
     def forget(self, key: str) -> None:
         """Let go of a derived value that is not needed any more."""
-        self._cache.pop(key, None)
+        value, size = self._cache.pop(key, (None, 0))
+        self.shelf.give(size)
+        if isinstance(value, Shard):
+            value.forget_all()
+
+    def forget_all(self) -> None:
+        """Let go of all derived values."""
+        for key in list(self._cache):
+            self.forget(key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,8 @@ class Computation:
             value = asked(f"partial (round {round_ + 1}, shard {index})", ask)
             seen(index, value)
             climb.add(index, value)
-        self._shards = {index: shard for index, shard in self._shards.items() if index in at_hand}
+        for index in [index for index in self._shards if index not in at_hand]:
+            self._shards.pop(index).forget_all()
         return climb.values
 
     def _partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:

@@ -206,6 +206,7 @@ class JobAgent(threading.Thread):
             tls=self._node.tls,
             audit=assignment.record.audit,
             gpus=gpus,
+            memory_bytes=assignment.record.memory_bytes,
         )
         process.send(setup, assignment.program)
         process.send(self._settings())

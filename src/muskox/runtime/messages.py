@@ -157,6 +157,7 @@ class Setup(Message, frozen=True):
     gpus : those that it may use, by the names that CUDA knows them by
     tls : paths of certificate, key and authority (PEM), or nothing on loopback
     audit : the share of results that is computed twice, to be compared
+    memory_bytes : what the job asked for each worker; 0 if it did not
     """
 
     job: str
@@ -169,6 +170,7 @@ class Setup(Message, frozen=True):
     tls: list[str] = msgspec.field(default_factory=list)
     audit: float = 0.0
     gpus: list[str] = msgspec.field(default_factory=list)
+    memory_bytes: int = 0
 
 
 class Settings(Message, frozen=True):

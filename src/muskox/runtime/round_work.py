@@ -39,10 +39,10 @@ from muskox.runtime.messages import (
     Unfit,
     Wanted,
 )
+from muskox.runtime.own_memory import shard_opener
 from muskox.runtime.own_values import Computed, OwnValues
 from muskox.runtime.rounds import RoundMachine
 from muskox.runtime.shell import Shell, crash
-from muskox.store import open_shard
 
 ADDED_BYTES_MAX = 1 << 20  # added on the event loop itself, in a fraction of a millisecond: the way to the thread costs as much
 
@@ -61,7 +61,7 @@ class RoundWork:
         self._shell = shell
         self._settings = settings
         self._manifest = Manifest(setup.columns, tuple(setup.shard_rows))
-        self._computation = Computation(program, self._manifest, open_shard)
+        self._computation = Computation(program, self._manifest, shard_opener(setup))
         self._reduction = Reduction(self._manifest.shards, self._computation.merge, shell.arena.allocate)
         self._machine = RoundMachine(
             setup.worker, checkpoint_interval_s=settings.checkpoint_interval_s, rounds_max=setup.rounds_max

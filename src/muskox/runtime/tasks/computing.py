@@ -45,6 +45,8 @@ class TaskComputation:
         ProgramFailed
             If the task list raised.
         """
+        for index in [index for index in self._shards if index not in files]:
+            self._shards.pop(index).forget_all()
         self._shards = {index: self._shards.get(index) or self._opened(index, paths) for index, paths in files.items()}
         shards = Shards(self._manifest, sorted(files), self._shards.__getitem__)
         result: Record = asked(f"run (task {task})", lambda: normal(self._listed.run(self.tasks[task], shards)))

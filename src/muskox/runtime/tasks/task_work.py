@@ -30,6 +30,7 @@ from muskox.runtime.messages import (
     Told,
     Unfit,
 )
+from muskox.runtime.own_memory import shard_opener
 from muskox.runtime.shell import Shell, crash
 from muskox.runtime.tasks import events
 from muskox.runtime.tasks.computing import TaskComputation
@@ -48,7 +49,6 @@ from muskox.runtime.tasks.messages import (
     Take,
 )
 from muskox.runtime.thinking import Thinker
-from muskox.store import open_shard
 from muskox.streams import stream
 from muskox.task_list import TaskList
 
@@ -59,7 +59,7 @@ class TaskWork:
     def __init__(self, shell: Shell, setup: Setup, settings: Settings, listed: TaskList) -> None:
         self._shell = shell
         self._settings = settings
-        self._computation = TaskComputation(listed, Manifest(setup.columns, tuple(setup.shard_rows)), open_shard)
+        self._computation = TaskComputation(listed, Manifest(setup.columns, tuple(setup.shard_rows)), shard_opener(setup))
         count = len(self._computation.tasks)
         self._machine = TaskMachine(
             setup.worker,

@@ -28,6 +28,7 @@ import pyarrow as pa
 from muskox.errors import Corrupt, Unavailable
 from muskox.program import BLOCK_ROWS, Block, Shard
 from muskox.records import canonical_json
+from muskox.shelf import Shelf
 from muskox.store.disk.blobs import check_once, refused_write, write_all
 from muskox.store.schema import columns_of
 
@@ -293,7 +294,7 @@ def read_blocks(reader: Any, first: int = 0) -> Iterator[Any]:
         yield reader.get_batch(index)
 
 
-def open_shard(paths: Sequence[Path], index: int) -> Shard:
+def open_shard(paths: Sequence[Path], index: int, shelf: Shelf | None = None) -> Shard:
     """Return the shard in these blob files (one a column group) as a program sees it; their bytes are checked first.
 
     Raises
@@ -304,7 +305,11 @@ def open_shard(paths: Sequence[Path], index: int) -> Shard:
         If a file is not there.
     """
     readers = [open_part(path) for path in paths]
-    return Shard(index, rows_of(readers[0]), lambda: (Block(batch) for batch in joined([read_blocks(r) for r in readers])))
+
+    def blocks() -> Iterator[Block]:
+        return (Block(batch) for batch in joined([read_blocks(reader) for reader in readers]))
+
+    return Shard(index, rows_of(readers[0]), blocks, shelf)
 
 
 def open_part(path: Path, fields: Sequence[int] = ()) -> Any:
