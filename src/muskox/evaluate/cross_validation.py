@@ -7,37 +7,53 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from muskox.evaluate.binary import EvaluateProgram
+from muskox.evaluate.program import EvaluateProgram
+from muskox.evaluate.program import merge as merge_scores
 from muskox.fold import Fold
 from muskox.program import Block, Done, Manifest, Program, Shard
 from muskox.records import Record
 from muskox.together import adds_in, columns_read, reference_to, referred
 
-FIT, SCORE = "fit", "score"
+FIT, SCORE, TRAINING = "fit", "score", "training"
+NO, SUMS, ALL = "no", "sums", "all"
 
 
 @dataclass(frozen=True, slots=True)
 class FoldTrial:
-    """Train by `program`, whose result is the record of a binary classifier of `target`, without fold `fold`; score it there.
+    """Train by `program`, whose result is a model's record, without fold `fold`; score it there.
 
     The result: "model", and what :class:`EvaluateProgram` finds on the fold's rows.
+
+    Parameters
+    ----------
+    target, weight : as of :class:`EvaluateProgram`
+    fold, folds, seed : as of :class:`muskox.fold.Fold`
+    training : whether "training" tells the scores on the rows trained on, too: "no", "sums" (all but the AUC) or "all"
+    keeps_model : whether the result holds the model
+    forgets : whether what was derived of the rows trained on is let go of when it is trained; who trains on the same rows in the
+        same job after it makes it again
     """
 
     kind: ClassVar[str] = "validate"
 
     program: Program
-    target: str
+    target: str | None
     fold: int
     folds: int
     seed: int = 0
+    weight: str | None = None
+    training: str = NO
+    keeps_model: bool = True
+    forgets: bool = True
 
     @property
     def programs(self) -> tuple[Program, ...]:
         return (self.program,)
 
     def parameters(self) -> Record:
-        place = {"target": self.target, "fold": self.fold, "folds": self.folds, "seed": self.seed}
-        return {"program": reference_to(self.program), **place}
+        place = {"target": self.target, "fold": self.fold, "folds": self.folds, "seed": self.seed, "weight": self.weight}
+        how = {"training": self.training, "keeps_model": self.keeps_model, "forgets": self.forgets}
+        return {"program": reference_to(self.program), **place, **how}
 
     @classmethod
     def from_parameters(cls, parameters: Record) -> Program:
@@ -45,14 +61,16 @@ class FoldTrial:
 
     def reads(self) -> list[str]:
         columns = columns_read(self.program)
-        return sorted({*columns, self.target}) if columns else []
+        return sorted({*columns, *(name for name in (self.target, self.weight) if name is not None)}) if columns else []
 
     def _fit(self) -> Fold:
         return Fold(self.program, self.fold, self.folds, self.seed)
 
-    def _score(self, model: Mapping[str, Any]) -> Fold:
-        """Return what scores `model` on the fold; to begin and to merge, which is the same for every model, {} will do."""
-        return Fold(EvaluateProgram(model, self.target), self.fold, self.folds, self.seed, is_held_out=True)
+    def _score(self, model: Mapping[str, Any], *, is_held_out: bool = True) -> Fold:
+        """Return what scores `model` on the fold, or else on all other rows; to begin, {} will do for a model."""
+        is_ranked = is_held_out or self.training == ALL
+        program = EvaluateProgram(model, self.target, self.weight, is_ranked)
+        return Fold(program, self.fold, self.folds, self.seed, is_held_out=is_held_out)
 
     def initial(self, manifest: Manifest) -> Record:
         return {"phase": FIT, "state": self._fit().initial(manifest), "then": self._score({}).initial(manifest)}
@@ -60,13 +78,18 @@ class FoldTrial:
     def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
         if state["phase"] == FIT:
             return {FIT: self._fit().partial(state["state"], shard, blocks)}
-        self._fit().forget(shard)  # so that memory holds no more encoded folds than are trained at a time
-        return {SCORE: self._score(state["model"]).partial(state["state"], shard, blocks)}
+        if self.forgets:
+            self._fit().forget(shard)  # so that memory holds no more encoded folds than are trained at a time
+        found = {SCORE: self._score(state["model"]).partial(state["state"], shard, blocks)}
+        if self.training != NO:
+            others = self._score(state["model"], is_held_out=False)
+            found[TRAINING] = others.partial(state["state"], shard, shard.blocks)
+        return found
 
     def merge(self, left: Record, right: Record) -> Record:
         if FIT in left:
             return {FIT: self.program.merge(left[FIT], right[FIT])}
-        return {SCORE: self._score({}).merge(left[SCORE], right[SCORE])}
+        return {name: merge_scores(left[name], right[name]) for name in left}
 
     def update(self, state: Record, total: Record) -> Record | Done:
         if state["phase"] == FIT:
@@ -74,8 +97,16 @@ class FoldTrial:
             if isinstance(after, Done):
                 return {"phase": SCORE, "state": state["then"], "model": after.result}
             return {**state, "state": after}
-        after = self._score(state["model"]).update(state["state"], total[SCORE])
-        return Done({"model": state["model"], **after.result}) if isinstance(after, Done) else {**state, "state": after}
+        result: Record = {"model": state["model"]} if self.keeps_model else {}
+        result |= self._found(self._score(state["model"]), total[SCORE])
+        if TRAINING in total:
+            result[TRAINING] = self._found(self._score(state["model"], is_held_out=False), total[TRAINING])
+        return Done(result)
+
+    def _found(self, scored: Fold, total: Record) -> Record:
+        found = scored.update({}, total)
+        assert isinstance(found, Done), "evaluation takes one round"
+        return found.result
 
     def adds(self, state: Record) -> bool:
         return bool(state["phase"] == FIT) and adds_in(self.program, state["state"])

@@ -1,6 +1,7 @@
 """Ranks: scores with exact counts of positives and negatives, merged like sorted lists, and the area under the ROC curve.
 
-Counts are integers, so neither the order of merging nor the number of shards can be seen in the result.
+Counts are integers, so neither the order of merging nor the number of shards can be seen in the result. Where rows have weights,
+their sums take the place of counts, added in the order of the shards.
 """
 
 import numpy as np
@@ -12,8 +13,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def rank(scores: Floats, positive: NDArray[np.bool_]) -> Record:
-    """Return the distinct `scores`, ascending, with how many positives and negatives have each."""
+def rank(scores: Floats, positive: NDArray[np.bool_], weights: Floats | None = None) -> Record:
+    """Return the distinct `scores`, ascending, with how many positives and negatives have each, or what these weigh."""
+    if weights is not None:
+        return gather(scores, np.where(positive, weights, 0.0), np.where(positive, 0.0, weights))
     return gather(scores, positive.astype(np.int64), (~positive).astype(np.int64))
 
 
@@ -36,11 +39,11 @@ def gather(scores: Array, positives: Array, negatives: Array) -> Record:
     }
 
 
-def area_under_roc(positives: Ints, negatives: Ints) -> float:
+def area_under_roc(positives: Ints | Floats, negatives: Ints | Floats) -> float:
     """Return the share of (positive, negative) pairs in which the positive scores higher; ties count half.
 
-    Exact up to the last division, for fewer than 2**31 rows: twice the number of pairs is held in 63 bits.
+    Of counts exact up to the last division, for fewer than 2**31 rows: twice the number of pairs is held in 63 bits.
     """
     below = np.cumsum(negatives) - negatives
-    doubled = int(np.add.reduce(positives * (2 * below + negatives)))
-    return doubled / (2 * int(positives.sum()) * int(negatives.sum()))
+    doubled = np.add.reduce(positives * (2 * below + negatives)).item()
+    return float(doubled / (2 * np.add.reduce(positives).item() * np.add.reduce(negatives).item()))

@@ -7,24 +7,50 @@ from typing import Any, Protocol
 from muskox.errors import CallerError
 from muskox.records import Array
 
+BINARY, MULTICLASS, REGRESSION, CLUSTERING = "binary", "multiclass", "regression", "clustering"
+TASKS = (BINARY, MULTICLASS, REGRESSION, CLUSTERING)
+
 
 class Scorer(Protocol):
-    """A fitted binary classifier."""
+    """A fitted model."""
 
     @property
-    def classes_(self) -> Array:
-        """Its two classes; the second is the positive one."""
+    def task(self) -> str:
+        """What its answers are: one of `TASKS`, or something that no truth is compared with."""
 
     @property
     def features(self) -> Sequence[str]:
         """The columns that it looks at."""
 
+    @property
+    def target(self) -> str | None:
+        """The column that it was trained to predict; None where there is none."""
+
     def predict_batch(self, batch: Any) -> Mapping[str, Array]:
-        """Return "probability" (of the second class) and "prediction" of each row of an Arrow record batch."""
+        """Return what is told of each row of an Arrow record batch, by name.
+
+        Of a classifier "prediction" and "probability" (of the second class of two), or "score" where it has no probabilities;
+        of a regressor "prediction"; of a clusterer "cluster" and "distance".
+        """
 
 
-def load_scorer(record: Mapping[str, Any]) -> Scorer:
-    """Return the model that `record` describes, by the class that its entry "model" names.
+class ClassScorer(Scorer, Protocol):
+    """A fitted classifier."""
+
+    @property
+    def classes_(self) -> Array:
+        """Its classes; of two, the second is the positive one."""
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether it tells them."""
+
+    def probabilities(self, batch: Any) -> Array:
+        """Return the probability of each class, shape (rows, classes)."""
+
+
+def load_scorer(record: Mapping[str, Any]) -> Any:
+    """Return the model that `record` describes, by the class that its entry "model" names: a :class:`Scorer`.
 
     Raises
     ------
@@ -39,5 +65,4 @@ def load_scorer(record: Mapping[str, Any]) -> Scorer:
         make = getattr(import_module(module), qualname).from_record
     except (ImportError, AttributeError) as error:
         raise CallerError(f"this version of muskox has no model {name!r}") from error
-    scorer: Scorer = make(record)
-    return scorer
+    return make(record)
