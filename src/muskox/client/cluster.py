@@ -219,14 +219,19 @@ class Cluster(ClusterData):
         dataset: str | ClusterDataset,
         *,
         target: str | None = None,
+        weight: str | None = None,
         workers: int | None = None,
     ) -> dict[str, Any]:
-        """Score a dataset in parallel: AUC, log loss, accuracy, confusion matrix, exact over all shards."""
+        """Score a dataset in parallel; what is measured follows from the model's task: see :mod:`muskox.evaluate`.
+
+        target : the column to compare with; None takes that of the training
+        weight : a column of numbers: a row of weight w counts as w rows
+        """
         from muskox.evaluate import EvaluateProgram
 
         opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
         record = self._record(model)
-        program = EvaluateProgram(record, target or str(record["parameters"]["target"]))
+        program = EvaluateProgram(record, target or record["parameters"]["target"], weight)
         result = opened.run(program, RunOptions(workers=workers)).result
         return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in result.items()}
 

@@ -3,22 +3,25 @@
 from typing import Any, Protocol
 
 from muskox.client.user_program import as_dataset
+from muskox.errors import CallerError
 from muskox.evaluate import FoldTrial
-from muskox.program import ArrayPartition, Program, RunOptions, run_options
+from muskox.program import ArrayPartition, Program, RunOptions, Runs, run_options
 from muskox.together import Together
 
 
 class Trainable(Protocol):
-    """An estimator that trains by a program whose result is the record of a binary classifier."""
+    """An estimator that trains by a program whose result is a model's record."""
 
-    def program(self, target: str) -> Program: ...
+    def program(self, target: str | None) -> Any: ...
 
 
 def cross_validate(  # noqa: PLR0913  # keywords of the public door
     estimator: Trainable,
     dataset: Any,
+    y: Any = None,
     *,
-    target: str,
+    target: str | None = None,
+    weight: str | None = None,
     folds: int = 5,
     seed: int = 0,
     at_once: int | None = None,
@@ -29,9 +32,11 @@ def cross_validate(  # noqa: PLR0913  # keywords of the public door
 
     Parameters
     ----------
-    estimator : such as :class:`muskox.LogisticRegression`
-    dataset : a dataset of a cluster, or a pyarrow Table or pandas DataFrame to work on in this process
-    target : the column to predict
+    estimator : any of muskox that trains in rounds
+    dataset : a dataset of a cluster, or a table (pyarrow, pandas) or array to work on in this process
+    y : of an array, what to predict
+    target : the column to predict; None for what predicts none, or with `y`
+    weight : a column of numbers: a row of weight w counts as w rows, in training and in the scores
     folds, seed : each row belongs to one of `folds` folds, drawn from `seed`, its shard and its position there
     at_once : how many folds are trained at a time; None means all, the fewest rounds, and as many times the memory of one
     partition : how a table is cut into shards; a dataset is cut already
@@ -39,15 +44,48 @@ def cross_validate(  # noqa: PLR0913  # keywords of the public door
 
     Returns
     -------
-    For each fold "model" (a record; ``type(estimator).from_record(model)`` predicts), "auc", "log_loss", "accuracy",
-    "confusion", "rows", "positives" and "classes", exact over the fold's rows.
+    For each fold "model" (a record; ``type(estimator).from_record(model)`` predicts) and its scores over the fold's rows: what
+    these are follows from the model's task, as of ``cluster.evaluate``.
 
     Raises
     ------
     CallerError
         If a fold has no rows, or its other rows do not hold two classes.
     """
-    trials = [FoldTrial(estimator.program(target), target, fold, folds, seed) for fold in range(folds)]
+    data, columns = prepared(estimator, dataset, y, columns={"target": target, "weight": weight}, partition=partition)
+    program = program_of(estimator, columns)
+    trials = [FoldTrial(program, columns["target"], fold, folds, seed, columns["weight"]) for fold in range(folds)]
     chosen = run_options(options, lineage={"cross_validated": type(estimator).__name__, "folds": folds, "seed": seed})
-    outcome = as_dataset(dataset, partition).run(Together(tuple(trials), at_once), chosen)
+    outcome = data.run(Together(tuple(trials), at_once), chosen)
     return [outcome.result[str(fold)] for fold in range(folds)]
+
+
+def prepared(
+    estimator: Any, data: Any, y: Any, *, columns: dict[str, str | None], partition: ArrayPartition | None
+) -> tuple[Runs, dict[str, str | None]]:
+    """Return `data` as a dataset, and which of its columns are "target" and "weight"."""
+    if isinstance(data, Runs) or not hasattr(estimator, "training_data"):
+        return as_dataset(data, partition), columns
+    given = (data, y, None, None)
+    found: tuple[Runs, dict[str, str | None]] = estimator.training_data(
+        given, (columns["target"], columns["weight"]), partition or ArrayPartition()
+    )
+    return found
+
+
+def program_of(estimator: Any, columns: dict[str, str | None]) -> Program:
+    """Return what trains `estimator`, if it trains in rounds.
+
+    Raises
+    ------
+    CallerError
+        If it trains by independent tasks, which share no rounds with others.
+    """
+    weight = columns.get("weight")
+    program = estimator.program(columns["target"], **({"weight": weight} if weight is not None else {}))
+    if not isinstance(program, Program):
+        name = type(estimator).__name__
+        raise CallerError(
+            f"{name} trains here by independent tasks, which no fold shares rounds with: choose a strategy of rounds"
+        )
+    return program

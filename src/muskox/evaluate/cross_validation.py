@@ -30,8 +30,8 @@ class FoldTrial:
     fold, folds, seed : as of :class:`muskox.fold.Fold`
     training : whether "training" tells the scores on the rows trained on, too: "no", "sums" (all but the AUC) or "all"
     keeps_model : whether the result holds the model
-    forgets : whether what was derived of the rows trained on is let go of when it is trained; who trains on the same rows in the
-        same job after it makes it again
+    forgets : whether what was derived of the rows trained on is let go of when it is trained: others in the same job that train
+        on the same rows would make it again
     """
 
     kind: ClassVar[str] = "validate"

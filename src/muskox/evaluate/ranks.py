@@ -1,7 +1,7 @@
 """Ranks: scores with exact counts of positives and negatives, merged like sorted lists, and the area under the ROC curve.
 
-Counts are integers, so neither the order of merging nor the number of shards can be seen in the result. Where rows have weights,
-their sums take the place of counts, added in the order of the shards.
+Counts are integers, so neither the order of merging nor the number of shards can be seen in the result. Where rows have
+weights, sums of these take the place of counts, added in the order of the shards.
 """
 
 import numpy as np

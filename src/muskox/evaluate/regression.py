@@ -39,17 +39,20 @@ class RegressionMetrics:
     def result(self, total: Record) -> Record:
         check_counts(total["counts"], self.target, self.weight, "infinite")
         told = {name: float(total[name][0]) for name in ("weight", "squares", "squared", "absolute", "greatest")}
-        if told["squares"] > 0.0:
-            r2 = 1.0 - told["squared"] / told["squares"]
-        else:
-            r2 = 1.0 if told["squared"] == 0.0 else 0.0
         return {
-            "r2": r2,
+            "r2": r_squared(told["squared"], told["squares"]),
             "rmse": float(np.sqrt(told["squared"] / told["weight"])),
             "mae": told["absolute"] / told["weight"],
             "max_error": told["greatest"],
             "rows": total["counts"]["rows"],
         }
+
+
+def r_squared(squared: float, squares: float) -> float:
+    """Return R squared, of the sum of squared errors and that of the target's squared deviations."""
+    if squares > 0.0:
+        return 1.0 - squared / squares
+    return 1.0 if squared == 0.0 else 0.0
 
 
 def sums_of(truth: Floats, errors: Floats, weights: Floats | None) -> Record:

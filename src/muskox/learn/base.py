@@ -75,7 +75,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         if isinstance(X, Runs) and (shards is not None or by != "rows"):
             raise CallerError("shards= and by= are for arrays: a dataset was cut into shards when it was put")
         partition = ArrayPartition(1 if shards is None else shards, by)
-        dataset, columns = self._training_data((X, y, sample_weight, validation), (target, weight), partition)
+        dataset, columns = self.training_data((X, y, sample_weight, validation), (target, weight), partition)
         program = self.program(features=features, **columns)
         lineage = {"estimator": type(self).__name__, **told(program)}
         given = {"workers": workers, "name": name, "on_round": on_round, "lineage": lineage}
@@ -140,7 +140,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         batches = table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]
         return np.concatenate([ask(batch) for batch in batches])
 
-    def _training_data(
+    def training_data(
         self, given: tuple[Any, Any, Any, Any], columns: tuple[str | None, str | None], partition: ArrayPartition
     ) -> tuple[Runs, dict[str, str | None]]:
         """Return what to train on as a dataset, and which of its columns are the target, the weight and the validation mark."""

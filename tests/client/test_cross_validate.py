@@ -1,0 +1,73 @@
+"""mx.cross_validate for estimators of every kind, on datasets, tables and arrays."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.datasets import load_iris
+
+import muskox as mx
+from muskox.digest import digest
+from muskox.program import ArrayPartition, Manifest, RunOptions, in_process
+from muskox.task_list import Shards
+
+
+def iris() -> pa.Table:
+    X, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])
+    columns = {f"x{index}": X[:, index] for index in range(4)}
+    return pa.table({**columns, "kind": names[y], "w": np.arange(len(y)) % 3 * 1.0})
+
+
+def test_many_classes_are_scored_by_their_metrics() -> None:
+    found = mx.cross_validate(mx.GaussianNB(features=["x0", "x2", "x3"]), iris(), target="kind", folds=3)
+    assert [sorted(fold["classes"]) for fold in found] == [["setosa", "versicolor", "virginica"]] * 3
+    assert all(fold["macro_f1"] > 0.9 and fold["log_loss"] < 0.4 for fold in found)
+    assert sum(fold["rows"] for fold in found) == 150
+
+
+def test_arrays_tables_and_datasets_give_the_same_bits() -> None:
+    table = iris().drop_columns("w")
+    X, y = np.stack([table[f"x{i}"].to_numpy() for i in range(4)], axis=1), table["kind"].to_numpy(zero_copy_only=False)
+    partition = ArrayPartition(4)
+    estimator = mx.GaussianNB()
+    expected = mx.cross_validate(estimator, table, target="kind", folds=3, partition=partition)
+    dataset = in_process(table, partition)
+    assert digests(mx.cross_validate(estimator, dataset, target="kind", folds=3, at_once=1)) == digests(expected)
+    named = mx.cross_validate(estimator, X, y, folds=3, partition=partition)
+    assert [fold["confusion"].tolist() for fold in named] == [fold["confusion"].tolist() for fold in expected]
+
+
+def test_weights_count_in_training_and_scores() -> None:
+    table = iris()
+    found = mx.cross_validate(mx.GaussianNB(), table, target="kind", weight="w", folds=3)
+    assert sum(fold["rows"] for fold in found) == 100
+    assert sum(fold["confusion"].sum() for fold in found) == table["w"].to_numpy().sum()
+    assert all(fold["model"]["parameters"]["weight"] == "w" for fold in found)
+
+
+def test_what_trains_by_tasks_is_refused_with_a_sentence() -> None:
+    class Listed:
+        def tasks(self, manifest: Manifest) -> list[dict[str, Any]]:
+            return []
+
+        def shards(self, task: dict[str, Any], manifest: Manifest) -> None:
+            return None
+
+        def run(self, task: dict[str, Any], shards: Shards) -> dict[str, Any]:
+            return {}
+
+        def collect(self, results: Any) -> dict[str, Any]:
+            return {}
+
+    class Forest:
+        def program(self, target: str | None) -> Any:
+            return Listed()
+
+    with pytest.raises(mx.CallerError, match="Forest trains here by independent tasks"):
+        mx.cross_validate(Forest(), iris(), target="kind", options=RunOptions())
+
+
+def digests(folds: list[dict[str, Any]]) -> list[str]:
+    return [digest(fold) for fold in folds]
