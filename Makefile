@@ -25,6 +25,7 @@ bench: $(VENV)/.test $(VENV)/.bench peers
 	$(RUN)/python bench/thousand_workers.py --workers 2,10,100
 	$(RUN)/python bench/scaling.py
 	$(RUN)/python bench/promise.py
+	$(RUN)/python bench/memory.py
 	$(RUN)/python bench/collective.py
 	$(RUN)/python bench/keeper.py
 	$(RUN)/python bench/store.py
