@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from muskox.learn.linear.logistic import LogisticProgram
     from muskox.learn.linear.model import LogisticModel
     from muskox.learn.model import load_model, load_predictor
+    from muskox.learn.neural.mlp import MLPClassifierModel, MLPClassifierProgram, MLPRegressorModel, MLPRegressorProgram
+    from muskox.learn.neural.mlp_estimators import MLPClassifier, MLPRegressor
 
 __all__ = [
     "Encoder",
@@ -30,6 +32,12 @@ __all__ = [
     "LogisticModel",
     "LogisticProgram",
     "LogisticRegression",
+    "MLPClassifier",
+    "MLPClassifierModel",
+    "MLPClassifierProgram",
+    "MLPRegressor",
+    "MLPRegressorModel",
+    "MLPRegressorProgram",
     "distributed_gradient_descent",
     "load_model",
     "load_predictor",
@@ -45,6 +53,8 @@ _HOMES = {
     "linear.logistic": ("LogisticProgram",),
     "linear.model": ("LogisticModel",),
     "model": ("load_model", "load_predictor"),
+    "neural.mlp": ("MLPClassifierModel", "MLPClassifierProgram", "MLPRegressorModel", "MLPRegressorProgram"),
+    "neural.mlp_estimators": ("MLPClassifier", "MLPRegressor"),
 }
 
 __getattr__ = lazy(__name__, _HOMES)

@@ -1,0 +1,167 @@
+"""A multilayer perceptron as a pure function of one flat vector of parameters: its outputs, and the gradient of its loss.
+
+The vector holds, layer after layer, the weights, shape (inputs, outputs), C-ordered, and then the biases, shape (outputs,).
+Rows go through in chunks, so that memory does not grow with them; chunks change no bit, since sums go row by row anyway.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from muskox.learn.columns import Floats
+from muskox.learn.functions import log_sum_exp, softmax, tanh
+from muskox.learn.neural.kernels import add_outer, add_product
+from muskox.records import Array
+from muskox.streams import stream
+
+CHUNK_ROWS = 512  # of rows that go through at once
+ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
+LOGISTIC, SOFTMAX, SQUARED = "logistic", "softmax", "squared"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The shape of a perceptron.
+
+    widths : of the layers, from the inputs to the outputs
+    activation : of the hidden layers
+    loss : "logistic" (one output, of the second of two classes), "softmax" or "squared" (half of the squared error)
+    """
+
+    widths: tuple[int, ...]
+    activation: str
+    loss: str
+
+    @property
+    def size(self) -> int:
+        """How many parameters there are."""
+        return sum((inputs + 1) * outputs for inputs, outputs in self._pairs())
+
+    def initial(self, seed: int, dtype: str) -> Array:
+        """Return parameters drawn as Glorot and Bengio propose, each layer from a stream of its own."""
+        factor = 2.0 if self.activation == "logistic" else 6.0
+        drawn = []
+        for index, (inputs, outputs) in enumerate(self._pairs()):
+            bound = float(np.sqrt(factor / (inputs + outputs)))
+            generator = stream(seed, "weights of a layer", index)
+            drawn.append((generator.random((inputs + 1) * outputs) * 2.0 - 1.0) * bound)
+        return np.concatenate(drawn).astype(dtype)
+
+    def layers(self, parameters: Array) -> list[tuple[Array, Array]]:
+        """Return the weights and biases of each layer, as views of `parameters`."""
+        return [(parameters[weights].reshape(shape), parameters[biases]) for weights, biases, shape in self._places()]
+
+    def weights(self) -> list[slice]:
+        """Return where in the vector the weights lie, the biases left out: what a penalty is of."""
+        return [weights for weights, _, _ in self._places()]
+
+    def outputs(self, parameters: Array, X: Array) -> Floats:
+        """Return the outputs of the last layer, shape (rows, outputs). Every row is computed by itself."""
+        layers = self.layers(parameters)
+        chunks = [self._forward(layers, X[first : first + CHUNK_ROWS])[-1] for first in range(0, len(X), CHUNK_ROWS)]
+        return np.concatenate([np.zeros((0, self.widths[-1])), *chunks])
+
+    def loss_of(self, parameters: Array, X: Array, target: Array, weights: Floats) -> float:
+        """Return the sum of the rows' losses, each times its weight."""
+        total = 0.0
+        for part, wanted, weight in _chunks(X, target, weights):
+            losses, _ = _judged(self.loss, self.outputs(parameters, part), wanted)
+            total += float(np.add.reduce(losses * weight))
+        return total
+
+    def gradient(self, parameters: Array, X: Array, target: Array, weights: Floats) -> tuple[Array, float]:
+        """Return the gradient of :meth:`loss_of`, flat, and that loss."""
+        layers = self.layers(parameters)
+        out = np.zeros_like(parameters)
+        sums = self.layers(out)
+        total = 0.0
+        turned = [np.ascontiguousarray(weights_of.T) for weights_of, _ in layers[1:]]
+        for part, wanted, weight in _chunks(X, target, weights):
+            values = self._forward(layers, part)
+            losses, slopes = _judged(self.loss, values[-1], wanted)
+            total += float(np.add.reduce(losses * weight))
+            delta = (slopes * weight[:, None]).astype(parameters.dtype)
+            for index in range(len(layers) - 1, -1, -1):
+                add_outer(values[index], delta, sums[index][0])
+                sums[index][1][...] = added(sums[index][1], delta)
+                if index:
+                    before = np.zeros((len(delta), self.widths[index]), dtype=parameters.dtype)
+                    add_product(delta, turned[index - 1], before)
+                    delta = before * _slope(self.activation, values[index])
+        return out, total
+
+    def _forward(self, layers: Sequence[tuple[Array, Array]], X: Array) -> list[Array]:
+        """Return what goes into each layer, and the last one's outputs as float64."""
+        values = [np.ascontiguousarray(X, dtype=layers[0][0].dtype)]
+        for index, (weights, biases) in enumerate(layers):
+            out = np.empty((len(X), len(biases)), dtype=weights.dtype)
+            out[...] = biases
+            add_product(values[-1], weights, out)
+            values.append(_activated(self.activation, out) if index + 1 < len(layers) else out.astype(np.float64))
+        return values
+
+    def _pairs(self) -> list[tuple[int, int]]:
+        return list(zip(self.widths[:-1], self.widths[1:], strict=True))
+
+    def _places(self) -> Iterator[tuple[slice, slice, tuple[int, int]]]:
+        start = 0
+        for inputs, outputs in self._pairs():
+            middle, end = start + inputs * outputs, start + (inputs + 1) * outputs
+            yield slice(start, middle), slice(middle, end), (inputs, outputs)
+            start = end
+
+
+def added(total: Array, rows: Array) -> Array:
+    """Return `total`, shape (columns,), and all `rows`, shape (rows, columns), added one after the other."""
+    stacked: Array = np.concatenate([total[None, :], rows])
+    return np.cumsum(stacked, axis=0, dtype=total.dtype)[-1]
+
+
+def probabilities(loss: str, outputs: Floats) -> Floats:
+    """Return the probability of each class, shape (rows, classes)."""
+    if loss == LOGISTIC:
+        second = expit(outputs[:, 0])
+        return np.stack([1.0 - second, second], axis=1)
+    return softmax(outputs)
+
+
+def _judged(loss: str, outputs: Floats, target: Array) -> tuple[Floats, Floats]:
+    """Return the loss of each row, and its slope by each output."""
+    if loss == SQUARED:
+        error = outputs - target[:, None]
+        return 0.5 * error[:, 0] * error[:, 0], error
+    if loss == LOGISTIC:
+        z = outputs[:, 0]
+        return np.logaddexp(0.0, z) - z * target, (expit(z) - target)[:, None]
+    rows = np.arange(len(target))
+    slopes = softmax(outputs)
+    slopes[rows, target] -= 1.0
+    return log_sum_exp(outputs) - outputs[rows, target], slopes
+
+
+def _activated(activation: str, x: Array) -> Array:
+    if activation == "relu":
+        return np.where(x > 0.0, x, x.dtype.type(0.0))  # of two zeros np.maximum may give either
+    if activation == "identity":
+        return x
+    wide = x.astype(np.float64)
+    return (tanh(wide) if activation == "tanh" else expit(wide)).astype(x.dtype)
+
+
+def _slope(activation: str, value: Array) -> Array:
+    """Return the slope of the activation where its value is `value`."""
+    if activation == "relu":
+        return (value > 0.0).astype(value.dtype)
+    if activation == "tanh":
+        return 1.0 - value * value
+    if activation == "logistic":
+        return value * (1.0 - value)
+    return np.ones_like(value)
+
+
+def _chunks(X: Array, target: Array, weights: Floats) -> Iterator[tuple[Array, Array, Floats]]:
+    for first in range(0, len(X), CHUNK_ROWS):
+        chosen = slice(first, first + CHUNK_ROWS)
+        yield X[chosen], target[chosen], weights[chosen]
