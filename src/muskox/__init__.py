@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from muskox.engines import in_process_dataset
     from muskox.errors import CallerError, Corrupt, MuskoxError, PeerError, Unavailable
     from muskox.keeper import Keeper
-    from muskox.learn import Encoder, GaussianNB, LogisticRegression, distributed_gradient_descent
+    from muskox.learn import Encoder, GaussianNB, LogisticRegression, MLPClassifier, MLPRegressor, distributed_gradient_descent
     from muskox.program import Block, Done, Manifest, RoundReport, RunOptions, Shard
     from muskox.serve import distributed_parallel_inference
     from muskox.store import hash_partition
@@ -28,7 +28,14 @@ _HOMES = {
     "engines": ("in_process_dataset",),
     "errors": ("CallerError", "Corrupt", "MuskoxError", "PeerError", "Unavailable"),
     "keeper": ("Keeper",),
-    "learn": ("Encoder", "GaussianNB", "LogisticRegression", "distributed_gradient_descent"),
+    "learn": (
+        "Encoder",
+        "GaussianNB",
+        "LogisticRegression",
+        "MLPClassifier",
+        "MLPRegressor",
+        "distributed_gradient_descent",
+    ),
     "program": ("Block", "Done", "Manifest", "RoundReport", "RunOptions", "Shard"),
     "serve": ("distributed_parallel_inference",),
     "store": ("hash_partition",),
@@ -47,6 +54,8 @@ __all__ = [
     "GaussianNB",
     "Keeper",
     "LogisticRegression",
+    "MLPClassifier",
+    "MLPRegressor",
     "Manifest",
     "MuskoxError",
     "PeerError",

@@ -10,6 +10,8 @@ import muskox as mx
 
 FAMILY: list[tuple[Any, str | None]] = [
     (mx.GaussianNB(features=FEATURES), TARGET),
+    (mx.MLPClassifier(features=FEATURES, hidden_layer_sizes=(16,), batch_size=2000, max_rounds=30), TARGET),
+    (mx.MLPRegressor(features=["hour", "origin"], hidden_layer_sizes=(8,), batch_size=5000, max_rounds=15), "distance"),
 ]
 
 

@@ -20,7 +20,7 @@ from muskox.learn import MLPClassifier, MLPRegressor, load_model
 from muskox.program import ArrayPartition, Done, RunOptions, in_process, reference, resolve
 from muskox.records import pack, unpack
 
-QUICK: dict[str, Any] = {"hidden_layer_sizes": (16,), "learning_rate": 0.02, "max_rounds": 150}
+QUICK: dict[str, Any] = {"hidden_layer_sizes": (16,), "learning_rate_init": 0.02, "max_rounds": 150}
 
 
 @pytest.mark.filterwarnings("default")  # the checks warn of their own
@@ -31,7 +31,7 @@ def test_they_pass_scikit_learns_checks(estimator: Any, check: Any) -> None:
 
 def test_digits_are_told_as_well_as_by_scikit_learn() -> None:
     X, X_test, y, y_test = train_test_split(*load_digits(return_X_y=True), random_state=0)
-    ours = MLPClassifier(hidden_layer_sizes=(50,), learning_rate=0.003, max_rounds=400).fit(X, y, shards=4)
+    ours = MLPClassifier(hidden_layer_sizes=(50,), learning_rate_init=0.003, max_rounds=400).fit(X, y, shards=4)
     scaler = StandardScaler().fit(X)
     peer = fitted(PeerClassifier((50,), learning_rate_init=0.003, max_iter=57, random_state=0), scaler.transform(X), y)
     assert ours.score(X_test, y_test) > peer.score(scaler.transform(X_test), y_test) - 0.015
@@ -39,7 +39,7 @@ def test_digits_are_told_as_well_as_by_scikit_learn() -> None:
 
 def test_diabetes_is_told_as_well_as_by_scikit_learn() -> None:
     X, X_test, y, y_test = train_test_split(*load_diabetes(return_X_y=True), random_state=3)
-    ours = MLPRegressor(hidden_layer_sizes=(20,), learning_rate=0.01, max_rounds=200, alpha=1.0).fit(X, y, shards=3)
+    ours = MLPRegressor(hidden_layer_sizes=(20,), learning_rate_init=0.01, max_rounds=200, alpha=1.0).fit(X, y, shards=3)
     middle, spread, scaler = y.mean(), y.std(), StandardScaler().fit(X)
     peer = PeerRegressor(hidden_layer_sizes=(20,), learning_rate_init=0.01, max_iter=100, alpha=1.0, random_state=0)
     peer = fitted(peer, scaler.transform(X), (y - middle) / spread)
@@ -49,10 +49,10 @@ def test_diabetes_is_told_as_well_as_by_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("options", [
-    {"solver": "sgd", "learning_rate": 0.1},
-    {"solver": "sgd", "learning_rate": 0.2, "nesterovs_momentum": False, "schedule": "invscaling", "power_t": 0.25},
+    {"solver": "sgd", "learning_rate_init": 0.1},
+    {"solver": "sgd", "learning_rate_init": 0.2, "nesterovs_momentum": False, "learning_rate": "invscaling", "power_t": 0.25},
     {"activation": "tanh", "dtype": "float32"},
-    {"activation": "logistic", "hidden_layer_sizes": (20, 10), "learning_rate": 0.05},
+    {"activation": "logistic", "hidden_layer_sizes": (20, 10), "learning_rate_init": 0.05},
     {"activation": "identity", "batch_size": 30},
     {"hidden_layer_sizes": ()},
 ])  # fmt: skip
@@ -144,7 +144,7 @@ def test_text_and_missing_values_are_learned_from() -> None:
 def test_early_stopping_keeps_the_best_epoch() -> None:
     X, y = load_diabetes(return_X_y=True)
     held = np.arange(len(y)) % 4 == 0
-    settings = {"hidden_layer_sizes": (200,), "learning_rate": 0.05, "n_iter_no_change": 4}
+    settings = {"hidden_layer_sizes": (200,), "learning_rate_init": 0.05, "n_iter_no_change": 4}
     model = MLPRegressor(**settings).fit(X[~held], y[~held], validation=(X[held], y[held]))
     errors = (model.predict(X[held]) - y[held]) / model.model_record_["scale"]
     assert 0.5 * np.mean(errors**2) == pytest.approx(min(model.validation_losses_))
@@ -155,18 +155,18 @@ def test_an_adaptive_rate_falls_before_training_ends() -> None:
     X, y = load_iris(return_X_y=True)
     settings = {**QUICK, "max_rounds": 400, "solver": "sgd", "n_iter_no_change": 2, "tol": 0.05}
     told: list[int] = []
-    for schedule in ("constant", "adaptive"):
-        told.append(MLPClassifier(**settings, schedule=schedule).fit(X, y).n_rounds_)
+    for learning_rate in ("constant", "adaptive"):
+        told.append(MLPClassifier(**settings, learning_rate=learning_rate).fit(X, y).n_rounds_)
     assert told[0] < told[1] < 400
 
 
 def test_the_rate_may_change_while_it_runs_and_the_change_replays() -> None:
     X, y = load_iris(return_X_y=True)
     estimator = MLPClassifier(**{**QUICK, "max_rounds": 10})
-    changed = [estimator.fit(X, y, options=RunOptions(changes=[(4, {"learning_rate": 0.001})])).digest_ for _ in range(2)]
+    changed = [estimator.fit(X, y, options=RunOptions(changes=[(4, {"learning_rate_init": 0.001})])).digest_ for _ in range(2)]
     assert changed[0] == changed[1] != estimator.fit(X, y).digest_
-    with pytest.raises(CallerError, match="learning_rate=-1"):
-        estimator.fit(X, y, options=RunOptions(changes=[(4, {"learning_rate": -1.0})]))
+    with pytest.raises(CallerError, match="learning_rate_init=-1"):
+        estimator.fit(X, y, options=RunOptions(changes=[(4, {"learning_rate_init": -1.0})]))
 
 
 def test_rounds_report_the_loss() -> None:
@@ -201,8 +201,8 @@ def test_a_model_survives_its_journey() -> None:
     ({"solver": "lbfgs"}, "solver='lbfgs': it is one of adam, sgd"),
     ({"hidden_layer_sizes": (5, 0)}, "hidden_layer_sizes=0"),
     ({"batch_size": -1}, "batch_size=-1"),
-    ({"learning_rate": 0.0}, "learning_rate=0.0"),
-    ({"schedule": "steep"}, "schedule='steep'"),
+    ({"learning_rate_init": 0.0}, "learning_rate_init=0.0"),
+    ({"learning_rate": "steep"}, "learning_rate='steep'"),
     ({"beta_1": 1.0}, "must be less than 1"),
     ({"dtype": "float16"}, "dtype='float16'"),
     ({"early_stopping": True, "validation_fraction": 0.0}, "early_stopping needs rows"),
@@ -214,8 +214,8 @@ def test_a_parameter_that_cannot_be_is_refused_with_its_rule(given: dict[str, An
 
 def test_a_training_that_goes_astray_says_what_to_do() -> None:
     X, y = load_diabetes(return_X_y=True)
-    with pytest.raises(CallerError, match="lower learning_rate"), np.errstate(all="ignore"):
-        MLPRegressor(solver="sgd", learning_rate=1e6).fit(X, y)
+    with pytest.raises(CallerError, match="lower learning_rate_init"), np.errstate(all="ignore"):
+        MLPRegressor(solver="sgd", learning_rate_init=1e6).fit(X, y)
 
 
 def fitted(peer: Any, X: Any, y: Any) -> Any:

@@ -64,7 +64,8 @@ from sklearn.datasets import load_digits
 from muskox.learn import MLPClassifier
 X, y = load_digits(return_X_y=True)
 for dtype, activation in (("float64", "relu"), ("float32", "tanh")):
-    print(MLPClassifier(hidden_layer_sizes=(30,), max_rounds=20, dtype=dtype, activation=activation).fit(X, y, shards=3).digest_)
+    model = MLPClassifier(hidden_layer_sizes=(30,), max_rounds=20, dtype=dtype, activation=activation)
+    print(model.fit(X, y, shards=3).digest_)
 """
 
 

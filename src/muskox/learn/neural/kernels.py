@@ -1,8 +1,8 @@
 """Kernels of dense layers: products of matrices whose bits depend on no BLAS, no thread and no vector width.
 
-Each element of a result is one sum in a fixed order; the inner loops run over independent elements, so that whatever the compiler
-makes of them (vectors of two or of sixteen) adds the same numbers in the same order. Without ``fastmath`` it neither reorders
-nor contracts. Four terms are added at a time, one after the other, which saves loads and stores and changes no bit.
+Each element of a result is one sum in a fixed order; the inner loops run over independent elements, so that whatever the
+compiler makes of them (vectors of two or of sixteen) adds the same numbers in the same order. Without ``fastmath`` it neither
+reorders nor contracts. Four terms are added at a time, one after the other, which saves loads and stores and changes no bit.
 """
 
 from typing import Any

@@ -76,8 +76,8 @@ class MLPClassifier(Perceptron, Probabilities, ClassifierEstimator):
     solver : adam, or sgd with momentum
     alpha : L2 penalty of the weights, divided by a batch's weight
     batch_size : rows of a batch over all shards, about; auto is 200, 0 takes all rows in every step
-    learning_rate : the size of a step
-    schedule : of the step: constant, invscaling (divided by step**power_t), or adaptive (by 5 when the loss stands still)
+    learning_rate_init : the size of a step
+    learning_rate : of the step: constant, invscaling (divided by step**power_t), or adaptive (by 5 when the loss stands still)
     power_t : of invscaling
     max_rounds : steps at most; one step is one round
     tol : how much better than the best the loss of an epoch must be to count
@@ -109,7 +109,7 @@ class MLPClassifier(Perceptron, Probabilities, ClassifierEstimator):
     Examples
     --------
     >>> X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], ["same", "other", "other", "same"]
-    >>> model = MLPClassifier(hidden_layer_sizes=(8,), learning_rate=0.05, max_rounds=300).fit(X, y)
+    >>> model = MLPClassifier(hidden_layer_sizes=(8,), learning_rate_init=0.05, max_rounds=300).fit(X, y)
     >>> model.predict(X).tolist()
     ['same', 'other', 'other', 'same']
     """
@@ -124,8 +124,8 @@ class MLPClassifier(Perceptron, Probabilities, ClassifierEstimator):
         solver: str = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = AUTO,
-        learning_rate: float = 0.001,
-        schedule: str = "constant",
+        learning_rate_init: float = 0.001,
+        learning_rate: str = "constant",
         power_t: float = 0.5,
         max_rounds: int = 2000,
         tol: float = 1e-4,
@@ -151,8 +151,8 @@ class MLPClassifier(Perceptron, Probabilities, ClassifierEstimator):
         self.solver = solver
         self.alpha = alpha
         self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
-        self.schedule = schedule
         self.power_t = power_t
         self.max_rounds = max_rounds
         self.tol = tol
@@ -186,8 +186,8 @@ class MLPRegressor(Perceptron, RegressorEstimator):
     solver : adam, or sgd with momentum
     alpha : L2 penalty of the weights, divided by a batch's weight
     batch_size : rows of a batch over all shards, about; auto is 200, 0 takes all rows in every step
-    learning_rate : the size of a step
-    schedule : of the step: constant, invscaling (divided by step**power_t), or adaptive (by 5 when the loss stands still)
+    learning_rate_init : the size of a step
+    learning_rate : of the step: constant, invscaling (divided by step**power_t), or adaptive (by 5 when the loss stands still)
     power_t : of invscaling
     max_rounds : steps at most; one step is one round
     tol : how much better than the best the loss of an epoch must be to count
@@ -217,7 +217,7 @@ class MLPRegressor(Perceptron, RegressorEstimator):
 
     Examples
     --------
-    >>> model = MLPRegressor(hidden_layer_sizes=(8,), learning_rate=0.05, max_rounds=200)
+    >>> model = MLPRegressor(hidden_layer_sizes=(8,), learning_rate_init=0.05, max_rounds=200)
     >>> model = model.fit([[0.0], [1.0], [2.0], [3.0]], [1.0, 3.0, 5.0, 7.0])
     >>> bool(abs(model.predict([[2.0]])[0] - 5.0) < 0.2)
     True
@@ -233,8 +233,8 @@ class MLPRegressor(Perceptron, RegressorEstimator):
         solver: str = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = AUTO,
-        learning_rate: float = 0.001,
-        schedule: str = "constant",
+        learning_rate_init: float = 0.001,
+        learning_rate: str = "constant",
         power_t: float = 0.5,
         max_rounds: int = 2000,
         tol: float = 1e-4,
@@ -259,8 +259,8 @@ class MLPRegressor(Perceptron, RegressorEstimator):
         self.solver = solver
         self.alpha = alpha
         self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
-        self.schedule = schedule
         self.power_t = power_t
         self.max_rounds = max_rounds
         self.tol = tol

@@ -116,7 +116,8 @@ class Network:
 def added(total: Array, rows: Array) -> Array:
     """Return `total`, shape (columns,), and all `rows`, shape (rows, columns), added one after the other."""
     stacked: Array = np.concatenate([total[None, :], rows])
-    return np.cumsum(stacked, axis=0, dtype=total.dtype)[-1]
+    summed: Array = np.cumsum(stacked, axis=0, dtype=total.dtype)[-1]
+    return summed
 
 
 def probabilities(loss: str, outputs: Floats) -> Floats:

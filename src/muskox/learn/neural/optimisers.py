@@ -1,6 +1,6 @@
 """Optimisers on one flat vector of parameters: stochastic gradient descent with momentum, and Adam (Kingma and Ba, 2015).
 
-Their state is a record; every operation is one of IEEE 754's basic ones, element by element, so that the bits are the same everywhere.
+Their state is a record; every operation is one of IEEE 754's basic ones, element by element: the bits are the same everywhere.
 """
 
 from dataclasses import dataclass

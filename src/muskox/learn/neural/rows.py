@@ -1,8 +1,8 @@
 """Rows of a shard, encoded once and kept, and which of them each mini-batch step takes.
 
-An epoch has a fixed number of steps over all shards. In each the shard gives its share of its own rows, in an order drawn anew for
-every epoch, so that each row is taken exactly once; where a shard has fewer rows than there are steps, a drawn offset decides
-in which steps it gives one. Indicators are kept as codes and made dense for the rows of a batch only.
+An epoch has a fixed number of steps over all shards. In each the shard gives its share of its own rows, in an order drawn anew
+for every epoch, so that each row is taken exactly once; where a shard has fewer rows than there are steps, a drawn offset
+decides in which steps it gives one. Indicators are kept as codes and made dense for the rows of a batch only.
 """
 
 from collections.abc import Callable, Iterator

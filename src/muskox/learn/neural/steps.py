@@ -23,19 +23,19 @@ from muskox.records import Array, Record
 SCHEDULES = ("constant", "invscaling", "adaptive")
 ADAPTED = 5.0  # what an adaptive rate is divided by when the loss stands still
 RATE_LEAST = 1e-6  # of an adaptive rate: below it training is over
-ADJUSTABLE = {"learning_rate": "the size of a step from the next round on, before the schedule's factor"}
+ADJUSTABLE = {"learning_rate_init": "the size of a step from the next round on, before the schedule's factor"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepsProgram(TrainingProgram):
-    """Train a network by mini-batch steps. A subclass says what the network is; parameters are one flat vector, state["parameters"].
+    """Train a network by mini-batch steps. A subclass says what the network is; state["parameters"] is one flat vector.
 
     Parameters
     ----------
     solver, momentum, nesterovs_momentum, beta_1, beta_2, epsilon : see :class:`muskox.learn.neural.optimisers.Optimiser`
     alpha : L2 penalty of the weights, divided by a batch's weight as scikit-learn has it
     batch_size : rows of a batch over all shards, or so; 0 takes all rows
-    learning_rate, schedule, power_t : the size of a step
+    learning_rate_init, learning_rate, power_t : the size of a step
     max_rounds : steps at most
     tol, n_iter_no_change : stop when the loss of so many epochs was not better than the best by `tol`
     """
@@ -48,8 +48,8 @@ class StepsProgram(TrainingProgram):
     epsilon: float = 1e-8
     alpha: float = 0.0001
     batch_size: int = 200
-    learning_rate: float = 0.001
-    schedule: str = "constant"
+    learning_rate_init: float = 0.001
+    learning_rate: str = "constant"
     power_t: float = 0.5
     max_rounds: int = 2000
     tol: float = 1e-4
@@ -61,8 +61,8 @@ class StepsProgram(TrainingProgram):
         self.optimiser().check()
         require_number("alpha", self.alpha, above=-1e-300)
         require_count("batch_size", self.batch_size, least=0)
-        require_number("learning_rate", self.learning_rate, above=0.0)
-        require_choice("schedule", self.schedule, SCHEDULES)
+        require_number("learning_rate_init", self.learning_rate_init, above=0.0)
+        require_choice("learning_rate", self.learning_rate, SCHEDULES)
         require_number("power_t", self.power_t, above=-1e-300)
         require_count("max_rounds", self.max_rounds)
         require_number("tol", self.tol, above=-1e-300)
@@ -79,7 +79,7 @@ class StepsProgram(TrainingProgram):
         raise NotImplementedError
 
     def slopes(self, state: Record, shard: Shard, rows: KeptRows, chosen: Array) -> Record:
-        """Return what these rows of a shard contribute to a step: "gradient", flat, and "loss", a float; and any buffers' change."""
+        """Return what these rows of a shard contribute: "gradient", flat, and "loss", a float; and any buffers' change."""
         raise NotImplementedError
 
     def loss_of(self, state: Record, rows: KeptRows) -> float:
@@ -101,7 +101,7 @@ class StepsProgram(TrainingProgram):
     # -- the contract of TrainingProgram --
 
     def live(self) -> Record:
-        return {"learning_rate": float(self.learning_rate)}
+        return {"learning_rate_init": float(self.learning_rate_init)}
 
     def start(self, prepared: Record) -> Record:
         begun = self.network(prepared)
@@ -166,7 +166,7 @@ class StepsProgram(TrainingProgram):
     def report(self, state: Record) -> Mapping[str, float]:
         if state["phase"] != "fit" or state["round"] == 0:
             return {}
-        told = {"loss": state["batch_loss"], "epoch": float(state["epoch"]), "learning_rate": state["learning_rate"]}
+        told = {"loss": state["batch_loss"], "epoch": float(state["epoch"]), "learning_rate_init": state["learning_rate_init"]}
         if len(state["held_out_curve"]):
             told["held_out_loss"] = float(state["held_out_curve"][-1])
         return told
@@ -183,18 +183,18 @@ class StepsProgram(TrainingProgram):
         if weight == 0.0:
             return {**moved, "batch_loss": state.get("batch_loss", 0.0)}
         if not np.isfinite(loss):
-            raise CallerError(f"the loss of step {moved['round']} is no finite number any more: lower learning_rate")
+            raise CallerError(f"the loss of step {moved['round']} is no finite number any more: lower learning_rate_init")
         gradient = total["gradient"] / weight
         if self.alpha:
             for place in self.penalised(state):
                 gradient[place] += (self.alpha / weight) * state["parameters"][place]
-        rate = state["learning_rate"] * state["shrink"] * self._factor(state["round"])
+        rate = state["learning_rate_init"] * state["shrink"] * self._factor(state["round"])
         parameters, optimiser = self.optimiser().step(state["parameters"], gradient, state["optimiser"], rate)
         moved |= {"parameters": parameters, "optimiser": optimiser, "batch_loss": loss / weight}
         return {**moved, **self.buffered(state, total)}
 
     def _factor(self, steps: int) -> float:
-        if self.schedule != "invscaling":
+        if self.learning_rate != "invscaling":
             return 1.0
         return float(exp(-self.power_t * log(np.array([steps + 1.0])))[0])
 
@@ -226,7 +226,7 @@ class StepsProgram(TrainingProgram):
     def _rested(self, state: Record) -> Record | Done:
         """Return the state with a smaller rate if the rate adapts, or the result: the loss stands still."""
         shrink = state["shrink"] / ADAPTED
-        if self.schedule == "adaptive" and state["learning_rate"] * shrink >= RATE_LEAST:
+        if self.learning_rate == "adaptive" and state["learning_rate_init"] * shrink >= RATE_LEAST:
             return {**state, "shrink": shrink, "stale": 0}
         return self._done(state)
 
