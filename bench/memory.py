@@ -1,8 +1,10 @@
-"""A dataset of four times the memory that its worker may take trains to the same digest, and the memory stays under the limit.
+"""A dataset of four times the memory that its worker may take trains to the same digest, and the memory stays under the
+limit.
 
-One worker trains a logistic regression twice: with as much memory as it likes, and with a limit of a quarter of the dataset's
-bytes (`RunOptions(memory_bytes=...)`). What counts is the worker's own memory (RssAnon; mapped files belong to the system, which
-takes their pages back), looked at after every round. The dataset is put as batches, so that this process holds none of it either.
+One worker trains a logistic regression twice: with as much memory as it likes, and with a limit of a quarter of the
+dataset's bytes (`RunOptions(memory_bytes=...)`). What counts is the worker's own memory (RssAnon; mapped files are the
+system's, which takes their pages back), looked at after every round. The dataset is put as batches, so that this process
+does not hold it either.
 
     python bench/memory.py [--limit-mb 256] [--json] [--tiny]
 """
