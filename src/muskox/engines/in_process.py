@@ -28,7 +28,7 @@ from muskox.program import (
     check_changes,
 )
 from muskox.records import Record, normal
-from muskox.store import columns_of, conform_table, cut
+from muskox.store import arrow_schema, columns_of, conform_table, cut
 from muskox.task_list import Shards, TaskList, described, needed
 
 
@@ -104,14 +104,18 @@ class _Watch:
         return {**self._laps, "round": seconds, "rows_per_s": rows / max(seconds, 1e-9)}
 
 
+WIDE = (pa.float64(), pa.int64(), pa.bool_(), pa.string())  # types that a dataset's columns have
+
+
 class TableDataset:
     """A table in memory as a dataset: satisfies :class:`muskox.program.Runs`."""
 
     def __init__(self, table: Any, partition: ArrayPartition) -> None:
-        self.table = conform_table(table)
+        self.table = table if partition.by == "rows" and is_narrow(table) else conform_table(table)
         pieces = cut(self.table, partition.shards, partition.by)
-        self.shards = [Shard(index, piece.num_rows, opener(piece)) for index, piece in enumerate(pieces)]
         columns = columns_of(self.table.schema, "the table")
+        schema = arrow_schema(columns)
+        self.shards = [Shard(index, piece.num_rows, opener(piece, schema)) for index, piece in enumerate(pieces)]
         self._manifest = Manifest(columns, tuple(shard.rows for shard in self.shards))
 
     @property
@@ -127,14 +131,21 @@ def in_process_dataset(table: Any, partition: ArrayPartition) -> TableDataset:
     return TableDataset(table, partition)
 
 
-def opener(piece: Any) -> Any:
+def is_narrow(table: Any) -> bool:
+    """Return whether `table` needs nothing but its single-precision numbers widened, which block by block saves a copy."""
+    return isinstance(table, pa.Table) and all(pa.types.is_float32(kind) or kind in WIDE for kind in table.schema.types)
+
+
+def opener(piece: Any, schema: Any) -> Any:
     """Return what opens the blocks of a shard: consecutive record batches of BLOCK_ROWS rows, the last one shorter."""
     whole = piece.combine_chunks()
 
     def blocks() -> Iterator[Block]:
         for first in range(0, whole.num_rows, BLOCK_ROWS):
             columns = [one_array(column.slice(first, BLOCK_ROWS)) for column in whole.columns]
-            yield Block(pa.RecordBatch.from_arrays(columns, schema=whole.schema))
+            types = zip(columns, schema.types, strict=True)
+            widened = [column if column.type == kind else column.cast(kind) for column, kind in types]
+            yield Block(pa.RecordBatch.from_arrays(widened, schema=schema))
 
     return blocks
 

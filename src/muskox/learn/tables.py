@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from muskox.errors import CallerError
 
+TRANSPOSED_ROWS = 1024  # at a time: 28 columns of them lie in a core's second cache, as rows and as columns
+
 
 def to_table(X: Any, names: Sequence[str] | None = None, owner: str = "this table") -> Any:
     """Return `X` as an Arrow table; the columns of an array are `names` (which `owner` expects), or x0, x1, ...
@@ -57,7 +59,17 @@ def from_array(array: Any, names: Sequence[str] | None, owner: str = "this table
         names = [f"x{index}" for index in range(array.shape[1])]
     if len(names) != array.shape[1]:
         raise CallerError(f"X has {array.shape[1]} features, but {owner} is expecting {len(names)} features as input")
-    return pa.table({name: from_vector(array[:, index], name) for index, name in enumerate(names)})
+    return pa.table({name: from_vector(column, name) for name, column in zip(names, columns_of(array), strict=True)})
+
+
+def columns_of(array: Any) -> Any:
+    """Return the columns of a matrix one after the other. Rows of numbers are turned some at a time: caches like it."""
+    if array.dtype.kind not in "iuf" or not array.flags.c_contiguous:
+        return array.T
+    out = np.empty((array.shape[1], array.shape[0]), dtype=array.dtype)
+    for first in range(0, array.shape[0], TRANSPOSED_ROWS):
+        out[:, first : first + TRANSPOSED_ROWS] = array[first : first + TRANSPOSED_ROWS].T
+    return out
 
 
 def from_vector(vector: Any, name: str) -> Any:
