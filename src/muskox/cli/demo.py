@@ -24,8 +24,8 @@ from muskox.cli.flights import CATEGORICAL, FEATURES, KEY, TARGET, Flights, load
 from muskox.cli.follow import JobScreen, follow
 from muskox.cli.jobs import require_done
 from muskox.cli.killing import Kill, Killer, Order, Supervisor, Victim
-from muskox.cli.models import confusion
 from muskox.cli.putting import put_progress
+from muskox.cli.scores import confusion
 from muskox.errors import Corrupt, Unavailable
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class Story:
             ("model digest", *(run.model["digest"][:32] for run in runs)),
         ]
         console.print(screen.table(("", *(run.name for run in runs)), rows))
-        console.print(confusion({**runs[1].scores, "classes": ["on time", "late"]}))
+        console.print(confusion(runs[1].scores["confusion"], ["on time", "late"]))
         for kill in runs[1].kills:
             after = "no round came after it" if kill.seconds is None else f"the next round finished {kill.seconds:.2f} s later"
             screen.say(f"{sentence(kill)}; {after}")

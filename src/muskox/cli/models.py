@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from muskox.cli import screen
+from muskox.cli import scores, screen
 from muskox.cli.options import Dir, Json, SecretFile, Workers, Zk, connected, names
 from muskox.cli.verifying import verify
 from muskox.errors import CallerError
@@ -19,6 +19,7 @@ Verified = Annotated[list[str] | None, typer.Argument(metavar="NAME", hidden=Tru
 Every = Annotated[bool, typer.Option("--all", help="verify every model")]
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, or name@version")]
 Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="the true classes (default: what the model was trained on)")]
+Weight = Annotated[str | None, typer.Option(metavar="COLUMN", help="a column of weights: a row of weight w counts as w rows")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="folder for Parquet files, reached by every node")]
 Columns = Annotated[str | None, typer.Option(metavar="A,B,...", help="columns of the dataset to copy beside the prediction")]
 Port = Annotated[int, typer.Option(metavar="P", min=0, max=65535, help="port on 127.0.0.1; 0 takes a free one")]
@@ -85,35 +86,20 @@ def evaluate(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     model: Model,
     dataset: Dataset,
     target: Target = None,
+    weight: Weight = None,
     workers: Workers = None,
     json_: Json = False,
     dir_: Dir = None,
     zk: Zk = None,
     secret_file: SecretFile = None,
 ) -> None:
-    """Score a dataset by a model, in parallel and exactly: AUC, log loss, accuracy, confusion matrix."""
+    """Score a dataset by a model, in parallel: AUC, log loss, confusion matrix of classes; R squared, errors of numbers."""
     with connected(dir_, zk, secret_file) as cluster, going_on(f"evaluating {model} on {dataset}"):
-        found = cluster.evaluate(model, dataset, target=target, workers=workers)
+        found = cluster.evaluate(model, dataset, target=target, weight=weight, workers=workers)
     if json_:
         screen.print_json(found)
         return
-    screen.print_facts(
-        [
-            (name.replace("_", " "), "-" if found[name] is None else screen.number(found[name]))
-            for name in ("rows", "auc", "log_loss", "accuracy")
-        ]
-    )
-    screen.output().print(confusion(found))
-    if found["auc"] is None:
-        screen.tell("all rows are of one class: there is no AUC")
-
-
-def confusion(found: dict[str, Any]) -> Any:
-    """Return the confusion matrix as a table: a row a true class, a column a predicted one."""
-    classes = [str(value) for value in found["classes"]]
-    rows = [(f"true {name}", *(f"{count:,}" for count in row)) for name, row in zip(classes, found["confusion"], strict=True)]
-    columns = ("", *(f"predicted {name}" for name in classes))
-    return screen.table(columns, rows, numbers=columns[1:])
+    scores.show(found)
 
 
 @contextmanager
