@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 from muskox.front_door import lazy
 
 if TYPE_CHECKING:
-    from muskox.client import Cluster, connect, cross_validate, local, rounds, tasks
+    from muskox.client import (
+        Cluster,
+        GridSearch,
+        LeakageWarning,
+        OverfittingWarning,
+        RandomizedSearch,
+        connect,
+        cross_validate,
+        local,
+        rounds,
+        tasks,
+    )
     from muskox.engines import in_process_dataset
     from muskox.errors import CallerError, Corrupt, MuskoxError, PeerError, Unavailable
     from muskox.keeper import Keeper
@@ -24,7 +35,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "client": ("Cluster", "connect", "cross_validate", "local", "rounds", "tasks"),
+    "client": (
+        "Cluster",
+        "GridSearch",
+        "LeakageWarning",
+        "OverfittingWarning",
+        "RandomizedSearch",
+        "connect",
+        "cross_validate",
+        "local",
+        "rounds",
+        "tasks",
+    ),
     "engines": ("in_process_dataset",),
     "errors": ("CallerError", "Corrupt", "MuskoxError", "PeerError", "Unavailable"),
     "keeper": ("Keeper",),
@@ -52,13 +74,17 @@ __all__ = [
     "Done",
     "Encoder",
     "GaussianNB",
+    "GridSearch",
     "Keeper",
+    "LeakageWarning",
     "LogisticRegression",
     "MLPClassifier",
     "MLPRegressor",
     "Manifest",
     "MuskoxError",
+    "OverfittingWarning",
     "PeerError",
+    "RandomizedSearch",
     "RoundReport",
     "RunOptions",
     "Shard",

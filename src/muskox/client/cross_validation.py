@@ -1,7 +1,10 @@
 """mx.cross_validate: an estimator trained and scored on every fold of a dataset, in one job."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from muskox.client import suspicion
+from muskox.client.suspicion import LeakageWarning, OverfittingWarning, warn_of
 from muskox.client.user_program import as_dataset
 from muskox.errors import CallerError
 from muskox.evaluate import FoldTrial
@@ -25,9 +28,10 @@ def cross_validate(  # noqa: PLR0913  # keywords of the public door
     folds: int = 5,
     seed: int = 0,
     at_once: int | None = None,
+    checks: bool = True,
     partition: ArrayPartition | None = None,
     options: RunOptions | None = None,
-) -> list[dict[str, Any]]:
+) -> "Folds":
     """Train `estimator` once for each fold on all other rows, and score it on the fold's own: one job, every round shared.
 
     Parameters
@@ -39,13 +43,16 @@ def cross_validate(  # noqa: PLR0913  # keywords of the public door
     weight : a column of numbers: a row of weight w counts as w rows, in training and in the scores
     folds, seed : each row belongs to one of `folds` folds, drawn from `seed`, its shard and its position there
     at_once : how many folds are trained at a time; None means all, the fewest rounds, and as many times the memory of one
+    checks : whether to look for what makes scores deceive, with a warning: columns that give the target away, and overfitting;
+        it costs one more look at the rows
     partition : how a table is cut into shards; a dataset is cut already
     options : workers and whatever else there is to say of a run; nothing of it changes a bit
 
     Returns
     -------
-    For each fold "model" (a record; ``type(estimator).from_record(model)`` predicts) and its scores over the fold's rows: what
-    these are follows from the model's task, as of ``cluster.evaluate``.
+    A list that has for each fold "model" (a record; ``type(estimator).from_record(model)`` predicts) and its scores over the
+    fold's rows: what these are follows from the model's task, as of ``cluster.evaluate``. With `checks` "training" has those on
+    the rows trained on, but for the AUC, and the list's ``warnings`` are sentences about what may deceive.
 
     Raises
     ------
@@ -54,10 +61,35 @@ def cross_validate(  # noqa: PLR0913  # keywords of the public door
     """
     data, columns = prepared(estimator, dataset, y, columns={"target": target, "weight": weight}, partition=partition)
     program = program_of(estimator, columns)
-    trials = [FoldTrial(program, columns["target"], fold, folds, seed, columns["weight"]) for fold in range(folds)]
+    of_trials: dict[str, Any] = {"weight": columns["weight"], "has_training": checks}
+    programs: list[Program] = [FoldTrial(program, columns["target"], fold, folds, seed, **of_trials) for fold in range(folds)]
+    look = looks(estimator, data, columns) if checks else None
     chosen = run_options(options, lineage={"cross_validated": type(estimator).__name__, "folds": folds, "seed": seed})
-    outcome = data.run(Together(tuple(trials), at_once), chosen)
-    return [outcome.result[str(fold)] for fold in range(folds)]
+    result = data.run(Together((*programs, *([look] if look is not None else [])), at_once), chosen).result
+    found = Folds(result[str(fold)] for fold in range(folds))
+    if look is not None:
+        found.warnings += warn_of(suspicion.about_columns(result[str(folds)], columns["target"]), LeakageWarning)
+    if checks:
+        found.warnings += warn_of(suspicion.about_fit(found), OverfittingWarning)
+    return found
+
+
+class Folds(list[dict[str, Any]]):
+    """What was found on each fold; `warnings` are sentences about what makes it look better than it is."""
+
+    def __init__(self, found: Iterable[dict[str, Any]]) -> None:
+        super().__init__(found)
+        self.warnings: list[str] = []
+
+
+def looks(estimator: Any, data: Runs, columns: Mapping[str, Any]) -> Program | None:
+    """Return what looks for columns that give the target away among those that `estimator` learns from.
+
+    `columns` are "target" and, where there are any, "features" and "weight". None where there is no target.
+    """
+    chosen = columns.get("features") or getattr(estimator, "features", None) or data.manifest.columns
+    is_number = str(getattr(estimator, "target_kind", "classes")) == "number"
+    return suspicion.look_for(columns["target"], tuple(chosen), is_number=is_number, beside=[columns.get("weight")])
 
 
 def prepared(
@@ -73,16 +105,16 @@ def prepared(
     return found
 
 
-def program_of(estimator: Any, columns: dict[str, str | None]) -> Program:
-    """Return what trains `estimator`, if it trains in rounds.
+def program_of(estimator: Any, columns: Mapping[str, Any]) -> Program:
+    """Return what trains `estimator`, if it trains in rounds; `columns` are "target" and, where there are any, others of `fit`.
 
     Raises
     ------
     CallerError
         If it trains by independent tasks, which share no rounds with others.
     """
-    weight = columns.get("weight")
-    program = estimator.program(columns["target"], **({"weight": weight} if weight is not None else {}))
+    others = {name: value for name, value in columns.items() if name != "target" and value is not None}
+    program = estimator.program(columns["target"], **others)
     if not isinstance(program, Program):
         name = type(estimator).__name__
         raise CallerError(

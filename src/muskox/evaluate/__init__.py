@@ -1,7 +1,22 @@
 """Evaluation: exact metrics of a model over a dataset, as programs. It knows models only by what they promise, not by class."""
 
+from muskox.evaluate.apart import Apart
+from muskox.evaluate.attempt import FAILED, Attempt
 from muskox.evaluate.cross_validation import FoldTrial
+from muskox.evaluate.multiclass import of_confusion
+from muskox.evaluate.one_column import OneColumnProgram, suspects
 from muskox.evaluate.program import EvaluateProgram
 from muskox.evaluate.scorer import Scorer, load_scorer
 
-__all__ = ["EvaluateProgram", "FoldTrial", "Scorer", "load_scorer"]
+__all__ = [
+    "FAILED",
+    "Apart",
+    "Attempt",
+    "EvaluateProgram",
+    "FoldTrial",
+    "OneColumnProgram",
+    "Scorer",
+    "load_scorer",
+    "of_confusion",
+    "suspects",
+]

@@ -15,7 +15,6 @@ from muskox.records import Record
 from muskox.together import adds_in, columns_read, reference_to, referred
 
 FIT, SCORE, TRAINING = "fit", "score", "training"
-NO, SUMS, ALL = "no", "sums", "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class FoldTrial:
     ----------
     target, weight : as of :class:`EvaluateProgram`
     fold, folds, seed : as of :class:`muskox.fold.Fold`
-    training : whether "training" tells the scores on the rows trained on, too: "no", "sums" (all but the AUC) or "all"
+    has_training : whether "training" tells the scores on the rows trained on, too, but for the AUC
     keeps_model : whether the result holds the model
     forgets : whether what was derived of the rows trained on is let go of when it is trained: others in the same job that train
         on the same rows would make it again
@@ -42,7 +41,7 @@ class FoldTrial:
     folds: int
     seed: int = 0
     weight: str | None = None
-    training: str = NO
+    has_training: bool = False
     keeps_model: bool = True
     forgets: bool = True
 
@@ -52,7 +51,7 @@ class FoldTrial:
 
     def parameters(self) -> Record:
         place = {"target": self.target, "fold": self.fold, "folds": self.folds, "seed": self.seed, "weight": self.weight}
-        how = {"training": self.training, "keeps_model": self.keeps_model, "forgets": self.forgets}
+        how = {"has_training": self.has_training, "keeps_model": self.keeps_model, "forgets": self.forgets}
         return {"program": reference_to(self.program), **place, **how}
 
     @classmethod
@@ -68,8 +67,7 @@ class FoldTrial:
 
     def _score(self, model: Mapping[str, Any], *, is_held_out: bool = True) -> Fold:
         """Return what scores `model` on the fold, or else on all other rows; to begin, {} will do for a model."""
-        is_ranked = is_held_out or self.training == ALL
-        program = EvaluateProgram(model, self.target, self.weight, is_ranked)
+        program = EvaluateProgram(model, self.target, self.weight, is_ranked=is_held_out)
         return Fold(program, self.fold, self.folds, self.seed, is_held_out=is_held_out)
 
     def initial(self, manifest: Manifest) -> Record:
@@ -81,7 +79,7 @@ class FoldTrial:
         if self.forgets:
             self._fit().forget(shard)  # so that memory holds no more encoded folds than are trained at a time
         found = {SCORE: self._score(state["model"]).partial(state["state"], shard, blocks)}
-        if self.training != NO:
+        if self.has_training:
             others = self._score(state["model"], is_held_out=False)
             found[TRAINING] = others.partial(state["state"], shard, shard.blocks)
         return found
