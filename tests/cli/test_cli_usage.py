@@ -44,7 +44,7 @@ def test_the_commands_are_the_promised_ones() -> None:
     running += ["config get", "config set", "demo"]
     keeping = ["keeper serve", "keeper check", "keeper dump", "keeper repair", "keeper handover", "keeper shell", "zk"]
     data = ["put", "register", "datasets", "diff", "rm", "token", "grant", "revoke"]
-    learning = [*(f"train {word}" for word in KINDS), "jobs", "cancel", "models", "evaluate", "predict", "serve"]
+    learning = [*(f"train {word}" for word in KINDS), "search", "jobs", "cancel", "models", "evaluate", "predict", "serve"]
     assert {" ".join(words) for words in COMMANDS} == {*running, *keeping, *data, *learning}
 
 
@@ -81,6 +81,7 @@ LISTINGS = (
     "evaluate",
     "predict",
     "train logistic",
+    "search",
     "put",
     "register",
     "up",
@@ -106,6 +107,9 @@ def test_what_lists_or_makes_something_can_say_it_in_json(words: str, capsys: py
         ["train", "logistic", "flights", "--name", "late"],
         ["train", "logistic", "flights", "--name", "late", "--target", "late", "--set", "C"],
         ["train", "logistic", "flights", "--name", "late", "--target", "late", "--set", "features=a"],
+        ["search", "magic", "flights", "--target", "late", "--try", "C=1"],
+        ["search", "logistic", "flights", "--try", "C=1"],
+        ["search", "logistic", "flights", "--target", "late", "--try", "D=1"],
         ["datasets", "flights", "planes"],
         ["datasets", "verify"],
         ["datasets", "--check"],

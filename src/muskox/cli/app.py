@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from muskox.cli import clusters, datasets, jobs, keeper, models, node, nodes, putting, settings, sharing, training
+from muskox.cli import clusters, datasets, jobs, keeper, models, node, nodes, putting, searching, settings, sharing, training
 from muskox.cli.demo import demo
 from muskox.cli.estimators import KINDS
 from muskox.cli.options import ConfigGroup, NodeGroup
@@ -176,6 +176,15 @@ for kind in KINDS.values():
         epilog="\n\n".join(["Examples:", *training.examples(kind)]),
     )(training.command(kind))
 app.add_typer(train, name="train", rich_help_panel=TRAINING)
+add(
+    app,
+    "search",
+    searching.search,
+    TRAINING,
+    "muskox search logistic flights --target late --try C=0.01,0.1,1,10 --name late",
+    "muskox search forest flights --target late --try max_depth=4,8,16 --try n_estimators=50,200 --scoring auc",
+    "muskox search boosting flights --target late --try 'learning_rate=loguniform(0.01,0.3)' --random 20 --strategy tasks",
+)
 add(app, "jobs", jobs.jobs, TRAINING, "muskox jobs", "muskox jobs rounds-1da5e4e3 --follow")
 add(app, "cancel", jobs.cancel, TRAINING, "muskox cancel rounds-1da5e4e3")
 
