@@ -1,6 +1,7 @@
 """The digest is what a record is: not how its names are ordered, its arrays laid out, or its bytes swapped."""
 
 import hashlib
+import json
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from muskox.digest import digest
+from muskox.digest import digest, outline
 from muskox.errors import CallerError
 
 GOLDEN = {"coef": np.array([0.5, -1.25]), "classes": [0, 1], "encoder": {"columns": ["a", "ü"], "mean": np.float32([[3]])}}
@@ -69,3 +70,10 @@ def test_the_sign_of_zero_counts() -> None:
 def test_what_is_no_record_has_no_digest(record: dict[str, Any]) -> None:
     with pytest.raises(CallerError):
         digest(record)
+
+
+def test_an_outline_is_json_that_tells_records_of_arrays_by_their_digest() -> None:
+    model = {"coef": np.zeros(2), "encoder": {"mean": np.zeros(1)}}
+    told = outline({"seed": 3, "parameters": {"alpha": 0.5, "begin_with": model}, "names": ["a"]})
+    assert json.loads(json.dumps(told)) == told
+    assert told == {"seed": 3, "parameters": {"alpha": 0.5, "begin_with": {"digest": digest(model)}}, "names": ["a"]}

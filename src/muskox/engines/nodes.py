@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from muskox import runtime, store
+from muskox.digest import outline
 from muskox.errors import CallerError, MuskoxError
 from muskox.program import Manifest, Outcome, Program, Publishes, Reads, RunOptions
 from muskox.runtime import JobSpec
@@ -44,7 +45,11 @@ class Nodes:
             changes=options.changes,
             model=options.name or "",
             rounds_max=options.rounds_max,
-            lineage={**options.lineage, "dataset": f"{dataset.name}@{dataset.version}", "dataset_digest": dataset.digest},
+            lineage={
+                **outline(options.lineage),
+                "dataset": f"{dataset.name}@{dataset.version}",
+                "dataset_digest": dataset.digest,
+            },
         )
 
     def run(self, program: Program | TaskList, dataset: "ClusterDataset", options: RunOptions) -> Outcome:
