@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from muskox.engines import in_process_dataset
     from muskox.errors import CallerError, Corrupt, MuskoxError, PeerError, Unavailable
     from muskox.keeper import Keeper
-    from muskox.learn import Encoder, GaussianNB, LogisticRegression, MLPClassifier, MLPRegressor, distributed_gradient_descent
+    from muskox.learn import (
+        Encoder,
+        GaussianNB,
+        LogisticRegression,
+        MLPClassifier,
+        MLPRegressor,
+        SGDClassifier,
+        SGDRegressor,
+        distributed_gradient_descent,
+    )
     from muskox.program import Block, Done, Manifest, RoundReport, RunOptions, Shard
     from muskox.serve import distributed_parallel_inference
     from muskox.store import hash_partition
@@ -56,6 +65,8 @@ _HOMES = {
         "LogisticRegression",
         "MLPClassifier",
         "MLPRegressor",
+        "SGDClassifier",
+        "SGDRegressor",
         "distributed_gradient_descent",
     ),
     "program": ("Block", "Done", "Manifest", "RoundReport", "RunOptions", "Shard"),
@@ -87,6 +98,8 @@ __all__ = [
     "RandomizedSearch",
     "RoundReport",
     "RunOptions",
+    "SGDClassifier",
+    "SGDRegressor",
     "Shard",
     "Shards",
     "Together",

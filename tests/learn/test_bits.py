@@ -19,7 +19,7 @@ import hashlib
 import numpy as np, pyarrow as pa
 from muskox.digest import digest
 from muskox.evaluate import EvaluateProgram
-from muskox.learn import LogisticRegression, distributed_gradient_descent
+from muskox.learn import LogisticRegression, SGDClassifier, SGDRegressor, distributed_gradient_descent
 from muskox.program import ArrayPartition, RunOptions, in_process
 
 rng = np.random.Generator(np.random.Philox(7))
@@ -36,6 +36,11 @@ for parameters in ({}, {"solver": "gd", "max_rounds": 15}, {"standardise": False
     for shards in (1, 5):
         model = LogisticRegression(**parameters).fit(table, target="late", shards=shards)
         digests.append(model.digest_)
+for solver in ("sgd", "adam", "average"):
+    for loss in ("hinge", "log_loss"):
+        model = SGDClassifier(solver=solver, loss=loss, max_epochs=2).fit(table, target="late", shards=3)
+        digests.append(model.digest_)
+digests.append(SGDRegressor(max_epochs=2).fit(table, target="x4", shards=3).digest_)
 evaluation = in_process(table, ArrayPartition(3)).run(EvaluateProgram(model.model_record_, "late"), RunOptions())
 digests.append(digest(evaluation.result))
 weights = distributed_gradient_descent(x[[0, 4]].T, x[0] - x[4], 3, 0.2)

@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 
 
-@pytest.mark.parametrize("name", ["encoder", "linear.estimators", "linear.least_squares"])
+@pytest.mark.parametrize("name", ["encoder", "linear.estimators", "linear.least_squares", "sgd.estimators"])
 def test_docstrings_tell_the_truth(name: str) -> None:
     found = doctest.testmod(import_module(f"muskox.learn.{name}"))
     assert found.attempted > 0

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from serving_data import mixed_rows
 
-from muskox.learn import GaussianNB, LogisticModel, LogisticRegression
+from muskox.learn import LogisticModel, LogisticRegression
 from muskox.serve import AppLimits, make_app
 
 KEY = {"Authorization": "Bearer sesame"}
@@ -141,13 +141,3 @@ def test_an_error_of_ours_tells_its_kind_only(client: Client, monkeypatch: pytes
     monkeypatch.setattr(LogisticModel, "predict_batch", broken)
     answer = ask(client, [{}])
     assert (answer.status_code, answer.json()) == (500, {"error": "the endpoint failed: ZeroDivisionError"})
-
-
-def test_a_model_of_many_classes_tells_the_class_and_its_probability() -> None:
-    table = mixed_rows(500).select(["amount", "seats", "city"]).drop_null()
-    model = GaussianNB(features=["amount", "seats"]).fit(table, target="city")
-    rows = table.select(["amount", "seats"]).slice(0, 20)
-    answer = ask(Client(make_app(model.model_record_, "sesame")), rows.to_pylist()).json()
-    expected = model.predict_proba(rows)
-    assert answer["predictions"] == model.predict(rows).tolist()
-    assert answer["probabilities"] == expected.max(axis=1).tolist()

@@ -14,7 +14,7 @@ from muskox import tree
 from muskox.digest import digest
 from muskox.engines import in_process_dataset
 from muskox.errors import CallerError, Corrupt
-from muskox.learn import GaussianNB, LogisticRegression
+from muskox.learn import LogisticRegression
 from muskox.program import ArrayPartition, Publishes, RunOptions, reference, resolve
 from muskox.records import pack, unpack
 from muskox.serve import PredictProgram, find_manifest, read_output
@@ -127,14 +127,3 @@ def test_who_publishes_too_late_leaves_what_a_later_run_put_there(model: Logisti
     with pytest.raises(CallerError, match="a later run replaced it"):
         first.publish(result)
     assert find_manifest(tmp_path) == json.loads(json.dumps(later)) and read_output(tmp_path).num_rows == 100
-
-
-def test_the_files_have_the_columns_of_the_models_own_answer(tmp_path: Path) -> None:
-    table = mixed_rows(2000).drop_null()
-    model = GaussianNB(features=["amount", "seats"]).fit(table, target="city")
-    run(PredictProgram(model.model_record_, str(tmp_path), ("key",)), table)
-    written = read_output(tmp_path)
-    assert written.schema.names == ["key", "prediction", "probability"]
-    assert written.column("prediction").to_pylist() == model.predict(table.select(["amount", "seats"])).tolist()
-    with pytest.raises(CallerError, match="'prediction' cannot be copied"):
-        PredictProgram(model.model_record_, str(tmp_path), ("prediction",))

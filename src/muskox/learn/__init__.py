@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from muskox.learn.model import load_model, load_predictor
     from muskox.learn.neural.mlp import MLPClassifierModel, MLPClassifierProgram, MLPRegressorModel, MLPRegressorProgram
     from muskox.learn.neural.mlp_estimators import MLPClassifier, MLPRegressor
+    from muskox.learn.sgd.estimators import SGDClassifier, SGDRegressor
+    from muskox.learn.sgd.model import SGDClassifierModel, SGDRegressorModel
+    from muskox.learn.sgd.program import SGDClassifierProgram, SGDRegressorProgram
 
 __all__ = [
     "Encoder",
@@ -38,6 +41,12 @@ __all__ = [
     "MLPRegressor",
     "MLPRegressorModel",
     "MLPRegressorProgram",
+    "SGDClassifier",
+    "SGDClassifierModel",
+    "SGDClassifierProgram",
+    "SGDRegressor",
+    "SGDRegressorModel",
+    "SGDRegressorProgram",
     "distributed_gradient_descent",
     "load_model",
     "load_predictor",
@@ -55,6 +64,9 @@ _HOMES = {
     "model": ("load_model", "load_predictor"),
     "neural.mlp": ("MLPClassifierModel", "MLPClassifierProgram", "MLPRegressorModel", "MLPRegressorProgram"),
     "neural.mlp_estimators": ("MLPClassifier", "MLPRegressor"),
+    "sgd.estimators": ("SGDClassifier", "SGDRegressor"),
+    "sgd.model": ("SGDClassifierModel", "SGDRegressorModel"),
+    "sgd.program": ("SGDClassifierProgram", "SGDRegressorProgram"),
 }
 
 __getattr__ = lazy(__name__, _HOMES)

@@ -1,0 +1,244 @@
+"""The inner loops of stochastic gradient descent: losses, gradients of a few rows, and steps, compiled by Numba.
+
+A row is its numbers and, for each categorical column, the place of its indicator's coefficient (below 0 where none is set). The
+coefficients W have shape (outputs, width + 1), the intercept last. Every sum has a fixed order: four running sums over a row's
+numbers, then its indicators, then the intercept; rows of a batch in their order. There is no fastmath and no parallel loop, so
+the compiler may neither reorder nor contract; exp, log1p and pow are the C library's.
+
+The options of a run are one vector of floats, by the places named below: a signature that never changes is compiled once.
+"""
+
+from math import exp, log1p, sqrt
+
+import numpy as np
+from numba import njit
+
+LOSSES = (
+    "hinge",
+    "squared_hinge",
+    "perceptron",
+    "log_loss",
+    "modified_huber",
+    "squared_error",
+    "huber",
+    "epsilon_insensitive",
+    "squared_epsilon_insensitive",
+)
+(
+    HINGE,
+    SQUARED_HINGE,
+    PERCEPTRON,
+    LOG_LOSS,
+    MODIFIED_HUBER,
+    SQUARED_ERROR,
+    HUBER,
+    EPSILON_INSENSITIVE,
+    SQUARED_EPSILON_INSENSITIVE,
+) = range(len(LOSSES))
+SCHEDULES = ("constant", "optimal", "invscaling", "adaptive")
+CONSTANT, OPTIMAL, INVSCALING, ADAPTIVE = range(len(SCHEDULES))
+PLAIN, MOMENTUM, ADAM = range(3)
+
+# Places of the options.
+(
+    LOSS,  # index in LOSSES
+    EPSILON,
+    SCHEDULE,  # index in SCHEDULES
+    RATE,  # eta0, or what adaptive has made of it
+    POWER,
+    ALPHA,
+    OFFSET,  # t0 of "optimal"
+    L2,
+    L1,
+    STEP_KIND,  # PLAIN, MOMENTUM or ADAM
+    BETA_1,  # of momentum, too
+    BETA_2,
+    INTERCEPT,  # 1.0 if there is one
+    AVERAGE_FROM,  # the step from which on steps are averaged; 0: never
+    MEAN_WEIGHT,  # of a row
+    OPTIONS,  # how many there are
+) = range(16)
+
+# Places of the clock.
+(
+    STEPS,  # taken so far
+    DEBT,  # the sum of rate * L1 so far
+    AVERAGED,  # how many steps the average is of
+    POWER_1,  # BETA_1 ** STEPS
+    POWER_2,
+    CLOCK,
+) = range(6)
+ADAM_EPSILON = 1e-8
+
+_ROWS = "f8[:, ::1], i4[:, ::1], f8[::1], f8[::1], i8[::1]"
+_STATE = "f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[::1], f8[::1]"
+
+
+@njit(cache=True, nogil=True)
+def loss_and_slope(loss, y, z, epsilon):  # type: ignore[no-untyped-def]  # Numba's own types
+    """Return the loss of a margin or prediction `z` where `y` is right, and its derivative by z. Classes are y = -1 and 1."""
+    m = y * z
+    if loss == HINGE:
+        return (1.0 - m, -y) if m <= 1.0 else (0.0, 0.0)
+    if loss == PERCEPTRON:
+        return (-m, -y) if m <= 0.0 else (0.0, 0.0)
+    if loss == SQUARED_HINGE:
+        return ((1.0 - m) * (1.0 - m), -2.0 * y * (1.0 - m)) if m < 1.0 else (0.0, 0.0)
+    if loss == LOG_LOSS:
+        if m > 0.0:
+            e = exp(-m)
+            return log1p(e), -y * e / (1.0 + e)
+        e = exp(m)
+        return log1p(e) - m, -y / (1.0 + e)
+    if loss == MODIFIED_HUBER:
+        if m >= 1.0:
+            return 0.0, 0.0
+        return ((1.0 - m) * (1.0 - m), -2.0 * y * (1.0 - m)) if m >= -1.0 else (-4.0 * m, -4.0 * y)
+    r = z - y
+    if loss == SQUARED_ERROR:
+        return 0.5 * r * r, r
+    beyond = abs(r) - epsilon
+    sign = 1.0 if r > 0.0 else -1.0
+    if loss == HUBER:
+        return (0.5 * r * r, r) if beyond <= 0.0 else (epsilon * abs(r) - 0.5 * epsilon * epsilon, epsilon * sign)
+    if beyond <= 0.0:
+        return 0.0, 0.0
+    return (beyond, sign) if loss == EPSILON_INSENSITIVE else (beyond * beyond, 2.0 * beyond * sign)
+
+
+@njit(cache=True, nogil=True)
+def margin(numbers, codes, row, w):  # type: ignore[no-untyped-def]
+    """Return w.x + b of one row."""
+    columns = numbers.shape[1]
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    whole = columns - columns % 4
+    for j in range(0, whole, 4):
+        a += w[j] * numbers[row, j]
+        b += w[j + 1] * numbers[row, j + 1]
+        c += w[j + 2] * numbers[row, j + 2]
+        d += w[j + 3] * numbers[row, j + 3]
+    for j in range(whole, columns):
+        a += w[j] * numbers[row, j]
+    z = (a + b) + (c + d)
+    for j in range(codes.shape[1]):
+        if codes[row, j] >= 0:
+            z += w[codes[row, j]]
+    return z + w[w.size - 1]
+
+
+@njit(f"f8({_ROWS}, f8[:, ::1], f8[::1], f8[:, ::1])", cache=True, nogil=True)
+def gradient(numbers, codes, target, weights, order, W, options, out):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917
+    """Add the gradients of the rows `order`, by weight, to `out`; return the sum of their losses by weight, over all outputs.
+
+    target : a number; with one output of a classifier -1 or 1; with more the index of the class
+    """
+    outputs, columns, last = W.shape[0], numbers.shape[1], W.shape[1] - 1
+    total = 0.0
+    for row in order:
+        for k in range(outputs):
+            y = target[row] if outputs == 1 else (1.0 if target[row] == k else -1.0)
+            value, slope = loss_and_slope(options[LOSS], y, margin(numbers, codes, row, W[k]), options[EPSILON])
+            total += weights[row] * value
+            if slope == 0.0:
+                continue
+            slope *= weights[row]
+            for j in range(columns):
+                out[k, j] += slope * numbers[row, j]
+            for j in range(codes.shape[1]):
+                if codes[row, j] >= 0:
+                    out[k, codes[row, j]] += slope
+            if options[INTERCEPT] != 0.0:
+                out[k, last] += slope
+    return total
+
+
+@njit(cache=True, nogil=True)
+def rate_of(options, t):  # type: ignore[no-untyped-def]
+    """Return the learning rate of step `t`, which counts from 1."""
+    if options[SCHEDULE] == OPTIMAL:
+        return 1.0 / (options[ALPHA] * (options[OFFSET] + t - 1.0))
+    if options[SCHEDULE] == INVSCALING:
+        return options[RATE] / t ** options[POWER]
+    return options[RATE]
+
+
+@njit(cache=True, nogil=True)
+def truncate(W, debts, debt):  # type: ignore[no-untyped-def]
+    """Draw each coefficient towards 0, not beyond, by what it owes: the cumulative L1 penalty of Tsuruoka et al., 2009."""
+    for k in range(W.shape[0]):
+        for j in range(W.shape[1] - 1):
+            before = W[k, j]
+            if before > 0.0:
+                W[k, j] = max(0.0, before - (debt + debts[k, j]))
+            elif before < 0.0:
+                W[k, j] = min(0.0, before + (debt - debts[k, j]))
+            debts[k, j] += W[k, j] - before
+
+
+@njit(f"void(f8[:, ::1], f8, {_STATE})", cache=True, nogil=True)
+def step(total, size, W, first, second, debts, average, clock, options):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917
+    """Take one step against `total` / `size`, the mean gradient of a batch, and the penalty's.
+
+    first, second, debts, average : of W's shape where they are used: velocity or first moment, second moment, what of the L1
+        penalty each coefficient has been charged, mean of the steps
+    """
+    t = clock[STEPS] + 1.0
+    eta = rate_of(options, t)
+    outputs, last = W.shape[0], W.shape[1] - 1
+    kind, beta_1, beta_2 = options[STEP_KIND], options[BETA_1], options[BETA_2]
+    if kind == ADAM:
+        clock[POWER_1] *= beta_1
+        clock[POWER_2] *= beta_2
+    for k in range(outputs):
+        for j in range(last + 1):
+            total[k, j] = total[k, j] / size
+        for j in range(last):
+            total[k, j] += options[L2] * W[k, j]
+        if kind == PLAIN:
+            for j in range(last + 1):
+                W[k, j] -= eta * total[k, j]
+        elif kind == MOMENTUM:
+            for j in range(last + 1):
+                first[k, j] = beta_1 * first[k, j] + total[k, j]
+                W[k, j] -= eta * first[k, j]
+        else:
+            for j in range(last + 1):
+                first[k, j] = beta_1 * first[k, j] + (1.0 - beta_1) * total[k, j]
+                second[k, j] = beta_2 * second[k, j] + (1.0 - beta_2) * total[k, j] * total[k, j]
+                scale = sqrt(second[k, j] / (1.0 - clock[POWER_2])) + ADAM_EPSILON
+                W[k, j] -= eta * (first[k, j] / (1.0 - clock[POWER_1])) / scale
+    if options[L1] > 0.0:
+        clock[DEBT] += eta * options[L1]
+        truncate(W, debts, clock[DEBT])
+    if options[AVERAGE_FROM] > 0.0 and t >= options[AVERAGE_FROM]:
+        clock[AVERAGED] += 1.0
+        for k in range(outputs):
+            for j in range(last + 1):
+                average[k, j] += (W[k, j] - average[k, j]) / clock[AVERAGED]
+    clock[STEPS] = t
+
+
+@njit(f"f8({_ROWS}, i8[::1], {_STATE})", cache=True, nogil=True)
+def descend(numbers, codes, target, weights, order, bounds, W, first, second, debts, average, clock, options):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917
+    """Take a step for each batch ``order[bounds[i] : bounds[i + 1]]``; return the sum of losses, each before its step."""
+    total, losses = np.zeros(W.shape), 0.0
+    for batch in range(bounds.size - 1):
+        rows = order[bounds[batch] : bounds[batch + 1]]
+        if rows.size == 0:
+            continue
+        total[:, :] = 0.0
+        losses += gradient(numbers, codes, target, weights, rows, W, options, total)
+        step(total, rows.size * options[MEAN_WEIGHT], W, first, second, debts, average, clock, options)
+    return losses
+
+
+@njit(f"f8({_ROWS}, f8[:, ::1], f8[::1])", cache=True, nogil=True)
+def losses(numbers, codes, target, weights, order, W, options):  # type: ignore[no-untyped-def]
+    """Return the sum of the losses of the rows `order` by weight, over all outputs."""
+    total, outputs = 0.0, W.shape[0]
+    for row in order:
+        for k in range(outputs):
+            y = target[row] if outputs == 1 else (1.0 if target[row] == k else -1.0)
+            value, _ = loss_and_slope(options[LOSS], y, margin(numbers, codes, row, W[k]), options[EPSILON])
+            total += weights[row] * value
+    return total

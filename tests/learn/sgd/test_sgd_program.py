@@ -1,0 +1,154 @@
+"""SGDProgram: the textbook's steps on shards, states that travel, changes on the way, and when it ends."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from learning_data import mixed_table
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_breast_cancer, load_diabetes
+
+from muskox import tree
+from muskox.digest import digest
+from muskox.errors import CallerError
+from muskox.learn import SGDClassifier, SGDRegressor
+from muskox.learn.sgd.batches import steps_of_round
+from muskox.learn.sgd.rows import order_of, taken
+from muskox.program import ArrayPartition, Done, RunOptions, in_process
+from muskox.records import pack, unpack
+
+TABLE = mixed_table(500)
+
+
+def textbook_order(seed: int, rows: list[int], epoch: int) -> list[tuple[int, int]]:
+    """(shard, row) in the order of an epoch's steps."""
+    ends, positions = np.append(0, np.cumsum(rows)), np.arange(sum(rows) + 1)
+    out = []
+    orders = [order_of(seed, shard, epoch, own) for shard, own in enumerate(rows)]
+    shares = np.array([taken(ends, shard, positions) for shard in range(len(rows))])
+    for step in range(sum(rows)):
+        shard = int(np.argmax(shares[:, step + 1] - shares[:, step]))
+        out.append((shard, int(orders[shard][shares[shard, step]])))
+    return out
+
+
+@pytest.mark.parametrize("steps_per_round", [1, 7, None])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_batches_of_one_row_are_the_textbooks_loop(shards: int, steps_per_round: int | None) -> None:
+    X, y = load_diabetes(return_X_y=True)
+    X, y = 10.0 * X[:90], y[:90] / 100.0
+    model = SGDRegressor(
+        batch_size=1, eta0=0.05, alpha=0.01, max_epochs=2, tol=None, standardise=False, steps_per_round=steps_per_round, seed=5
+    ).fit(X, y, shards=shards)
+
+    w, b, t = np.zeros(X.shape[1]), 0.0, 0
+    starts = [0, 30, 60] if shards == 3 else [0]
+    for epoch in range(2):
+        for shard, row in textbook_order(5, [90 // shards] * shards, epoch):
+            x, target, t = X[starts[shard] + row], y[starts[shard] + row], t + 1
+            a = 0.05 / t**0.25
+            error = w @ x + b - target
+            w, b = w - a * (error * x + 0.01 * w), b - a * error
+    assert_allclose(model.coef_, w, rtol=1e-10)
+    assert_allclose(model.intercept_, [b], rtol=1e-10)
+    assert model.t_ == 181
+
+
+@pytest.mark.parametrize("batch_size", [1, 32, 100])
+def test_rows_that_travel_make_the_same_steps_as_gradients(batch_size: int) -> None:
+    def fit(steps: int | None) -> Any:
+        given = {"batch_size": batch_size, "steps_per_round": steps, "max_epochs": 3, "tol": None}
+        return SGDClassifier(loss="log_loss", **given).fit(TABLE, target="late", shards=4)
+
+    one, many = fit(1), fit(None)
+    assert_allclose(one.coef_, many.coef_, rtol=1e-9)
+    assert one.n_rounds_ == 2 + 3 * -(-500 // batch_size)
+    assert many.n_rounds_ < one.n_rounds_
+
+
+def test_large_batches_send_gradients_and_small_ones_rows() -> None:
+    assert SGDClassifier(batch_size=1, max_epochs=1).fit(TABLE, target="late").n_rounds_ == 3
+    wide = np.random.default_rng(0).normal(size=(300, 600))
+    assert SGDClassifier(batch_size=100, max_epochs=1).fit(wide, wide[:, 0] > 0).n_rounds_ == 2 + 3
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "average"])
+def test_a_state_goes_on_elsewhere_and_shards_in_any_order(solver: str) -> None:
+    estimator = SGDClassifier(
+        solver=solver, penalty="elasticnet", max_epochs=3, average=2 if solver == "sgd" else 0, early_stopping=True
+    )
+    dataset = in_process(TABLE, ArrayPartition(5))
+    program = estimator.program("late")
+    whole = digest(dataset.run(program, RunOptions()).result)
+    state: Any = program.initial(dataset.manifest)
+    while not isinstance(state, Done):
+        elsewhere = in_process(TABLE, ArrayPartition(5))  # nothing is kept from round to round
+        partials = {}
+        for shard in reversed(elsewhere.shards):
+            partials[0, shard.index] = unpack(pack(program.partial(state, shard, shard.blocks)))
+        total = tree.reduce(partials, tree.root(5), 5, lambda left, right: unpack(pack(program.merge(left, right))))
+        after = program.update(state, total)
+        state = after if isinstance(after, Done) else unpack(pack(after))
+    assert digest(state.result) == whole
+
+
+def test_its_parameters_travel() -> None:
+    program = SGDClassifier(class_weight={True: 2.0, False: 1.0}, tol=None, average=True).program("late")
+    again = type(program).from_parameters(unpack(pack(program.parameters())))
+    assert again == program
+
+
+@pytest.mark.parametrize("solver", ["sgd", "average"])
+def test_a_rate_set_on_the_way_counts_from_the_next_round_and_can_be_repeated(solver: str) -> None:
+    estimator = SGDClassifier(solver=solver, max_epochs=4, tol=None, steps_per_round=None if solver == "average" else 4)
+    plain = estimator.fit(TABLE, target="late").digest_
+    options = RunOptions(changes=[(3, {"learning_rate": 1e-3})])
+    changed = estimator.fit(TABLE, target="late", options=options).digest_
+    assert changed != plain
+    assert changed == estimator.fit(TABLE, target="late", options=options).digest_
+
+
+def test_max_rounds_may_be_lowered_on_the_way_and_ends_in_the_middle_of_an_epoch() -> None:
+    estimator = SGDClassifier(steps_per_round=2, max_epochs=50, tol=None)
+    model = estimator.fit(TABLE, target="late", options=RunOptions(changes=[(4, {"max_rounds": 6})]))
+    assert (model.n_rounds_, model.status_, model.t_) == (8, "max_rounds", 13)
+    with pytest.raises(CallerError, match=r"max_rounds=2\.5: it must be a whole number"):
+        estimator.fit(TABLE, target="late", options=RunOptions(changes=[(4, {"max_rounds": 2.5})]))
+
+
+def test_held_out_rows_end_a_training_and_the_best_epoch_is_the_model() -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    wrong = y ^ (np.arange(len(y)) % 5 == 0)  # few rows, some labels wrong: easily learned by heart
+    rows, others = (X[:60], wrong[:60]), (X[60:], y[60:])
+
+    def held_out(model: Any) -> float:
+        margins = model.decision_function(others[0]) * np.where(others[1], 1, -1)
+        return float(np.logaddexp(0, -margins).mean())
+
+    given = {"loss": "log_loss", "alpha": 1e-8, "learning_rate": "constant", "batch_size": 4}
+    model = SGDClassifier(**given).fit(*rows, validation=others)
+    assert model.status_ == "converged"
+    assert_allclose(held_out(model), model.held_out_loss_)
+    epochs = range(1, model.n_iter_ + 1)
+    losses = [held_out(SGDClassifier(max_epochs=epoch, tol=None, **given).fit(*rows)) for epoch in epochs]
+    assert_allclose(model.held_out_loss_, min(losses))
+    assert losses[-1] > min(losses)
+
+
+def test_rows_to_hold_out_may_be_given() -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    model = SGDClassifier(loss="log_loss", max_epochs=20).fit(X[:400], y[:400], validation=(X[400:], y[400:]))
+    margins = model.decision_function(X[400:]) * np.where(y[400:], 1, -1)
+    assert_allclose(model.held_out_loss_, np.logaddexp(0, -margins).mean())
+
+
+def test_steps_that_are_too_long_say_what_to_do() -> None:
+    X, y = load_diabetes(return_X_y=True)
+    with pytest.raises(CallerError, match="take a smaller eta0"):
+        SGDRegressor(eta0=100.0, learning_rate="constant").fit(X, y)
+
+
+def test_a_round_of_too_many_rows_is_refused() -> None:
+    assert steps_of_round(1_000_000, 50, 60) == 50
+    with pytest.raises(CallerError, match="100000000 bytes, at most 67108864 travel in a round"):
+        steps_of_round(1_000_000, 500, 100)
