@@ -12,9 +12,9 @@ FAMILY: list[tuple[Any, str | None]] = [
     (mx.GaussianNB(features=FEATURES), TARGET),
     (mx.MLPClassifier(features=FEATURES, hidden_layer_sizes=(16,), batch_size=2000, max_rounds=30), TARGET),
     (mx.MLPRegressor(features=["hour", "origin"], hidden_layer_sizes=(8,), batch_size=5000, max_rounds=15), "distance"),
-    (mx.SGDClassifier(features=FEATURES, loss="log_loss", batch_size=64, max_epochs=2, early_stopping=True), TARGET),
-    (mx.SGDClassifier(features=FEATURES, solver="adam", batch_size=4096, max_rounds=30), TARGET),
-    (mx.SGDClassifier(features=FEATURES, solver="average", penalty="elasticnet", max_rounds=12, tol=None), TARGET),
+    (mx.SGDClassifier(features=FEATURES, loss="log_loss", batch_size=64, max_epochs=1, early_stopping=True), TARGET),
+    (mx.SGDClassifier(features=FEATURES, solver="adam", batch_size=4096, max_rounds=15), TARGET),
+    (mx.SGDClassifier(features=FEATURES, solver="average", penalty="elasticnet", max_rounds=8, tol=None), TARGET),
     (mx.SGDRegressor(features=["hour", "origin"], momentum=0.9, average=True, batch_size=1, max_epochs=1), "distance"),
 ]
 
