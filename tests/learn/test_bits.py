@@ -19,7 +19,15 @@ import hashlib
 import numpy as np, pyarrow as pa
 from muskox.digest import digest
 from muskox.evaluate import EvaluateProgram
-from muskox.learn import LogisticRegression, SGDClassifier, SGDRegressor, distributed_gradient_descent
+    from muskox.learn import (
+        LinearSVC,
+        LinearSVR,
+        LogisticRegression,
+        Ridge,
+        SGDClassifier,
+        SGDRegressor,
+        distributed_gradient_descent,
+    )
 from muskox.program import ArrayPartition, RunOptions, in_process
 
 rng = np.random.Generator(np.random.Philox(7))
@@ -41,6 +49,18 @@ for solver in ("sgd", "adam", "average"):
         model = SGDClassifier(solver=solver, loss=loss, max_epochs=2).fit(table, target="late", shards=3)
         digests.append(model.digest_)
 digests.append(SGDRegressor(max_epochs=2).fit(table, target="x4", shards=3).digest_)
+narrow = np.round(x[[0, 2, 4]] * 64).T.astype(np.float32)  # kept as float32
+for fitted in (
+    LogisticRegression(max_rounds=15).fit(narrow, month, shards=2),
+    LogisticRegression(max_rounds=15, penalty="l1", C=0.01).fit(narrow, late, month, shards=2),
+    LinearSVC(loss="hinge", max_rounds=20).fit(narrow, late),
+    LinearSVC(max_rounds=20).fit(table, target="late", shards=2),
+    LinearSVR(epsilon=0.1, max_rounds=20).fit(narrow, x[0]),
+    LinearSVR(loss="squared_epsilon_insensitive", max_rounds=20).fit(table, target="x0"),
+    Ridge().fit(narrow, x[4], month, shards=2),
+    Ridge(solver="lbfgs").fit(table, target="x2"),
+):
+    digests.append(fitted.digest_)
 evaluation = in_process(table, ArrayPartition(3)).run(EvaluateProgram(model.model_record_, "late"), RunOptions())
 digests.append(digest(evaluation.result))
 weights = distributed_gradient_descent(x[[0, 4]].T, x[0] - x[4], 3, 0.2)

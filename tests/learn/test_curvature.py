@@ -18,7 +18,7 @@ def dense(bent: dict[str, np.ndarray], size: int) -> np.ndarray:
 def test_one_categorical_column_is_inverted_exactly() -> None:
     shares, bend = np.array([0.7, 0.2, 0.0999, 0.0001]), 0.2
     penalty = np.array([1e-6] * 4 + [0.0])
-    bent = curvature.logistic(bend, shares, shares, [4], penalty)
+    bent = curvature.of_features(bend, shares, shares, [4], penalty)
     hessian = np.zeros((5, 5))
     hessian[:4, :4] = bend * np.diag(shares)
     hessian[4, :4] = hessian[:4, 4] = bend * shares
@@ -33,7 +33,7 @@ def test_it_is_symmetric_and_positive(counts: list[list[int]], numeric: int) -> 
     shares = np.array([count / sum(column) for column in counts for count in column])
     moments, means = np.append(np.ones(numeric), shares), np.append(np.zeros(numeric), shares)
     penalty = np.append(np.full(moments.size, 1e-3), 0.0)
-    bent = curvature.logistic(0.25, moments, means, [len(column) for column in counts], penalty)
+    bent = curvature.of_features(0.25, moments, means, [len(column) for column in counts], penalty)
     inverse = dense(bent, moments.size + 1)
     np.testing.assert_allclose(inverse, inverse.T, rtol=1e-9, atol=1e-9)
     assert np.linalg.eigvalsh((inverse + inverse.T) / 2).min() > 0
@@ -47,7 +47,7 @@ def test_a_diagonal_divides_each_component() -> None:
 @pytest.mark.parametrize("shares", [[1.0], [0.5, 0.5], [0.9, 0.1]])
 def test_a_quadratic_of_exactly_this_curvature_takes_one_step(shares: list[float]) -> None:
     f = np.array(shares)
-    bent = curvature.logistic(0.25, f, f, [f.size], np.append(np.full(f.size, 1e-4), 0.0))
+    bent = curvature.of_features(0.25, f, f, [f.size], np.append(np.full(f.size, 1e-4), 0.0))
     hessian = np.linalg.inv(dense(bent, f.size + 1))
     optimum = np.arange(1.0, f.size + 2)
     state, evaluations = lbfgs.start(np.zeros(f.size + 1), bent), 0

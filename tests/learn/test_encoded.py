@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from learning_data import mixed_table
 
 from muskox.learn import Encoder
 from muskox.learn.inputs import Inputs, Target, begin, look, prepare
-from muskox.learn.linear.encoded import FACTORS, GROUP_CODES_MAX, encode_shard, groups_of, negative_log_sum, objective_sums
+from muskox.learn.linear.encoded import GROUP_CODES_MAX, encode_shard, groups_of
+from muskox.learn.linear.losses import LOGISTIC
+from muskox.learn.linear.objective import objective_sums
 from muskox.program import BLOCK_ROWS, ArrayPartition, in_process
 
 
@@ -43,10 +43,11 @@ def test_sums_are_those_of_the_formula(features: list[str] | None, rows: int) ->
     shard = in_process(table, ArrayPartition()).shards[0]  # type: ignore[attr-defined]
     coefficients = np.random.default_rng(2).normal(size=encoder.width + 1)
     encoded = encode_shard(prepared, shard, shard.blocks)
-    sums = objective_sums(encoded, coefficients)
+    sums = objective_sums(encoded, coefficients[None], LOGISTIC)
     want = expected(encoder.transform(table), table.column("late").to_numpy(), coefficients)
-    np.testing.assert_allclose(sums, want, rtol=1e-11, atol=1e-10)
-    assert sum(block.signs.size for block in encoded.blocks) == rows
+    assert sums[-1] == sums[-2]
+    np.testing.assert_allclose(sums[:-1], want, rtol=1e-11, atol=1e-10)
+    assert sum(block.rows for block in encoded.blocks) == rows
 
 
 def test_groups_share_codes_up_to_their_bound_and_cover_every_column() -> None:
@@ -65,18 +66,28 @@ def test_a_column_wider_than_the_bound_has_a_group_of_its_own() -> None:
     assert [group.columns for group in groups_of(encoder)] == [(0,), (1,)]
 
 
-@given(st.lists(st.floats(-800.0, 800.0), min_size=1, max_size=200))
-def test_a_logarithm_for_many_rows_is_as_good_as_one_for_each(values: list[float]) -> None:
-    margin = np.array(values)
-    probability = np.ones(-(-margin.size // FACTORS) * FACTORS)
-    probability[: margin.size] = np.where(
-        margin > 0, 1 / (1 + np.exp(-np.abs(margin))), np.exp(np.minimum(margin, 0)) / (1 + np.exp(-np.abs(margin)))
-    )
-    np.testing.assert_allclose(negative_log_sum(probability, margin), np.logaddexp(0, -margin).sum(), rtol=1e-13, atol=1e-13)
-
-
-def test_labels_of_text_and_int_targets_are_signs() -> None:
+def test_labels_of_text_and_int_targets_are_indexes_of_classes() -> None:
     for values in (["no", "yes", "no"], [3, 7, 3], [False, True, False]):
         table = pa.table({"x": [0.0, 1.0, 2.0], "late": values})
         shard = in_process(table, ArrayPartition()).shards[0]  # type: ignore[attr-defined]
-        assert encode_shard(prepared_of(table), shard, shard.blocks).blocks[0].signs.tolist() == [-1.0, 1.0, -1.0]
+        assert encode_shard(prepared_of(table), shard, shard.blocks).blocks[0].target.tolist() == [0, 1, 0]
+
+
+def test_numbers_that_float32_holds_are_kept_raw_and_give_the_same_sums() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(3.0, 2.0, (2, 700)).astype(np.float32).astype(np.float64)
+    late = x[0] + rng.normal(size=700) > 3.0
+    holed = x[1].copy()
+    holed[13] = np.nan
+    wide = x[0] + 1e-9
+    far = x[0] + 2.0**14
+    for column, is_raw in ((x[1], True), (holed, False), (wide, False), (far, False)):
+        table = pa.table({"a": x[0], "b": column, "late": late})
+        prepared = prepared_of(table)
+        shard = in_process(table, ArrayPartition()).shards[0]  # type: ignore[attr-defined]
+        encoded = encode_shard(prepared, shard, shard.blocks)
+        assert encoded.blocks[0].is_raw == is_raw
+        coefficients = np.array([0.7, -0.4, 0.2])
+        X = Encoder(prepared["encoder"]).transform(table)
+        want = expected(X, late, coefficients)
+        np.testing.assert_allclose(objective_sums(encoded, coefficients[None], LOGISTIC)[:-1], want, rtol=1e-9, atol=1e-9)

@@ -7,6 +7,10 @@ import pytest
 
 
 @pytest.mark.parametrize("name", ["encoder", "linear.estimators", "linear.least_squares", "sgd.estimators"])
+@pytest.mark.parametrize(
+    "name",
+    ["encoder", "linear.estimators", "linear.regression_estimators", "linear.support_estimators", "linear.least_squares"],
+)
 def test_docstrings_tell_the_truth(name: str) -> None:
     found = doctest.testmod(import_module(f"muskox.learn.{name}"))
     assert found.attempted > 0

@@ -10,8 +10,13 @@ import muskox as mx
 
 FAMILY: list[tuple[Any, str | None]] = [
     (mx.GaussianNB(features=FEATURES), TARGET),
+    (mx.LinearRegression(features=["month", "hour", "carrier"]), "distance"),
+    (mx.LinearSVC(features=FEATURES, loss="hinge", max_rounds=30), TARGET),
+    (mx.LinearSVR(features=["month", "hour", "carrier"], epsilon=10.0, max_rounds=30), "distance"),
+    (mx.LogisticRegression(features=["distance", "hour"], penalty="elasticnet", max_rounds=20), "carrier"),
     (mx.MLPClassifier(features=FEATURES, hidden_layer_sizes=(16,), batch_size=2000, max_rounds=30), TARGET),
     (mx.MLPRegressor(features=["hour", "origin"], hidden_layer_sizes=(8,), batch_size=5000, max_rounds=15), "distance"),
+    (mx.Ridge(features=["month", "hour", "carrier"], solver="lbfgs", max_rounds=30), "distance"),
     (mx.SGDClassifier(features=FEATURES, loss="log_loss", batch_size=64, max_epochs=1, early_stopping=True), TARGET),
     (mx.SGDClassifier(features=FEATURES, solver="adam", batch_size=4096, max_rounds=15), TARGET),
     (mx.SGDClassifier(features=FEATURES, solver="average", penalty="elasticnet", max_rounds=8, tol=None), TARGET),

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from muskox.learn.linear.estimators import LogisticRegression
     from muskox.learn.linear.least_squares import LeastSquaresDescent, distributed_gradient_descent
     from muskox.learn.linear.logistic import LogisticProgram
-    from muskox.learn.linear.model import LogisticModel
+    from muskox.learn.linear.model import LinearModel, LogisticModel, SupportModel
+    from muskox.learn.linear.regression import RegressionProgram
+    from muskox.learn.linear.regression_estimators import LinearRegression, Ridge
+    from muskox.learn.linear.support import SupportProgram, SupportRegressionProgram
+    from muskox.learn.linear.support_estimators import LinearSVC, LinearSVR
     from muskox.learn.model import load_model, load_predictor
     from muskox.learn.neural.mlp import MLPClassifierModel, MLPClassifierProgram, MLPRegressorModel, MLPRegressorProgram
     from muskox.learn.neural.mlp_estimators import MLPClassifier, MLPRegressor
@@ -32,6 +36,10 @@ __all__ = [
     "GaussianNB",
     "GaussianProgram",
     "LeastSquaresDescent",
+    "LinearModel",
+    "LinearRegression",
+    "LinearSVC",
+    "LinearSVR",
     "LogisticModel",
     "LogisticProgram",
     "LogisticRegression",
@@ -41,12 +49,17 @@ __all__ = [
     "MLPRegressor",
     "MLPRegressorModel",
     "MLPRegressorProgram",
+    "RegressionProgram",
+    "Ridge",
     "SGDClassifier",
     "SGDClassifierModel",
     "SGDClassifierProgram",
     "SGDRegressor",
     "SGDRegressorModel",
     "SGDRegressorProgram",
+    "SupportModel",
+    "SupportProgram",
+    "SupportRegressionProgram",
     "distributed_gradient_descent",
     "load_model",
     "load_predictor",
@@ -60,7 +73,11 @@ _HOMES = {
     "linear.estimators": ("LogisticRegression",),
     "linear.least_squares": ("LeastSquaresDescent", "distributed_gradient_descent"),
     "linear.logistic": ("LogisticProgram",),
-    "linear.model": ("LogisticModel",),
+    "linear.model": ("LinearModel", "LogisticModel", "SupportModel"),
+    "linear.regression": ("RegressionProgram",),
+    "linear.regression_estimators": ("LinearRegression", "Ridge"),
+    "linear.support": ("SupportProgram", "SupportRegressionProgram"),
+    "linear.support_estimators": ("LinearSVC", "LinearSVR"),
     "model": ("load_model", "load_predictor"),
     "neural.mlp": ("MLPClassifierModel", "MLPClassifierProgram", "MLPRegressorModel", "MLPRegressorProgram"),
     "neural.mlp_estimators": ("MLPClassifier", "MLPRegressor"),

@@ -32,12 +32,12 @@ def diagonal(values: Floats) -> Record:
     }
 
 
-def logistic(bend: float, moments: Floats, means: Floats, widths: Sequence[int], penalty: Floats) -> Record:
-    """Return the curvature of the penalised mean log loss at w = 0.
+def of_features(bend: float, moments: Floats, means: Floats, widths: Sequence[int], penalty: Floats) -> Record:
+    """Return the curvature of a penalised mean loss, that of the log loss at w = 0, say.
 
     Parameters
     ----------
-    bend : p (1 - p) for the share p of the second class
+    bend : of the loss by the margin: of the log loss p (1 - p) for the share p of the second class
     moments : E[x**2] of each feature, shape (features,)
     means : E[x], shape (features,); of an indicator both are the share of its category
     widths : of the categorical columns, whose indicators are the last features, in order
@@ -45,6 +45,7 @@ def logistic(bend: float, moments: Floats, means: Floats, widths: Sequence[int],
     """
     bent = bend * moments
     whole = np.append(bent, bend) + penalty
+    whole = np.where(whole > 0.0, whole, 1.0)  # a constant column without a penalty bends nothing
     ends = moments.size - sum(widths) + np.cumsum(np.array([0, *widths], dtype=np.int64))
     blocks = np.stack([ends[:-1], ends[1:]], axis=1)
     shares = means / whole[:-1]
@@ -54,12 +55,27 @@ def logistic(bend: float, moments: Floats, means: Floats, widths: Sequence[int],
         "means": means,
         "blocks": blocks,
         "shares": shares,
-        "factors": np.array([bend / divisor for divisor in divisors]),
+        "factors": np.array([bend / divisor if divisor > 0.0 else 0.0 for divisor in divisors]),
     }
+
+
+def stacked(parts: Sequence[Record]) -> Record:
+    """Return the curvature of several outputs side by side, as if none bent with another."""
+    return {str(index): part for index, part in enumerate(parts)} if len(parts) > 1 else parts[0]
+
+
+def trace(curvature: Record) -> float:
+    """Return the sum of the diagonal: it bounds the greatest eigenvalue."""
+    if "diagonal" not in curvature:
+        return sum(trace(part) for part in curvature.values())
+    return float(np.add.reduce(curvature["diagonal"]))
 
 
 def divide(gradient: Floats, curvature: Record) -> Floats:
     """Return the step that `curvature` alone would call for: its inverse times `gradient`."""
+    if "diagonal" not in curvature:
+        parts = gradient.reshape(len(curvature), -1)
+        return np.concatenate([divide(part, curvature[str(index)]) for index, part in enumerate(parts)])
     whole, means = curvature["diagonal"], curvature["means"]
     centred = gradient[:-1] - means * gradient[-1]
     step = np.empty_like(gradient)

@@ -1,11 +1,11 @@
-"""Encoded shards and the logistic objective over them: the inner loop of training.
+"""Encoded shards: rows as the inner loop of training wants them.
 
-A block is kept as a numeric matrix (columns, rows), so that a sum over columns runs along rows and the order of additions per
-row is the order of columns, and as int32 codes. Several categorical columns share one code (month x carrier, say): one gather
-and one ``bincount`` then serve them all, at the price of a table that must be small beside the shard. Nothing here depends on
-the CPU: einsum without BLAS, libm's exp by ``expit``, ``bincount`` in row order.
+A block is kept as a numeric matrix (columns, rows) and as int32 codes. Where every number of it is exactly a float32, and no
+column lies far from 0 for its deviation, it is kept raw as float32, which halves the memory that every round walks through:
+mean and scale are folded into the coefficients then. Else it is standardised float64.
 
-Logistic loss, with sign s = -1 or +1, z = w.x + b, p = 1 / (1 + exp(-s z)): loss = -log p, d loss / d z = s (p - 1).
+Several categorical columns share one code (month x carrier, say): one gather and one ``bincount`` then serve them all, at the
+price of a table that must be small beside the shard.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-from scipy.special import expit, xlogy
+import pyarrow as pa
 
 from muskox.learn.columns import Codes, Floats
 from muskox.learn.encoder import Encoder
-from muskox.learn.inputs import rows_of
+from muskox.learn.inputs import Target, rows_of
+from muskox.learn.linear.kernels import narrow
 from muskox.program import Block, Shard
-from muskox.records import Record
+from muskox.records import Array, Record
 
 GROUP_CODES_MAX = 4096  # doubles of a 32 kB table: it stays in a core's first cache beside the rows that stream by
 GROUP_CODES_SHARE = 8  # a shared table has at most an 8th as many numbers as the shard has rows, or it costs more than it saves
-FACTORS = 32  # probabilities multiplied together before one logarithm is taken: libm's log costs as much as its exp
-PRODUCT_MIN = 1e-280  # below it a product of probabilities may have lost digits to underflow
+OFFSET_MAX = 1024.0  # deviations of a column's mean from 0: ten bits are lost at most when raw numbers are summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,10 @@ class Group:
             total *= width
             total += codes[index]
         return total
+
+    def apart(self, codes: Codes) -> list[Array]:
+        """Return the codes of each column, of shared ones."""
+        return list(np.unravel_index(codes, self.widths))
 
     def table(self, coefficients: Floats) -> Floats:
         """Return for each shared code the sum of its columns' coefficients."""
@@ -59,38 +63,41 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class EncodedBlock:
-    """One block ready for training: numbers (columns, rows), codes (groups, rows), signs (rows,): +1 for the second class.
+    """One block ready for training.
 
-    weights : shape (rows,); None where every row counts once
+    numbers : shape (columns, rows), float64 standardised or float32 raw
+    codes : shape (groups, rows)
+    target : index of the class as int32, or a number less its mean and over its scale
+    weights : shape (rows,), or of size 0 where every row counts once
     """
 
-    numbers: Floats
+    numbers: Array
     codes: Codes
-    signs: Floats
-    weights: Floats | None
+    target: Array
+    weights: Floats
+
+    @property
+    def rows(self) -> int:
+        return int(self.target.size)
+
+    @property
+    def is_raw(self) -> bool:
+        return self.numbers.dtype == np.float32
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedShard:
-    """One shard ready for training: how many numeric columns, which categorical columns share codes, and the blocks."""
+    """One shard ready for training: the blocks, which categorical columns share codes, and what raw numbers are scaled by."""
 
-    numeric: int
-    groups: tuple[Group, ...]
     blocks: tuple[EncodedBlock, ...]
+    groups: tuple[Group, ...]
+    mean: Floats
+    scale: Floats
 
-
-@dataclass(frozen=True, slots=True)
-class Scratch:
-    """Buffers of one pass over a shard."""
-
-    margin: Floats
-    gathered: Floats
-    probability: Floats
-
-    @classmethod
-    def make(cls, blocks: Sequence[EncodedBlock]) -> "Scratch":
-        rows = max((block.signs.size for block in blocks), default=0) + FACTORS
-        return cls(np.empty(rows), np.empty(rows), np.empty(rows))
+    @property
+    def weight_sum(self) -> float:
+        parts = [np.add.reduce(block.weights) if block.weights.size else block.rows for block in self.blocks]
+        return float(sum(parts))
 
 
 def groups_of(encoder: Encoder, codes_max: int = GROUP_CODES_MAX) -> tuple[Group, ...]:
@@ -109,85 +116,40 @@ def groups_of(encoder: Encoder, codes_max: int = GROUP_CODES_MAX) -> tuple[Group
     return tuple(Group(tuple(group), tuple(widths[i] for i in group), tuple(starts[i] for i in group)) for group in groups)
 
 
-def encode_shard(prepared: Record, shard: Shard, blocks: Iterator[Block]) -> EncodedShard:
-    """Return a shard encoded; the label is +1 for the second class. Which columns share codes depends on its number of rows."""
+def encode_shard(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_held_out: bool = False) -> EncodedShard:
+    """Return a shard encoded; which columns share codes depends on its number of rows.
+
+    Of rows held out, those of a class that training never saw are left out.
+    """
     encoder = Encoder(prepared["encoder"])
     groups = groups_of(encoder, min(GROUP_CODES_MAX, shard.rows // GROUP_CODES_SHARE))
+    is_near = bool(np.all(np.abs(encoder.mean) <= OFFSET_MAX * encoder.scale))
     encoded = []
-    for rows in rows_of(prepared, shard, blocks):
-        codes = encoder.codes(rows.batch)
+    for rows in rows_of(prepared, shard, blocks, is_held_out=is_held_out):
+        batch, target, weights = rows.batch, rows.target, rows.weights
+        assert target is not None, "linear models have one"
+        if prepared["kind"] == Target.CLASSES:
+            known = target < len(prepared["classes"])
+            if not known.all():
+                batch, target = batch.filter(pa.array(known)), target[known]
+                weights = None if weights is None else weights[known]
+            target = np.ascontiguousarray(target, dtype=np.int32)
+        else:
+            target = (target - prepared["mean"]) / prepared["scale"]
+        codes = encoder.codes(batch)
         shared = [group.codes(codes) for group in groups]
-        matrix = np.array(shared, dtype=np.int32).reshape(len(groups), rows.batch.num_rows)
-        assert rows.target is not None, "of classes there is one"
-        signs = np.where(rows.target == 1, 1.0, -1.0)
-        encoded.append(EncodedBlock(encoder.numbers(rows.batch), matrix, signs, rows.weights))
-    return EncodedShard(len(encoder.numeric), groups, tuple(encoded))
+        matrix = np.array(shared, dtype=np.int32).reshape(len(groups), batch.num_rows)
+        numbers = raw_numbers(encoder, batch) if is_near and not is_held_out else None
+        numbers = encoder.numbers(batch) if numbers is None else numbers
+        weights = np.zeros(0) if weights is None else np.ascontiguousarray(weights)
+        encoded.append(EncodedBlock(numbers, matrix, target, weights))
+    return EncodedShard(tuple(encoded), groups, encoder.mean, encoder.scale)
 
 
-def objective_sums(shard: EncodedShard, coefficients: Floats) -> Floats:
-    """Return the sums over the rows of `shard`: gradient by encoded feature, by intercept, and loss.
-
-    Parameters
-    ----------
-    coefficients : shape (width + 1,), the intercept last
-
-    Returns
-    -------
-    shape (width + 2,)
-    """
-    numeric = shard.numeric
-    tables = [group.table(coefficients) for group in shard.groups]
-    by_code = [np.zeros(table.size) for table in tables]
-    sums = np.zeros(coefficients.size + 1)
-    scratch = Scratch.make(shard.blocks)
-    for block in shard.blocks:
-        residual, loss = residuals(block, coefficients, tables, scratch)
-        if numeric:
-            sums[:numeric] += np.einsum("ji,i->j", block.numbers, residual, optimize=False)
-        for codes, total in zip(block.codes, by_code, strict=True):
-            np.add(total, np.bincount(codes, weights=residual, minlength=total.size), out=total)
-        sums[-2] += np.add.reduce(residual)
-        sums[-1] += loss
-    for group, total in zip(shard.groups, by_code, strict=True):
-        group.spread(total, sums)
-    return sums
-
-
-def residuals(block: EncodedBlock, coefficients: Floats, tables: Sequence[Floats], scratch: Scratch) -> tuple[Floats, float]:
-    """Return d loss / d z of each row (in a buffer of `scratch`), and the sum of the losses."""
-    rows = block.signs.size
-    margin, gathered = scratch.margin[:rows], scratch.gathered[:rows]
-    if block.numbers.shape[0]:
-        weights = coefficients[: block.numbers.shape[0]]
-        np.einsum("ji,j->i", block.numbers, weights, out=margin, optimize=False)
-        margin += coefficients[-1]
-    else:
-        margin.fill(coefficients[-1])
-    for codes, table in zip(block.codes, tables, strict=True):
-        table.take(codes, out=gathered, mode="clip")  # "clip" alone writes to `out` unbuffered; codes are in range
-        margin += gathered
-    margin *= block.signs
-    padded = -(-rows // FACTORS) * FACTORS
-    probability = scratch.probability[:padded]
-    probability[rows:] = 1.0
-    expit(margin, out=probability[:rows])
-    if block.weights is None:
-        loss = negative_log_sum(probability, margin)
-    else:
-        loss = float(np.add.reduce(block.weights * np.logaddexp(0.0, -margin)))
-    residual = np.subtract(probability[:rows], 1.0, out=gathered)
-    residual *= block.signs
-    if block.weights is not None:
-        residual *= block.weights
-    return residual, loss
-
-
-def negative_log_sum(probability: Floats, margin: Floats) -> float:
-    """Return -sum(log(probability)), taking one logarithm for FACTORS rows.
-
-    A probability is right to an ulp however small, so a product of 32 is to 32 ulp, unless it underflows: then by `margin`.
-    """
-    products = np.multiply.reduce(probability.reshape(FACTORS, -1), axis=0)
-    if products.min() >= PRODUCT_MIN:
-        return -float(np.add.reduce(xlogy(1.0, products)))
-    return float(np.add.reduce(np.logaddexp(0.0, -margin)))
+def raw_numbers(encoder: Encoder, batch: object) -> Array | None:
+    """Return the numeric columns as float32, not standardised; None if that would lose a digit, or a value is missing."""
+    out = np.empty((len(encoder.numeric), batch.num_rows), dtype=np.float32)  # type: ignore[attr-defined]
+    for column, row in zip(encoder.numeric, out, strict=True):
+        if not narrow(np.ascontiguousarray(column.numbers(batch)), row):
+            return None
+    return out

@@ -1,6 +1,6 @@
 """LogisticRegression: scikit-learn's API over `LogisticProgram`, on arrays in this process or on a dataset where it lies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,44 @@ from muskox.learn.linear.logistic import LogisticProgram
 from muskox.records import Record
 
 
-class LogisticRegression(Probabilities, Margins, ClassifierEstimator):
-    """Binary logistic regression with an L2 penalty, on tables of numbers, text and missing values.
+class LinearEstimator:
+    """What the estimators of linear models share: coefficients for raw columns, and beginning where the last fit ended."""
+
+    def adopt(self, record: Record) -> None:
+        encoder = self.model_.encoder  # type: ignore[attr-defined]
+        coef, intercept = raw_coefficients(encoder, np.atleast_2d(record["coef"]), record["intercept"])
+        self.encoder_ = encoder
+        self.coef_ = coef
+        self.intercept_: Any = intercept
+        self.status_ = str(record["status"])
+        self.loss_ = float(record["loss"])
+        if "validation_loss" in record:
+            self.validation_loss_ = float(record["validation_loss"])
+
+    def last(self) -> Record | None:
+        """Return the coefficients to begin at: those of the last fit, with ``warm_start``."""
+        if not getattr(self, "warm_start", False) or not hasattr(self, "coef_"):
+            return None
+        return {"coef": np.atleast_2d(self.coef_), "intercept": np.atleast_1d(self.intercept_)}
+
+
+class LogisticRegression(LinearEstimator, Probabilities, Margins, ClassifierEstimator):
+    """Logistic regression, binary or multinomial, on tables of numbers, text and missing values.
 
     Parameters
     ----------
     C : inverse strength of the penalty; the objective is scikit-learn's
-    solver : "lbfgs" or "gd" (gradient descent)
+    penalty : "l2", "l1", "elasticnet" or None
+    l1_ratio : of "elasticnet": the share of the absolute values
+    class_weight : None, "balanced", or a factor for each class
+    solver : "lbfgs" (OWL-QN where the penalty has corners) or "gd" (gradient descent)
     max_rounds : evaluations of the objective at most
     tol : stop when no component of the mean objective's gradient (over standardised columns) exceeds it
     learning_rate : of "gd"; None finds the step by backtracking
+    warm_start : begin where the last fit ended
+    validation_fraction : share of the rows to hold out, to stop early and to take the best point
+    n_iter_no_change : where rows are held out: stop after so many evaluations without a lower loss on them
+    seed : of the rows held out
     standardise : penalise the coefficients of standardised columns; False penalises those of the raw columns
     features : columns to learn from; None means all but the target
     categorical : int columns to take as categories; text and bool columns always are
@@ -30,11 +58,13 @@ class LogisticRegression(Probabilities, Margins, ClassifierEstimator):
 
     Attributes
     ----------
-    coef_ : shape (1, encoded features), for raw (not standardised) columns, in the order of ``encoder_.feature_names_out()``
-    intercept_ : shape (1,)
-    classes_ : shape (2,); ``predict_proba``'s second column belongs to the second
-    status_ : "converged"; or "max_rounds", or "stalled" where rounding hid any further descent: then `tol` was not reached
-    encoder_, n_rounds_, loss_, digest_, model_record_, feature_names_in_, n_features_in_
+    coef_ : for raw (not standardised) columns, in the order of ``encoder_.feature_names_out()``, shape (1, encoded features),
+        or (classes, encoded features) of more than two
+    intercept_ : shape (1,) or (classes,)
+    classes_ : of two, ``predict_proba``'s second column belongs to the second
+    status_ : "converged"; "stopped_early"; or "max_rounds", or "stalled" where rounding hid any further descent: then `tol` was
+        not reached
+    encoder_, n_rounds_, loss_, validation_loss_, digest_, model_record_, feature_names_in_, n_features_in_
 
     Examples
     --------
@@ -49,20 +79,34 @@ class LogisticRegression(Probabilities, Margins, ClassifierEstimator):
         self,
         *,
         C: float = 1.0,
+        penalty: str | None = "l2",
+        l1_ratio: float = 0.5,
+        class_weight: str | Mapping[Any, float] | None = None,
         solver: str = "lbfgs",
         max_rounds: int = 100,
         tol: float = 1e-6,
         learning_rate: float | None = None,
+        warm_start: bool = False,
+        validation_fraction: float = 0.0,
+        n_iter_no_change: int = 10,
+        seed: int = 0,
         standardise: bool = True,
         features: Sequence[str] | None = None,
         categorical: Sequence[str] = (),
         categories_max: int = CATEGORIES_MAX,
     ) -> None:
         self.C = C
+        self.penalty = penalty
+        self.l1_ratio = l1_ratio
+        self.class_weight = class_weight
         self.solver = solver
         self.max_rounds = max_rounds
         self.tol = tol
         self.learning_rate = learning_rate
+        self.warm_start = warm_start
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.seed = seed
         self.standardise = standardise
         self.features = features
         self.categorical = categorical
@@ -72,32 +116,24 @@ class LogisticRegression(Probabilities, Margins, ClassifierEstimator):
         return LogisticProgram(
             inputs=inputs,
             C=plain(self.C),
+            penalty=self.penalty,
+            l1_ratio=plain(self.l1_ratio),
             solver=self.solver,
             max_rounds=plain(self.max_rounds),
             tol=plain(self.tol),
             learning_rate=plain(self.learning_rate),
+            n_iter_no_change=plain(self.n_iter_no_change),
+            begin_at=self.last(),
         )
 
     def adopt(self, record: Record) -> None:
-        encoder = self.model_.encoder
-        coef, intercept = raw_coefficients(encoder, record["coef"], record["intercept"])
-        self.encoder_ = encoder
-        self.coef_ = coef.reshape(1, -1)
-        self.intercept_ = intercept
-        self.status_ = str(record["status"])
+        super().adopt(record)
         self.n_iter_ = np.array([self.n_rounds_], dtype=np.int32)
-        self.loss_ = float(record["loss"])
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        return tags
 
 
 def raw_coefficients(encoder: Encoder, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
-    """Return coefficients and intercept for columns that are imputed but not standardised."""
+    """Return coefficients (outputs, width) and intercepts for columns that are imputed but not standardised."""
     numeric = len(encoder.numeric)
     raw = coef.copy()
-    raw[:numeric] /= encoder.scale
-    shift = np.add.reduce(raw[:numeric] * encoder.mean) if numeric else 0.0
-    return raw, intercept - shift
+    raw[:, :numeric] /= encoder.scale
+    return raw, intercept - np.add.reduce(raw[:, :numeric] * encoder.mean, axis=1)

@@ -1,4 +1,8 @@
-"""LogisticModel: what predicts by the record of a logistic regression."""
+"""LogisticModel, SupportModel, LinearModel: what predicts by the records of linear models.
+
+A record has "coef" for standardised columns and "intercept": of one output (width,) and (1,), of more (outputs, width) and
+(outputs,).
+"""
 
 from itertools import pairwise
 from typing import Any
@@ -8,12 +12,19 @@ from scipy.special import expit
 
 from muskox.learn.columns import Floats
 from muskox.learn.encoder import Encoder
-from muskox.learn.model import Classifier
+from muskox.learn.functions import softmax
+from muskox.learn.model import Classifier, Model, Regressor
 from muskox.records import Record
 
 
-class LogisticModel(Classifier):
-    """A binary classifier, made from the record that `LogisticProgram` leaves.
+def coefficients(points: Floats) -> Record:
+    """Return points, shape (outputs, width + 1), as a record has them."""
+    coef, intercept = points[:, :-1].copy(), points[:, -1].copy()
+    return {"coef": coef[0] if len(points) == 1 else coef, "intercept": intercept}
+
+
+class Linear(Model):
+    """What linear models share.
 
     Attributes
     ----------
@@ -23,22 +34,54 @@ class LogisticModel(Classifier):
     def __init__(self, record: Record) -> None:
         super().__init__(record)
         self.encoder = Encoder(record["encoder"])
+        self._coef = np.atleast_2d(record["coef"])
         ends = len(self.encoder.numeric) + np.cumsum([0, *self.encoder.widths])
-        coef = record["coef"]
-        self._tables = [np.append(coef[first:end], 0.0) for first, end in pairwise(ends)]
+        self._tables = [[np.append(coef[first:end], 0.0) for first, end in pairwise(ends)] for coef in self._coef]
+
+    def margins(self, batch: Any) -> Floats:
+        """Return w.x + b of each output and row, shape (outputs, rows)."""
+        numbers, codes = self.encoder.numbers(batch), self.encoder.codes(batch)
+        out = np.empty((len(self._coef), batch.num_rows))
+        for margin, intercept, coef, tables in zip(out, self.record["intercept"], self._coef, self._tables, strict=True):
+            margin.fill(intercept)
+            for row, weight in zip(numbers, coef, strict=False):
+                np.add(margin, row * weight, out=margin)
+            for code, table in zip(codes, tables, strict=True):
+                np.add(margin, table[code], out=margin)
+        return out
 
     def margin(self, batch: Any) -> Floats:
-        """Return w.x + b of each row: the log odds of the second class."""
-        margin = np.full(batch.num_rows, self.record["intercept"][0])
-        for row, weight in zip(self.encoder.numbers(batch), self.record["coef"], strict=False):
-            margin += row * weight
-        for codes, table in zip(self.encoder.codes(batch), self._tables, strict=True):
-            margin += table[codes]
-        return margin
+        """Return w.x + b of each row, of the first output."""
+        first: Floats = self.margins(batch)[0]
+        return first
+
+
+class LinearClassifier(Linear, Classifier):
+    """A linear classifier: one margin for two classes, one a class for more."""
 
     def scores(self, batch: Any) -> Floats:
-        return self.margin(batch)
+        margins = self.margins(batch)
+        return margins[0] if len(margins) == 1 else np.ascontiguousarray(margins.T)
+
+
+class LogisticModel(LinearClassifier):
+    """A logistic regression, made from the record that `LogisticProgram` leaves."""
 
     def probabilities(self, batch: Any) -> Floats:
-        margin = self.margin(batch)
-        return np.stack([expit(-margin), expit(margin)], axis=1)
+        scores = self.scores(batch)
+        if scores.ndim == 1:
+            return np.stack([expit(-scores), expit(scores)], axis=1)
+        return softmax(scores)
+
+
+class SupportModel(LinearClassifier):
+    """A linear support vector machine, made from the record that `SupportProgram` leaves."""
+
+    has_probabilities = False
+
+
+class LinearModel(Linear, Regressor):
+    """A linear regression of any loss, made from its program's record."""
+
+    def values(self, batch: Any) -> Floats:
+        return self.margin(batch)

@@ -1,0 +1,391 @@
+"""The inner loops of the linear family, compiled: margins, losses, residuals and gradients of a block of rows in one pass.
+
+A block's numbers are C-ordered, one row a *column*, float64 or float32, and are walked in pieces that stay in a core's cache.
+Every sum has a fixed order: along a row in the order of columns, along a column by quarters of a piece. There is no fast math,
+and exp and log are ours, of additions, multiplications and divisions alone: so the bits do not depend on the CPU, its vector
+extensions or its C library. The loops release the interpreter's lock.
+
+Kernels are compiled when this file is first imported, and kept on disk; see PRELOADED in `runtime/pool.py`.
+"""
+
+# mypy: disable-error-code="untyped-decorator,no-any-return"
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+LOGISTIC, SQUARED, SQUARED_HINGE, HINGE, INSENSITIVE, SQUARED_INSENSITIVE = range(6)
+
+PIECE_NUMBERS = 1 << 16  # of a piece: 256 kB of float32, in a core's second cache while margins and gradient are found
+PIECE_ROWS_MIN, PIECE_ROWS_MAX = 64, 1024
+LANES = 8
+GRAM_ROWS = 128
+
+LOG2_E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 6.93147180369123816490e-01, 1.90821492927058770002e-10
+LN2 = 0.6931471805599453
+ROUNDING = 6755399441055744.0  # 1.5 * 2**52: added and taken away it leaves the nearest whole number
+EXP_MAX = 700.0
+ONE_BITS, EXPONENT_SHIFT = 1023 << 52, 52
+SQRT2_MINUS_1 = 0.41421356237309503
+
+OPTIONS = {"nogil": True, "cache": True, "fastmath": False, "error_model": "numpy"}
+
+
+@intrinsic
+def bits_of(typing_context: Any, x: Any) -> Any:  # noqa: ARG001  # numba's contract
+    """Return the bits of a float64 as an int64."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.int64(types.float64), code
+
+
+@intrinsic
+def float_of(typing_context: Any, x: Any) -> Any:  # noqa: ARG001
+    """Return the float64 of these bits."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), code
+
+
+@njit(**OPTIONS)
+def exp_minus(a: float) -> float:
+    """Return exp(-a) of a >= 0, to 2 units in the last place; below exp(-700) it stays there."""
+    a = min(a, EXP_MAX)
+    shifted = a * LOG2_E + ROUNDING
+    k = shifted - ROUNDING
+    r = (k * LN2_HIGH - a) + k * LN2_LOW  # -(a - k ln 2), at most 0.35 either way
+    p = 1.0 / 6227020800.0
+    p = p * r + 1.0 / 479001600.0
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    return p * float_of(ONE_BITS - (bits_of(shifted) << EXPONENT_SHIFT))
+
+
+@njit(**OPTIONS)
+def atanh_twice(s: float) -> float:
+    """Return 2 atanh(s), which is log((1 + s) / (1 - s)), of |s| <= 0.1716."""
+    t = s * s
+    p = 1.0 / 21.0
+    p = p * t + 1.0 / 19.0
+    p = p * t + 1.0 / 17.0
+    p = p * t + 1.0 / 15.0
+    p = p * t + 1.0 / 13.0
+    p = p * t + 1.0 / 11.0
+    p = p * t + 1.0 / 9.0
+    p = p * t + 1.0 / 7.0
+    p = p * t + 1.0 / 5.0
+    p = p * t + 1.0 / 3.0
+    return 2.0 * s + 2.0 * s * (t * p)
+
+
+@njit(**OPTIONS)
+def log_1_plus(z: float) -> float:
+    """Return log(1 + z) of 0 <= z <= 1, right in its last digits however small z is."""
+    above = z > SQRT2_MINUS_1
+    s = (z - 1.0) / (z + 3.0) if above else z / (z + 2.0)
+    return (LN2 if above else 0.0) + atanh_twice(s)
+
+
+@njit(**OPTIONS)
+def folded(values: Any, count: int) -> float:
+    """Return the sum of values[:count], which it spoils: its first quarter plus the next quarters, again and again."""
+    tail = 0.0
+    while count >= 16:
+        part = count // 4
+        for i in range(4 * part, count):
+            tail += values[i]
+        v1, v2, v3 = values[part:], values[2 * part :], values[3 * part :]
+        for i in range(part):
+            values[i] = (values[i] + v1[i]) + (v2[i] + v3[i])
+        count = part
+    for i in range(count):
+        tail += values[i]
+    return tail
+
+
+@njit(**OPTIONS)
+def sum_of(values: Any, count: int, scratch: Any) -> float:
+    """Return the sum of values[:count]."""
+    for i in range(count):
+        scratch[i] = values[i]
+    return folded(scratch, count)
+
+
+@njit(**OPTIONS)
+def sum_of_products(x: Any, r: Any, count: int, scratch: Any) -> float:
+    """Return the sum of x[i] * r[i]."""
+    part = count // 4
+    x1, x2, x3 = x[part:], x[2 * part :], x[3 * part :]
+    r1, r2, r3 = r[part:], r[2 * part :], r[3 * part :]
+    for i in range(part):
+        scratch[i] = (x[i] * r[i] + x1[i] * r1[i]) + (x2[i] * r2[i] + x3[i] * r3[i])
+    tail = 0.0
+    for i in range(4 * part, count):
+        tail += x[i] * r[i]
+    return folded(scratch, part) + tail
+
+
+@njit(**OPTIONS)
+def rows_of_piece(columns: int) -> int:
+    return min(max(PIECE_NUMBERS // max(columns, 1) // LANES * LANES, PIECE_ROWS_MIN), PIECE_ROWS_MAX)
+
+
+@njit(**OPTIONS)
+def add_margins(numbers: Any, weights: Any, first: int, count: int, margin: Any) -> None:
+    """Add weights[j] * numbers[j, first + i] to margin[i], j by j."""
+    columns = numbers.shape[0]
+    whole = columns - columns % 4
+    for j in range(0, whole, 4):
+        w0, w1, w2, w3 = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
+        x0 = numbers[j, first : first + count]
+        x1 = numbers[j + 1, first : first + count]
+        x2 = numbers[j + 2, first : first + count]
+        x3 = numbers[j + 3, first : first + count]
+        for i in range(count):
+            margin[i] = (((margin[i] + w0 * x0[i]) + w1 * x1[i]) + w2 * x2[i]) + w3 * x3[i]
+    for j in range(whole, columns):
+        w0 = weights[j]
+        x0 = numbers[j, first : first + count]
+        for i in range(count):
+            margin[i] += w0 * x0[i]
+
+
+@njit(**OPTIONS)
+def hinge(t: float, width: float) -> tuple[float, float, float]:
+    """Return max(t, 0), with its corner rounded over `width` about 0: loss, slope, and the loss itself."""
+    half = 0.5 * width
+    inside = (t + half) / width
+    slope = 0.0 if t <= -half else 1.0 if t >= half else inside
+    loss = 0.0 if t <= -half else t if t >= half else 0.5 * width * inside * inside
+    return loss, slope, max(t, 0.0)
+
+
+@njit(**OPTIONS)
+def lose(kind: int, settings: Any, y: Any, margin: Any, loss: Any, exact: Any, count: int) -> None:
+    """Put the loss of each row into `loss` (with no corner rounded: `exact`), and its derivative in place of the margin.
+
+    settings : epsilon, and the width over which corners are rounded
+    """
+    epsilon, width = settings[0], settings[1]
+    if kind == LOGISTIC:
+        for i in range(count):
+            m = y[i] * margin[i]
+            z = exp_minus(abs(m))
+            loss[i] = max(-m, 0.0) + log_1_plus(z)
+            margin[i] = -y[i] * ((z if m >= 0.0 else 1.0) / (1.0 + z))
+    elif kind == SQUARED:
+        for i in range(count):
+            r = margin[i] - y[i]
+            loss[i] = 0.5 * r * r
+            margin[i] = r
+    elif kind == SQUARED_HINGE:
+        for i in range(count):
+            t = max(1.0 - y[i] * margin[i], 0.0)
+            loss[i] = t * t
+            margin[i] = -2.0 * y[i] * t
+    elif kind == SQUARED_INSENSITIVE:
+        for i in range(count):
+            r = margin[i] - y[i]
+            t = max(abs(r) - epsilon, 0.0)
+            loss[i] = t * t
+            margin[i] = 2.0 * t if r >= 0.0 else -2.0 * t
+    elif kind == HINGE:
+        for i in range(count):
+            value, slope, truth = hinge(1.0 - y[i] * margin[i], width)
+            loss[i] = value
+            exact[i] = truth
+            margin[i] = -y[i] * slope
+    else:
+        for i in range(count):
+            r = margin[i] - y[i]
+            above, up, above_truth = hinge(r - epsilon, width)
+            below, down, below_truth = hinge(-r - epsilon, width)
+            loss[i] = above + below
+            exact[i] = above_truth + below_truth
+            margin[i] = up - down
+
+
+def evaluate(  # noqa: PLR0913, PLR0917  # a kernel takes arrays, not records
+    kind: Any, settings: Any, numbers: Any, weights: Any, y: Any, counts: Any, margin: Any, gradient: Any
+) -> Any:
+    """Add up losses and gradient of a block's rows.
+
+    Parameters
+    ----------
+    kind : which loss
+    settings : shape (2,); see `lose`
+    numbers : shape (columns, rows)
+    weights : coefficients, shape (columns,)
+    y : target, or -1 and 1, shape (rows,)
+    counts : the rows' weights, shape (rows,), or of size 0
+    margin : what the margins have beside, the intercept say; holds each row's d loss / d margin afterwards
+    gradient : shape (columns,), to which the rows' is added
+
+    Returns
+    -------
+    sum of the losses, of those with no corner rounded, and of d loss / d margin
+    """
+    columns, rows = numbers.shape
+    piece = rows_of_piece(columns)
+    loss, exact, scratch = np.empty(piece), np.empty(piece), np.empty(piece)
+    total, total_exact, residuals = 0.0, 0.0, 0.0
+    is_rounded = kind in (HINGE, INSENSITIVE)
+    for first in range(0, rows, piece):
+        count = min(piece, rows - first)
+        part = margin[first : first + count]
+        add_margins(numbers, weights, first, count, part)
+        lose(kind, settings, y[first : first + count], part, loss, exact, count)
+        if counts.size:
+            factors = counts[first : first + count]
+            for i in range(count):
+                loss[i] *= factors[i]
+                exact[i] *= factors[i]
+                part[i] *= factors[i]
+        found = sum_of(loss, count, scratch)
+        total += found
+        total_exact += sum_of(exact, count, scratch) if is_rounded else found
+        residuals += sum_of(part, count, scratch)
+        for j in range(columns):
+            gradient[j] += sum_of_products(numbers[j, first : first + count], part, count, scratch)
+    return total, total_exact, residuals
+
+
+def margins(numbers: Any, weights: Any, margin: Any) -> None:
+    """Add the margins of a block's rows to `margin`, shape (rows,)."""
+    columns, rows = numbers.shape
+    piece = rows_of_piece(columns)
+    for first in range(0, rows, piece):
+        count = min(piece, rows - first)
+        add_margins(numbers, weights, first, count, margin[first : first + count])
+
+
+def gradients(numbers: Any, residual: Any, gradient: Any) -> None:
+    """Add numbers[j] * residual, summed over the rows, to gradient[j]."""
+    columns, rows = numbers.shape
+    piece = rows_of_piece(columns)
+    scratch = np.empty(piece)
+    for first in range(0, rows, piece):
+        count = min(piece, rows - first)
+        for j in range(columns):
+            gradient[j] += sum_of_products(numbers[j, first : first + count], residual[first : first + count], count, scratch)
+
+
+def soft_lose(  # noqa: PLR0912  # its branches are loops
+    y: Any, counts: Any, margin: Any, residuals: Any
+) -> float:
+    """Return the sum of the multinomial losses, and put d loss / d margin in place of the margins.
+
+    y : index of the class, shape (rows,); margin : shape (classes, rows); residuals : their sums, shape (classes,), are added
+    """
+    classes, rows = margin.shape
+    top, total, loss = np.empty(PIECE_ROWS_MIN), np.empty(PIECE_ROWS_MIN), np.empty(PIECE_ROWS_MIN)
+    scratch, whole = np.empty(PIECE_ROWS_MIN), 0.0
+    for first in range(0, rows, PIECE_ROWS_MIN):
+        count = min(PIECE_ROWS_MIN, rows - first)
+        part = margin[:, first : first + count]
+        for i in range(count):
+            top[i] = part[0, i]
+            total[i] = 0.0
+            loss[i] = -part[y[first + i], i]
+        for k in range(1, classes):
+            for i in range(count):
+                top[i] = max(top[i], part[k, i])
+        for k in range(classes):
+            for i in range(count):
+                part[k, i] = exp_minus(top[i] - part[k, i])
+                total[i] += part[k, i]
+        for i in range(count):
+            value, halvings = total[i], 0  # from 1 to the number of classes
+            while value > SQRT2_MINUS_1 + 1.0:
+                value *= 0.5
+                halvings += 1
+            loss[i] += top[i] + (halvings * LN2 + atanh_twice((value - 1.0) / (value + 1.0)))
+            total[i] = 1.0 / total[i]
+        for k in range(classes):
+            for i in range(count):
+                part[k, i] *= total[i]
+        for i in range(count):
+            part[y[first + i], i] -= 1.0
+        if counts.size:
+            for i in range(count):
+                loss[i] *= counts[first + i]
+            for k in range(classes):
+                for i in range(count):
+                    part[k, i] *= counts[first + i]
+        for k in range(classes):
+            residuals[k] += sum_of(part[k], count, scratch)
+        whole += sum_of(loss, count, scratch)
+    return whole
+
+
+def add_products(numbers: Any, mean: Any, scale: Any, y: Any, counts: Any, products: Any) -> None:
+    """Add Z' W Z of a block to `products`, shape (columns + 2, columns + 2), its lower half; W are the rows' weights.
+
+    Z : the numbers less `mean`, over `scale`, then a column of ones, then `y`
+    """
+    columns, rows = numbers.shape
+    width = columns + 2
+    z, weighted, scratch = np.empty((width, GRAM_ROWS)), np.empty((width, GRAM_ROWS)), np.empty(GRAM_ROWS)
+    for first in range(0, rows, GRAM_ROWS):
+        count = min(GRAM_ROWS, rows - first)
+        for j in range(columns):
+            centre, unit = mean[j], 1.0 / scale[j]
+            for i in range(count):
+                z[j, i] = (numbers[j, first + i] - centre) * unit
+        for i in range(count):
+            z[columns, i] = 1.0
+            z[columns + 1, i] = y[first + i]
+        if counts.size:
+            for j in range(width):
+                for i in range(count):
+                    weighted[j, i] = z[j, i] * counts[first + i]
+        left = weighted if counts.size else z
+        for j in range(width):
+            for k in range(j + 1):
+                products[j, k] += sum_of_products(left[j], z[k], count, scratch)
+
+
+def narrow(wide: Any, out: Any) -> bool:
+    """Put `wide` into the float32s of `out`; say whether that loses nothing (NaN loses)."""
+    same = 0
+    for i in range(wide.size):
+        out[i] = np.float32(wide[i])
+    for i in range(wide.size):
+        same += np.float64(out[i]) == wide[i]
+    return bool(same == wide.size)
+
+
+def compiled(function: Any, *signatures: Any) -> Any:
+    return njit(list(signatures), **OPTIONS)(function)
+
+
+REAL, WHOLE = types.float64, types.int64
+V = types.Array(REAL, 1, "C")
+READ = types.Array(REAL, 1, "C", readonly=True)  # what a record or an Arrow array lends
+CLASSES = types.Array(types.int32, 1, "C", readonly=True)
+MATRIX = types.Array(REAL, 2, "C")
+BOTH = (types.Array(types.float32, 2, "C"), MATRIX)
+
+evaluate = compiled(evaluate, *(types.UniTuple(REAL, 3)(WHOLE, READ, X, READ, READ, READ, V, V) for X in BOTH))
+margins = compiled(margins, *(types.void(X, READ, V) for X in BOTH))
+gradients = compiled(gradients, *(types.void(X, READ, V) for X in BOTH))
+soft_lose = compiled(soft_lose, REAL(CLASSES, READ, MATRIX, V))
+add_products = compiled(add_products, *(types.void(X, READ, READ, READ, READ, MATRIX) for X in BOTH))
+narrow = compiled(narrow, types.boolean(READ, types.Array(types.float32, 1, "C")))
