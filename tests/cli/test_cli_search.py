@@ -1,4 +1,4 @@
-"""``muskox search``: candidates in a table, the best registered; and ``muskox train`` of an estimator for numbers or classes."""
+"""``muskox search``: candidates in a table, the best registered; and ``muskox train`` for classes or for amounts."""
 
 import pytest
 import typer
