@@ -19,15 +19,8 @@ import hashlib
 import numpy as np, pyarrow as pa
 from muskox.digest import digest
 from muskox.evaluate import EvaluateProgram
-    from muskox.learn import (
-        LinearSVC,
-        LinearSVR,
-        LogisticRegression,
-        Ridge,
-        SGDClassifier,
-        SGDRegressor,
-        distributed_gradient_descent,
-    )
+from muskox.learn import LinearSVC, LinearSVR, LogisticRegression, Ridge, SGDClassifier, SGDRegressor
+from muskox.learn import distributed_gradient_descent
 from muskox.program import ArrayPartition, RunOptions, in_process
 
 rng = np.random.Generator(np.random.Philox(7))

@@ -5,12 +5,17 @@ from importlib import import_module
 
 import pytest
 
+NAMES = [
+    "encoder",
+    "linear.estimators",
+    "linear.least_squares",
+    "linear.regression_estimators",
+    "linear.support_estimators",
+    "sgd.estimators",
+]
 
-@pytest.mark.parametrize("name", ["encoder", "linear.estimators", "linear.least_squares", "sgd.estimators"])
-@pytest.mark.parametrize(
-    "name",
-    ["encoder", "linear.estimators", "linear.regression_estimators", "linear.support_estimators", "linear.least_squares"],
-)
+
+@pytest.mark.parametrize("name", NAMES)
 def test_docstrings_tell_the_truth(name: str) -> None:
     found = doctest.testmod(import_module(f"muskox.learn.{name}"))
     assert found.attempted > 0
