@@ -36,6 +36,10 @@ if TYPE_CHECKING:
         Ridge,
         SGDClassifier,
         SGDRegressor,
+        KMeans,
+        LogisticRegression,
+        MLPClassifier,
+        MLPRegressor,
         distributed_gradient_descent,
     )
     from muskox.program import Block, Done, Manifest, RoundReport, RunOptions, Shard
@@ -69,6 +73,7 @@ _HOMES = {
         "LinearRegression",
         "LinearSVC",
         "LinearSVR",
+        "KMeans",
         "LogisticRegression",
         "MLPClassifier",
         "MLPRegressor",
@@ -94,6 +99,7 @@ __all__ = [
     "Encoder",
     "GaussianNB",
     "GridSearch",
+    "KMeans",
     "Keeper",
     "LeakageWarning",
     "LinearRegression",

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from muskox.learn.base import Estimator
     from muskox.learn.bayes import GaussianModel, GaussianProgram
     from muskox.learn.bayes_estimators import GaussianNB
+    from muskox.learn.clusters.estimator import KMeans
+    from muskox.learn.clusters.model import KMeansModel
+    from muskox.learn.clusters.program import KMeansProgram
     from muskox.learn.encoder import Encoder, EncoderProgram
     from muskox.learn.linear.estimators import LogisticRegression
     from muskox.learn.linear.least_squares import LeastSquaresDescent, distributed_gradient_descent
@@ -35,6 +38,9 @@ __all__ = [
     "GaussianModel",
     "GaussianNB",
     "GaussianProgram",
+    "KMeans",
+    "KMeansModel",
+    "KMeansProgram",
     "LeastSquaresDescent",
     "LinearModel",
     "LinearRegression",
@@ -69,6 +75,9 @@ _HOMES = {
     "base": ("Estimator",),
     "bayes": ("GaussianModel", "GaussianProgram"),
     "bayes_estimators": ("GaussianNB",),
+    "clusters.estimator": ("KMeans",),
+    "clusters.model": ("KMeansModel",),
+    "clusters.program": ("KMeansProgram",),
     "encoder": ("Encoder", "EncoderProgram"),
     "linear.estimators": ("LogisticRegression",),
     "linear.least_squares": ("LeastSquaresDescent", "distributed_gradient_descent"),

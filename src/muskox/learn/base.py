@@ -40,6 +40,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     def adopt(self, record: Record) -> None:
         """Set the attributes that a fitted estimator of this class shows, beside those that all have."""
 
+    def see(self, dataset: Runs, X: Any, by: str) -> None:
+        """Set what a fitted estimator of this class shows of the arrays `X` that it was fitted on, cut into `dataset` by `by`."""
+
     # -- for users --
 
     def fit(  # noqa: PLR0913  # one door for arrays and datasets
@@ -79,7 +82,10 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         program = self.program(features=features, **columns)
         lineage = {"estimator": type(self).__name__, **told(program)}
         given = {"workers": workers, "name": name, "on_round": on_round, "lineage": lineage}
-        return self._adopt(dataset.run(program, run_options(options, **given)).result)
+        self._adopt(dataset.run(program, run_options(options, **given)).result)
+        if not isinstance(X, Runs):
+            self.see(dataset, X, by)
+        return self
 
     def program(
         self,
@@ -277,11 +283,8 @@ class ClustererEstimator(ClusterMixin, Estimator):  # type: ignore[misc]
 
     target_kind = Target.NONE
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, **options: Any) -> Self:
-        super().fit(X, y, sample_weight, **options)
-        if not isinstance(X, Runs):
-            self.labels_ = self.predict(X)
-        return self
+    def see(self, dataset: Runs, X: Any, by: str) -> None:  # noqa: ARG002  # the contract's
+        self.labels_ = self.predict(X)
 
     def fit_predict(self, X: Any, y: Any = None, **options: Any) -> Array:
         labels: Array = self.fit(X, y, **options).labels_

@@ -1,0 +1,1 @@
+"""Clusters: k-means: its program, the kernels below it, its model, and the estimator with scikit-learn's API."""

@@ -1,0 +1,156 @@
+"""The grid on which k-means computes: every value moved to around 0, scaled by one power of two, kept as two float32.
+
+A numeric value v is kept as (v - mean) * unit (or, standardised, divided by the deviation first), an indicator as `unit` or 0;
+`unit` is the power of two that brings the greatest deviation of any column below 1. Distances are computed from the first float32
+alone (24 bits of the *deviation*), sums from both (48 bits), in two whole-number limbs that are exact: see :class:`Limbs`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muskox.digest import digest
+from muskox.errors import CallerError
+from muskox.learn.columns import Floats
+from muskox.learn.encoder import Encoder
+from muskox.learn.inputs import Inputs, rows_of
+from muskox.program import Block, Shard
+from muskox.records import Array, Record
+
+Floats32 = NDArray[np.float32]
+
+EXPONENT_MAX = 900  # of a scale: beyond it weights are denormal or near overflow
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The rows of one shard on the grid: high + low, shape (rows, width) each; weights of shape (rows,), or (0,)."""
+
+    high: Floats32
+    low: Floats32
+    weights: Floats
+
+    def points(self, rows: Array) -> Floats:
+        return self.high[rows].astype(np.float64) + self.low[rows]
+
+
+class Grid:
+    """Where an encoder's columns lie on the grid; the unit is a number that travels with the model."""
+
+    def __init__(self, encoder: Encoder, unit: float) -> None:
+        self.encoder = encoder
+        self.unit = unit
+        self.standardise = bool(encoder.record["standardise"])
+        numeric = len(encoder.numeric)
+        self._factor = (1.0 / encoder.scale if self.standardise else np.ones(numeric)) * unit
+
+    def batch(self, batch: Any, *, is_checked: bool = False) -> tuple[Floats32, Floats32]:
+        """Return high and low of an Arrow record batch; `is_checked` where its columns are known to be finite."""
+        from muskox.learn.clusters.kernels import fill
+
+        encoder, numeric = self.encoder, len(self.encoder.numeric)
+        high = np.zeros((batch.num_rows, encoder.width), dtype=np.float32)
+        low = np.zeros((batch.num_rows, encoder.width), dtype=np.float32)
+        if numeric:
+            columns = np.empty((numeric, batch.num_rows))
+            for column, line in zip(encoder.numeric, columns, strict=True):
+                line[:] = column.numbers(batch)
+                if not is_checked and np.isinf(line).any():
+                    row = int(np.argmax(np.isinf(line)))
+                    raise CallerError(f"column {column.name!r} is infinite in row {row} of these rows")
+            fill(columns, encoder.mean, self._factor, high, low)
+        start = numeric
+        for codes, width in zip(encoder.codes(batch), encoder.widths, strict=True):
+            rows = np.flatnonzero(codes < width)
+            high[rows, start + codes[rows]] = self.unit
+            start += width
+        return high, low
+
+    def shard(self, prepared: Record, shard: Shard, blocks: Iterator[Block]) -> Matrix:
+        """Return the rows of a shard that training sees."""
+        high, low, weights = [], [], []
+        for rows in rows_of(prepared, shard, blocks):
+            upper, rest = self.batch(rows.batch, is_checked=True)
+            high.append(upper)
+            low.append(rest)
+            if rows.weights is not None:
+                weights.append(rows.weights)
+        empty = np.zeros((0, self.encoder.width), dtype=np.float32)
+        return Matrix(np.concatenate([empty, *high]), np.concatenate([empty, *low]), np.concatenate([np.zeros(0), *weights]))
+
+    def raw(self, points: Floats) -> Floats:
+        """Return points of the grid, shape (points, width), in units of the columns."""
+        numeric = len(self.encoder.numeric)
+        out = points / self.unit
+        if self.standardise:
+            out[:, :numeric] *= self.encoder.scale
+        out[:, :numeric] += self.encoder.mean
+        return out
+
+    def place(self, raw: Floats) -> Floats:
+        """Return where raw points lie on the grid: the inverse of :meth:`raw`."""
+        numeric = len(self.encoder.numeric)
+        out = raw * self.unit
+        out[:, :numeric] = (raw[:, :numeric] - self.encoder.mean) * self._factor
+        return out
+
+
+def key_of(inputs: Inputs, encoder: Record, unit: float) -> str:
+    """Return the name of a shard's rows on the grid, under which they are kept: what they depend on, beside the shard."""
+    rows = [inputs.weight, inputs.validation, inputs.validation_fraction, inputs.seed if inputs.validation_fraction else 0]
+    return "k-means/" + digest({"encoder": encoder, "unit": unit, "rows": rows})
+
+
+def unit_of(prepared: Record) -> float:
+    """Return the power of two that brings every deviation from a column's mean below 1."""
+    encoder = prepared["encoder"]
+    found, mean = prepared["features"], encoder["mean"]
+    reach = np.maximum(found["high"] - mean, mean - found["low"])
+    if encoder["standardise"]:
+        reach = reach / encoder["scale"]
+    indicators = 1.0 if found["counts"] else 0.0
+    greatest = max(float(np.max(reach)) if reach.size else 0.0, indicators)
+    _, exponent = np.frexp(greatest if greatest > 0.0 else 1.0)
+    return float(np.ldexp(1.0, -int(exponent)))
+
+
+def variances(prepared: Record, unit: float) -> Floats:
+    """Return the variance of each encoded feature on the grid, shape (width,)."""
+    encoder, found, weight = prepared["encoder"], prepared["features"], prepared["weight_sum"]
+    numeric = found["squares"] / weight
+    if encoder["standardise"]:
+        numeric = numeric / (encoder["scale"] * encoder["scale"])
+    shares: list[float] = []
+    for counts, missing in zip(found["counts"], found["missing"], strict=True):
+        shares += [count / weight for count in (*counts, *([missing] if missing else []))]
+    share = np.array(shares)
+    return np.concatenate([numeric, share * (1.0 - share)]) * (unit * unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Limbs:
+    """How sums are kept exact: the coarse limb counts 1 / coarse, the fine one what that leaves, in 1 / fine.
+
+    Of rows whose weights sum to W and whose values are at most 1 the coarse sums stay below 2**51 if coarse <= 2**50 / W; what is
+    left of each row is at most 1 / (2 coarse), so of n rows the fine sums do if fine <= coarse * 2**51 / n.
+    """
+
+    coarse: float
+    fine: float
+
+    @classmethod
+    def of(cls, weight_sum: float, rows: int) -> "Limbs":
+        coarse = clipped(50 - int(np.frexp(weight_sum)[1]))
+        return cls(float(np.ldexp(1.0, coarse)), float(np.ldexp(1.0, clipped(coarse + 51 - int(np.frexp(rows)[1])))))
+
+    def total(self, sums: Floats) -> Floats:
+        """Return what `sums`, shape (clusters, 2, ...), stand for, shape (clusters, ...)."""
+        total: Floats = sums[:, 0] / self.coarse + sums[:, 1] / self.fine
+        return total
+
+
+def clipped(exponent: int) -> int:
+    return max(-EXPONENT_MAX, min(EXPONENT_MAX, exponent))

@@ -1,0 +1,21 @@
+"""Compiled: how kernels are compiled by Numba: no fast arithmetic, one thread, without the interpreter's lock, kept on disk.
+
+Without ``fastmath`` LLVM neither reorders nor contracts, so a kernel's bits are those of its loops as written, on any CPU. Only
+files of kernels import this one, and only programs that need a kernel import those: Numba's import takes half a second.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def compiled(kernel: Kernel) -> Kernel:
+    """Return `kernel` compiled when first called; machine code is kept where Numba finds a place that it may write to."""
+    try:
+        made: Kernel = numba.njit(nogil=True, cache=True)(kernel)
+    except RuntimeError:  # no such place: it is compiled by each process anew
+        made = numba.njit(nogil=True)(kernel)
+    return made
