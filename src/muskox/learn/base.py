@@ -41,7 +41,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         """Set the attributes that a fitted estimator of this class shows, beside those that all have."""
 
     def see(self, dataset: Runs, X: Any, by: str) -> None:
-        """Set what a fitted estimator of this class shows of the arrays `X` that it was fitted on, cut into `dataset` by `by`."""
+        """Set what a fitted estimator of this class shows of the arrays `X` it was fitted on, cut into `dataset` by `by`."""
 
     # -- for users --
 

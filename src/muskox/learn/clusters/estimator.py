@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from muskox.learn.base import ClustererEstimator, plain
@@ -19,7 +19,7 @@ from muskox.program import RunOptions, Runs
 from muskox.records import Record
 
 
-class KMeans(ClassNamePrefixFeaturesOutMixin, ClustererEstimator):  # type: ignore[misc]
+class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClustererEstimator):  # type: ignore[misc]
     """k-means, on tables of numbers, text and missing values: k-means|| to begin, then Lloyd's iterations, a round each.
 
     Parameters
@@ -81,11 +81,11 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClustererEstimator):  # type: igno
     def build(self, inputs: Inputs) -> KMeansProgram:
         return KMeansProgram(
             inputs=inputs,
-            clusters=plain(self.n_clusters),
+            n_clusters=plain(self.n_clusters),
             max_rounds=plain(self.max_rounds),
             tol=plain(self.tol),
             oversampling=plain(self.oversampling),
-            starts=plain(self.n_init),
+            n_init=plain(self.n_init),
             seed=plain(self.seed),
         )
 
@@ -116,7 +116,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClustererEstimator):  # type: igno
         """Return minus the sum of the squared distances of the rows from their centre."""
         check_is_fitted(self)
         if isinstance(X, Runs):
-            return super().score(X)  # type: ignore[misc,no-any-return]
+            return -float(self._evaluated(X)["inertia"])
         distances = self.each_batch(to_table(X, list(self.feature_names_in_), type(self).__name__), self._distances)
         squared = distances * distances
         return -float(np.sum(squared if sample_weight is None else squared * np.asarray(sample_weight, dtype=np.float64)))

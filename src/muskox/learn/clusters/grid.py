@@ -1,8 +1,8 @@
 """The grid on which k-means computes: every value moved to around 0, scaled by one power of two, kept as two float32.
 
 A numeric value v is kept as (v - mean) * unit (or, standardised, divided by the deviation first), an indicator as `unit` or 0;
-`unit` is the power of two that brings the greatest deviation of any column below 1. Distances are computed from the first float32
-alone (24 bits of the *deviation*), sums from both (48 bits), in two whole-number limbs that are exact: see :class:`Limbs`.
+`unit` is the power of two that brings the greatest deviation of any column below 1. Distances are computed from the first
+float32 alone (24 bits of the *deviation*), sums from both (48 bits), in two whole-number limbs that are exact (:class:`Limbs`).
 """
 
 from collections.abc import Iterator
@@ -120,22 +120,20 @@ def unit_of(prepared: Record) -> float:
 def variances(prepared: Record, unit: float) -> Floats:
     """Return the variance of each encoded feature on the grid, shape (width,)."""
     encoder, found, weight = prepared["encoder"], prepared["features"], prepared["weight_sum"]
-    numeric = found["squares"] / weight
-    if encoder["standardise"]:
-        numeric = numeric / (encoder["scale"] * encoder["scale"])
+    deviation = np.sqrt(found["squares"] / weight) * (unit / encoder["scale"] if encoder["standardise"] else unit)
     shares: list[float] = []
     for counts, missing in zip(found["counts"], found["missing"], strict=True):
         shares += [count / weight for count in (*counts, *([missing] if missing else []))]
     share = np.array(shares)
-    return np.concatenate([numeric, share * (1.0 - share)]) * (unit * unit)
+    return np.concatenate([deviation * deviation, share * (1.0 - share) * (unit * unit if shares else 1.0)])
 
 
 @dataclass(frozen=True, slots=True)
 class Limbs:
     """How sums are kept exact: the coarse limb counts 1 / coarse, the fine one what that leaves, in 1 / fine.
 
-    Of rows whose weights sum to W and whose values are at most 1 the coarse sums stay below 2**51 if coarse <= 2**50 / W; what is
-    left of each row is at most 1 / (2 coarse), so of n rows the fine sums do if fine <= coarse * 2**51 / n.
+    Of rows whose weights sum to W and whose values are at most 1 the coarse sums stay below 2**51 if coarse <= 2**50 / W; what
+    is left of each row is at most 1 / (2 coarse), so of n rows the fine sums do if fine <= coarse * 2**51 / n.
     """
 
     coarse: float

@@ -4,9 +4,9 @@ A tile is TILE rows, one feature a line, so that the loops over rows are what th
 within a row is fixed (features by four, then the rest), and so are its bits on every CPU. A row's distance is the same in any
 tile. Ties go to the centre of the lower index.
 
-Sums of rows are taken in two limbs, both whole numbers in float64 that never reach 2**53 (see :mod:`muskox.learn.clusters.grid`),
-so that adding a row and taking it away again leaves no trace: order does not matter, and a round need only move the rows that
-changed their cluster.
+Sums of rows are taken in two limbs, whole numbers in float64 below 2**53 (see :mod:`muskox.learn.clusters.grid`), so that
+adding a row and taking it away again leaves no trace: order does not matter, and a round need only move the rows that changed
+their cluster.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ def fill(columns: Any, shift: Any, factor: Any, high: Any, low: Any) -> None:
             middle, scale = shift[feature], factor[feature]
             for row in range(first, last):
                 value = (columns[feature, row] - middle) * scale
-                if value != value:
+                if np.isnan(value):
                     value = 0.0
                 rounded = np.float32(value)
                 high[row, feature] = rounded
@@ -99,13 +99,13 @@ def add_row(high: Any, low: Any, weight: float, sign: float, coarse: float, fine
         rest = ((value - whole * over) * fine + MAGIC) - MAGIC
         sums[0, feature] += sign * whole
         sums[1, feature] += sign * rest
-    whole = (weight * coarse + MAGIC) - MAGIC
-    sums[0, features] += sign * whole
-    sums[1, features] += sign * (((weight - whole * over) * fine + MAGIC) - MAGIC)
+    own = (np.float64(weight) * coarse + MAGIC) - MAGIC
+    sums[0, features] += sign * own
+    sums[1, features] += sign * (((weight - own * over) * fine + MAGIC) - MAGIC)
 
 
 @compiled
-def assign(  # noqa: PLR0913  # a kernel's arguments are its buffers
+def assign(  # noqa: PLR0913, PLR0917  # a kernel's arguments are its buffers
     high: Any, low: Any, weights: Any, centres: Any, strayed: Any, doubt: Any, half: Any, groups: Any, travelled: Any,
     slack: float, tiny: float, gap: Any, bounds: Any, labels: Any, coarse: float, fine: float, sums: Any,
 ) -> int:  # fmt: skip
@@ -114,12 +114,12 @@ def assign(  # noqa: PLR0913  # a kernel's arguments are its buffers
     A row whose bounds prove that its centre is still the nearest is not looked at. Every bound is kept with what centres had
     moved by then taken off or added, so that it need not be written again when they move on:
 
-    doubt, gap : by how much bounds of rows of a centre have shrunk so far, and by row the distance to any other centre less that to
-        its own, plus that (Hamerly, "Making k-means even faster", 2010)
+    doubt, gap : by how much bounds of rows of a centre have shrunk so far, and by row the distance to any other centre less
+        that to its own, plus that (Hamerly, "Making k-means even faster", 2010)
     strayed, bounds[:, 0] : all that a centre has moved so far, and by row the distance to its centre, less that
     half : half the distance from a centre to the nearest other
-    travelled, bounds[:, 1:] : the most that any centre of each of the `groups` has moved so far, and by row and group the distance
-        to the others there, plus that (Ding et al., "Yinyang k-means", 2015)
+    travelled, bounds[:, 1:] : the most that any centre of each of the `groups` has moved so far, and by row and group the
+        distance to the others there, plus that (Ding et al., "Yinyang k-means", 2015)
 
     `slack` and `tiny` cover all rounding, so that the result is that of computing every distance. A label of -1 is of a row not
     yet looked at.
@@ -179,11 +179,11 @@ def touch(matrix: Any, rows: Any, count: int) -> float:
         for column in range(0, matrix.shape[1], 16):
             total += matrix[rows[place], column]
         total += matrix[rows[place], matrix.shape[1] - 1]
-    return total
+    return float(total)
 
 
 @compiled
-def is_still_nearest(  # noqa: PLR0913
+def is_still_nearest(  # noqa: PLR0913, PLR0917
     row: int, strayed: Any, doubt: Any, half: Any, travelled: Any, slack: float, tiny: float, gap: Any, bounds: Any, labels: Any
 ) -> bool:
     """Return whether the bounds other than `gap` prove that a row's centre is still the nearest, and let `gap` tell it."""
@@ -205,7 +205,7 @@ def is_still_nearest(  # noqa: PLR0913
 
 
 @compiled
-def keep_bounds(  # noqa: PLR0913
+def keep_bounds(  # noqa: PLR0913, PLR0917
     row: int, place: int, label: int, best: Any, others: Any, strayed: Any, doubt: Any, travelled: Any, slack: float,
     tiny: float, gap: Any, bounds: Any,
 ) -> None:  # fmt: skip
@@ -223,10 +223,10 @@ def keep_bounds(  # noqa: PLR0913
 
 
 @compiled
-def nearest_of_tile(
+def nearest_of_tile(  # noqa: PLR0913, PLR0917
     tile: Any, count: int, centres: Any, groups: Any, slack: float, squared: Any, best: Any, index: Any, others: Any
 ) -> None:
-    """Set `best` and `index` to the nearest centre of each row of a tile, `others` to bounds of the others' distances by group."""
+    """Set `best` and `index` to the nearest centre of each row of a tile, `others` to bounds of the others' by group."""
     best.fill(np.inf)
     index.fill(0)
     for number in range(centres.shape[0]):

@@ -1,4 +1,4 @@
-"""The clusters of the rows that a model was just trained on: a program of one round that finds them on the grid as it was left."""
+"""The clusters of the rows that a model was just trained on: a program of one round over the grid as training left it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

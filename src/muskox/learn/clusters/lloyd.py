@@ -20,6 +20,7 @@ class Assignment:
     labels, gap : shape (rows,); bounds : shape (rows, 1 + groups); see :func:`muskox.learn.clusters.kernels.assign`
     groups, strayed, doubt : shape (clusters,); travelled : shape (groups,); as there
     sums : shape (clusters, 2, width + 1): of the rows of each cluster, and of their weights, in limbs
+    is_busy : somebody is at it, or was interrupted: whoever finds it so makes one of their own
     """
 
     centres: Floats32
@@ -31,6 +32,7 @@ class Assignment:
     doubt: Floats
     travelled: Floats
     sums: Floats
+    is_busy: bool = False
 
     @classmethod
     def of(cls, matrix: Matrix, clusters: int) -> "Assignment":
@@ -52,6 +54,9 @@ class Assignment:
         """Return the sums for `centres`, and keep what belongs to them."""
         from muskox.learn.clusters.kernels import assign
 
+        if self.is_busy:
+            return Assignment.of(matrix, len(centres)).after(matrix, centres, limbs)
+        self.is_busy = True
         rounded = centres.astype(np.float32)
         exact = rounded.astype(np.float64)
         slack = 1.0 + (rounded.shape[1] + 8) * 2.0**-21  # of a distance: four times what rounding can do
@@ -61,6 +66,7 @@ class Assignment:
         bounds = (self.gap, self.bounds, self.labels)
         assign(matrix.high, matrix.low, matrix.weights, *places, *bounds, limbs.coarse, limbs.fine, self.sums)
         self.centres = rounded
+        self.is_busy = False
         return self.sums.copy()
 
     def _move(self, moved: Floats, slack: float) -> None:
@@ -76,7 +82,8 @@ class Assignment:
 
 
 def lengths(vectors: Floats) -> Floats:
-    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors, optimize=False))
+    out: Floats = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, optimize=False))
+    return out
 
 
 def half_gaps(centres: Floats) -> Floats:

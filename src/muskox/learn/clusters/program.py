@@ -9,7 +9,6 @@ prove that looking would find the same centre.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -36,37 +35,37 @@ class KMeansProgram(TrainingProgram):
 
     Parameters
     ----------
-    clusters : how many
+    n_clusters : how many
     max_rounds : of Lloyd's iterations, from each start
     tol : stop when the centres' squared movement is at most this times the mean variance of the encoded columns
-    oversampling : candidates drawn a round, as a multiple of `clusters`
-    starts : how often to begin anew; the least inertia wins
+    oversampling : candidates drawn a round, as a multiple of `n_clusters`
+    n_init : how often to begin anew; the least inertia wins
     seed : of all draws
     """
 
     target_kind = Target.NONE
     sums = False
 
-    clusters: int
+    n_clusters: int
     max_rounds: int = 300
     tol: float = 1e-4
     oversampling: float = 2.0
-    starts: int = 1
+    n_init: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_count("n_clusters", self.clusters)
+        require_count("n_clusters", self.n_clusters)
         require_count("max_rounds", self.max_rounds)
         require_number("tol", self.tol, above=-1e-300)
         require_number("oversampling", self.oversampling, above=0.0)
-        require_count("n_init", self.starts)
+        require_count("n_init", self.n_init)
         require_count("seed", self.seed, least=0)
 
     # -- a round --
 
     def start(self, prepared: Record) -> Record:
-        if prepared["rows"] < self.clusters:
-            raise CallerError(f"n_samples={prepared['rows']} should be >= n_clusters={self.clusters}: a cluster needs a row")
+        if prepared["rows"] < self.n_clusters:
+            raise CallerError(f"n_samples={prepared['rows']} should be >= n_clusters={self.n_clusters}: a cluster needs a row")
         unit = unit_of(prepared)
         spread = variances(prepared, unit)
         return {
@@ -91,19 +90,13 @@ class KMeansProgram(TrainingProgram):
         matrix: Matrix = shard.cached(key, lambda: grid.shard(prepared, shard, blocks))
         match state["step"]:
             case "draw" | "weigh":
-                kept = borrowed(shard, key + "/nearest")
-                nearest = kept.pop() if kept else Nearest(len(matrix.high), matrix.high.shape[1])
-                nearest.look(matrix, state["candidates"])
-                found = self._drawn(state, matrix, nearest, shard)
-                kept.append(nearest)
-                return found
+                nearest = shard.cached(key + "/nearest", lambda: Nearest.of(matrix)).look(matrix, state["candidates"])
+                return self._drawn(state, matrix, nearest, shard)
             case "assign":
-                kept = borrowed(shard, f"{key}/{self.clusters}")
+                shard.forget(key + "/nearest")
                 limbs = Limbs.of(prepared["weight_sum"], prepared["rows"])
-                assignment = kept.pop() if kept else Assignment.of(matrix, self.clusters)
-                sums = assignment.after(matrix, state["centres"], limbs)
-                kept.append(assignment)
-                return {"sums": sums}
+                assignment = shard.cached(f"{key}/{self.n_clusters}", lambda: Assignment.of(matrix, self.n_clusters))
+                return {"sums": assignment.after(matrix, state["centres"], limbs)}
             case _:
                 return self._measured(state, matrix, shard)
 
@@ -116,8 +109,7 @@ class KMeansProgram(TrainingProgram):
         return seeding.draw(matrix, squared, shard, place, self._each_draw)
 
     def _measured(self, state: Record, matrix: Matrix, shard: Shard) -> Record:
-        nearest = Nearest(len(matrix.high), matrix.high.shape[1])
-        nearest.look(matrix, state["centres"])
+        nearest = Nearest.of(matrix).look(matrix, state["centres"])
         squared = nearest.squared.astype(np.float64)
         inertia = np.array([np.add.reduce(squared * matrix.weights if matrix.weights.size else squared)])
         if state["step"] == "measure":
@@ -126,7 +118,7 @@ class KMeansProgram(TrainingProgram):
 
     @property
     def _each_draw(self) -> int:
-        return max(1, int(self.oversampling * self.clusters))
+        return max(1, int(self.oversampling * self.n_clusters))
 
     def fit_merge(self, left: Record, right: Record) -> Record:
         return seeding.merge(left, right) if "keys" in left else super().fit_merge(left, right)
@@ -140,7 +132,7 @@ class KMeansProgram(TrainingProgram):
                 return self._with_candidates(state, total)
             case "weigh":
                 place = (self.seed, f"k-means centres of start {state['run']}")
-                centres = seeding.plus_plus(state["candidates"], total["weights"], self.clusters, place)
+                centres = seeding.plus_plus(state["candidates"], total["weights"], self.n_clusters, place)
                 return {**state, "step": "assign", "centres": centres, "candidates": np.zeros((0, centres.shape[1]))}
             case "assign":
                 return self._with_sums(state, total["sums"])
@@ -154,7 +146,7 @@ class KMeansProgram(TrainingProgram):
         state = {**state, "candidates": candidates, "draws": draws}
         if draws < DRAWS:
             return state
-        is_short = len(total["points"]) > 0 and draws < DRAWS + DRAWS_MORE and seeding.distinct(candidates) < self.clusters
+        is_short = len(total["points"]) > 0 and draws < DRAWS + DRAWS_MORE and seeding.distinct(candidates) < self.n_clusters
         return state if is_short else {**state, "step": "weigh"}
 
     def _with_sums(self, state: Record, sums: Floats) -> Record:
@@ -177,7 +169,7 @@ class KMeansProgram(TrainingProgram):
         best = state["best"]
         if not best or inertia < best["inertia"]:
             best = {name: state[name] for name in ("centres", "masses", "iterations", "run")} | {"inertia": inertia}
-        if state["run"] + 1 < self.starts:
+        if state["run"] + 1 < self.n_init:
             again = self._begin(state["run"] + 1, best["centres"].shape[1])
             return {**state, **again, "best": best, "is_sparse": False}
         return Done(self._model(state, best))
@@ -192,7 +184,7 @@ class KMeansProgram(TrainingProgram):
             centres=best["centres"],
             unit=unit,
             masses=best["masses"],
-            inertia=best["inertia"] / (unit * unit),
+            inertia=best["inertia"] / unit / unit,
             iterations=best["iterations"],
             start=best["run"],
             rounds=state["rounds"],
@@ -202,8 +194,8 @@ class KMeansProgram(TrainingProgram):
         if state["phase"] != FIT:
             return {}
         unit = state["unit"]
-        told = {"start": float(state["run"]), "iterations": float(state["iterations"]), "moved": state["moved"] / (unit * unit)}
-        return told | ({"inertia": state["best"]["inertia"] / (unit * unit)} if state["best"] else {})
+        told = {"start": float(state["run"]), "iterations": float(state["iterations"]), "moved": state["moved"] / unit / unit}
+        return told | ({"inertia": state["best"]["inertia"] / unit / unit} if state["best"] else {})
 
 
 def relocated(state: Record, total: Record) -> Record:
@@ -212,9 +204,3 @@ def relocated(state: Record, total: Record) -> Record:
     for index, point in zip(state["empty"], points, strict=False):
         centres[index] = point
     return {**state, "step": "assign", "centres": centres, "is_sparse": len(points) < len(state["empty"])}
-
-
-def borrowed(shard: Shard, key: str) -> list[Any]:
-    """Return where a shard keeps what a round changes: who takes it out of the list has it alone, until it is put back."""
-    kept: list[Any] = shard.cached(key, list)
-    return kept

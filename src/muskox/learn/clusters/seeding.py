@@ -7,12 +7,13 @@ without replacement: every row gets an exponential draw divided by weight times 
 from a stream of its own.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from muskox.learn.clusters.grid import Matrix
-from muskox.learn.columns import Floats
+from muskox.learn.clusters.grid import Floats32, Matrix
+from muskox.learn.columns import Codes, Floats
 from muskox.program import Shard
 from muskox.records import Array, Record
 from muskox.streams import stream
@@ -21,25 +22,35 @@ TRIES = 8  # of k-means++ over the candidates: they are few, and the best start 
 SWEEPS = 20  # of Lloyd's over the candidates, at most
 
 
+@dataclass(slots=True)
 class Nearest:
-    """The squared distance of each row of a shard to its nearest candidate, and which that is; more may be added."""
+    """The squared distance of each row of a shard to its nearest candidate, and which that is; more may be added.
 
-    def __init__(self, rows: int, width: int) -> None:
-        self.candidates = np.zeros((0, width))
-        self.squared = np.full(rows, np.inf, dtype=np.float32)
-        self.index = np.full(rows, -1, dtype=np.int32)
+    is_busy : somebody is at it, or was interrupted: whoever finds it so makes one of their own
+    """
 
-    def look(self, matrix: Matrix, candidates: Floats) -> None:
-        """Make `candidates` the ones: those that are new are looked at, all of them if others were there before."""
+    candidates: Floats
+    squared: Floats32
+    index: Codes
+    is_busy: bool = False
+
+    @classmethod
+    def of(cls, matrix: Matrix) -> "Nearest":
+        rows, width = matrix.high.shape
+        return cls(np.zeros((0, width)), np.full(rows, np.inf, dtype=np.float32), np.full(rows, -1, dtype=np.int32))
+
+    def look(self, matrix: Matrix, candidates: Floats) -> "Nearest":
+        """Return what holds for `candidates`: those that are new are looked at, all of them if others were there before."""
         from muskox.learn.clusters.kernels import absorb
 
         known = len(self.candidates)
-        if not np.array_equal(candidates[:known], self.candidates):
-            self.squared.fill(np.inf)
-            self.index.fill(-1)
-            known = 0
+        if self.is_busy or not np.array_equal(candidates[:known], self.candidates):
+            return Nearest.of(matrix).look(matrix, candidates)
+        self.is_busy = True
         absorb(matrix.high, candidates[known:].astype(np.float32), known, self.squared, self.index)
         self.candidates = candidates
+        self.is_busy = False
+        return self
 
 
 def draw(matrix: Matrix, squared: Array | None, shard: Shard, place: tuple[int, str, int], count: int) -> Record:
@@ -111,7 +122,7 @@ def filled(candidates: Floats, points: Floats, clusters: int) -> Floats:
 
 
 def greedy(points: Floats, masses: Floats, clusters: int, rng: Any) -> Array:
-    """Return the rows of `points` that greedy k-means++ chooses: of several drawn each time the one that lowers the cost most."""
+    """Return the rows of `points` that greedy k-means++ chooses: each time the one of several drawn that costs least."""
     chosen = [int(np.searchsorted(np.add.accumulate(masses), rng.random() * np.add.reduce(masses)).clip(0, len(points) - 1))]
     squared = squared_distances(points, points[chosen])[:, 0]
     for _ in range(1, clusters):
