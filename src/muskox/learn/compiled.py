@@ -1,7 +1,8 @@
 """Compiled: how kernels are compiled by Numba: no fast arithmetic, one thread, without the interpreter's lock, kept on disk.
 
 Without ``fastmath`` LLVM neither reorders nor contracts, so a kernel's bits are those of its loops as written, on any CPU. Only
-files of kernels import this one, and only programs that need a kernel import those: Numba's import takes half a second.
+files of kernels import this one, and only programs that need a kernel import those: importing Numba and loading its compiler take
+half a second. Workers are forked from a process that has done both.
 """
 
 from collections.abc import Callable
@@ -19,3 +20,12 @@ def compiled(kernel: Kernel) -> Kernel:
     except RuntimeError:  # no such place: it is compiled by each process anew
         made = numba.njit(nogil=True)(kernel)
     return made
+
+
+@compiled
+def is_even(number: int) -> bool:
+    """Return whether `number` is even: the first kernel, which loads the compiler."""
+    return number % 2 == 0
+
+
+is_even(0)

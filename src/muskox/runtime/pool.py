@@ -35,6 +35,7 @@ PRELOADED = [
 ]  # a fork has them
 # Where pandas is installed, pyarrow imports it with the first array that becomes NumPy's: some 0.4 s of a worker's first round.
 PRELOADED += ["pandas", "pyarrow.pandas_compat"]  # not there: not loaded
+PRELOADED += ["muskox.learn.compiled"]  # Numba and its compiler: half a second of a worker's first round with a kernel
 PRELOADED += ["muskox.runtime.forked"]
 
 
