@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from muskox.learn import (
         Encoder,
         GaussianNB,
+        KMeans,
         LinearRegression,
         LinearSVC,
         LinearSVR,
@@ -36,10 +37,6 @@ if TYPE_CHECKING:
         Ridge,
         SGDClassifier,
         SGDRegressor,
-        KMeans,
-        LogisticRegression,
-        MLPClassifier,
-        MLPRegressor,
         distributed_gradient_descent,
     )
     from muskox.program import Block, Done, Manifest, RoundReport, RunOptions, Shard
@@ -70,10 +67,10 @@ _HOMES = {
     "learn": (
         "Encoder",
         "GaussianNB",
+        "KMeans",
         "LinearRegression",
         "LinearSVC",
         "LinearSVR",
-        "KMeans",
         "LogisticRegression",
         "MLPClassifier",
         "MLPRegressor",

@@ -10,12 +10,11 @@ import muskox as mx
 
 FAMILY: list[tuple[Any, str | None]] = [
     (mx.GaussianNB(features=FEATURES), TARGET),
+    (mx.KMeans(features=FEATURES, n_clusters=8, n_init=2, tol=0.0, standardise=True), None),
     (mx.LinearRegression(features=["month", "hour", "carrier"]), "distance"),
     (mx.LinearSVC(features=FEATURES, loss="hinge", max_rounds=30), TARGET),
     (mx.LinearSVR(features=["month", "hour", "carrier"], epsilon=10.0, max_rounds=30), "distance"),
     (mx.LogisticRegression(features=["distance", "hour"], penalty="elasticnet", max_rounds=20), "carrier"),
-    (mx.KMeans(features=FEATURES, n_clusters=5, max_rounds=20, standardise=True), None),
-    (mx.KMeans(features=FEATURES, n_clusters=8, n_init=2, tol=0.0, standardise=True), None),
     (mx.MLPClassifier(features=FEATURES, hidden_layer_sizes=(16,), batch_size=2000, max_rounds=30), TARGET),
     (mx.MLPRegressor(features=["hour", "origin"], hidden_layer_sizes=(8,), batch_size=5000, max_rounds=15), "distance"),
     (mx.Ridge(features=["month", "hour", "carrier"], solver="lbfgs", max_rounds=30), "distance"),
