@@ -63,12 +63,18 @@ def offered_gpus(count: int | None) -> list[str]:
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the memory that a process has for itself, not counting files that it maps; 0 if it is gone."""
-    try:
-        found = re.search(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    except OSError:
-        return 0
-    return int(found[1]) * 1024 if found else 0
+    """Return the memory that a process has for itself, not counting files that it maps; 0 if it is gone.
+
+    What it shares with those forked from the same process is counted in parts, where the system tells.
+    """
+    for file, pattern in (("smaps_rollup", r"^Pss_Anon:\s+(\d+) kB"), ("status", r"^RssAnon:\s+(\d+) kB")):
+        try:
+            found = re.search(pattern, Path(f"/proc/{pid}/{file}").read_text(), re.MULTILINE)
+        except OSError:
+            continue
+        if found:
+            return int(found[1]) * 1024
+    return 0
 
 
 def is_stopped(pid: int) -> bool:

@@ -16,7 +16,7 @@ from muskox.runtime.messages import Setup
 from muskox.shelf import Shelf
 from muskox.store import open_shard
 
-WORKER_BYTES = 96 << 20  # of Python, NumPy and pyarrow, before a worker has seen a row
+WORKER_BYTES = 160 << 20  # of Python, NumPy, pyarrow and Numba, before a worker has seen a row
 KEPT_SHARE = 0.7  # of the rest: what remains is for the shard that is being worked on, states and totals
 
 
