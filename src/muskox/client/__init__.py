@@ -9,7 +9,9 @@ from muskox.client.cluster import Cluster, connect
 from muskox.client.cross_validation import cross_validate
 from muskox.client.folder import LocalFolder, default_folder
 from muskox.client.health import health_words
+from muskox.client.importance import coefficients, permutation_importance
 from muskox.client.launcher import Ended, down, local, up
+from muskox.client.leakage import check_leakage
 from muskox.client.suspicion import LeakageWarning, OverfittingWarning
 from muskox.client.user_program import rounds
 from muskox.client.user_tasks import tasks
@@ -29,12 +31,15 @@ __all__ = [
     "RandomizedSearch",
     "Verdict",
     "Verified",
+    "check_leakage",
+    "coefficients",
     "connect",
     "cross_validate",
     "default_folder",
     "down",
     "health_words",
     "local",
+    "permutation_importance",
     "rounds",
     "tasks",
     "up",

@@ -220,20 +220,22 @@ class Cluster(ClusterData):
         *,
         target: str | None = None,
         weight: str | None = None,
+        checks: bool = True,
         workers: int | None = None,
     ) -> dict[str, Any]:
         """Score a dataset in parallel; what is measured follows from the model's task: see :mod:`muskox.evaluate`.
 
         target : the column to compare with; None takes that of the training
         weight : a column of numbers: a row of weight w counts as w rows
+        checks : whether to look, in the same round, for columns of the model that alone give the target away: "warnings" in the
+            answer has a sentence about them, of which there is a :class:`muskox.LeakageWarning`, too
         """
-        from muskox.evaluate import EvaluateProgram
+        from muskox.client.evaluation import evaluate
 
         opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
         record = self._record(model)
-        program = EvaluateProgram(record, target or record["parameters"]["target"], weight)
-        result = opened.run(program, RunOptions(workers=workers)).result
-        return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in result.items()}
+        wanted = target or record["parameters"]["target"]
+        return evaluate(record, opened, wanted, weight, checks=checks, options=RunOptions(workers=workers))
 
     def predict(
         self,

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from muskox.client import suspicion
 from muskox.client.candidates import Parameters, drawn, of_grid
 from muskox.client.cross_validation import looks, program_of
+from muskox.client.importance import compared
 from muskox.client.optuna_sampler import OptunaSampler
 from muskox.client.scoring import check_scoring, score_of, scoring_of
 from muskox.client.search_results import copied, parameter_columns, ranked
@@ -266,9 +267,8 @@ class Search(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def score(self, X: Any, y: Any = None) -> float:
         """Return the score, of the kind searched by, on arrays with `y`, on a table with the target in it, or on a dataset."""
         best = self._best()
-        target = None if y is not None else best.target_
-        data, columns = best.training_data((X, y, None, None), (target, None), ArrayPartition())
-        found = data.run(EvaluateProgram(best.model_record_, columns["target"]), RunOptions()).result
+        data, target, _ = compared(best, X, y, None, None, None)
+        found = data.run(EvaluateProgram(best.model_record_, target), RunOptions()).result
         return score_of(self.scoring, found)
 
 

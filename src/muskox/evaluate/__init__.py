@@ -2,7 +2,9 @@
 
 from muskox.evaluate.apart import Apart
 from muskox.evaluate.attempt import FAILED, Attempt
+from muskox.evaluate.checked import CheckedEvaluation
 from muskox.evaluate.cross_validation import FoldTrial
+from muskox.evaluate.importance import PermutationProgram
 from muskox.evaluate.multiclass import of_confusion
 from muskox.evaluate.one_column import OneColumnProgram, suspects
 from muskox.evaluate.program import EvaluateProgram
@@ -12,9 +14,11 @@ __all__ = [
     "FAILED",
     "Apart",
     "Attempt",
+    "CheckedEvaluation",
     "EvaluateProgram",
     "FoldTrial",
     "OneColumnProgram",
+    "PermutationProgram",
     "Scorer",
     "load_scorer",
     "of_confusion",

@@ -26,6 +26,7 @@ ROWS_MIN = 60  # of the sample: fewer tell nothing
 OF_A_CLASS_MIN = 10  # rows of the rarer of two classes: fewer are ranked by chance
 BINS = 64
 SAMPLE_ROWS = 8192
+CLASSES_OF_NUMBERS_MAX = 20  # distinct numbers that are taken for classes, where nobody says what they are
 CLASSES_MAX = 100  # of the target: of more, no column is judged
 
 
@@ -39,7 +40,7 @@ class OneColumnProgram:
     Parameters
     ----------
     columns : to judge; empty takes all but the target and `beside`
-    is_number : whether the target is one, and not a class
+    is_number : whether the target is one, and not a class; None takes it for one if it has more than 20 distinct numbers
     beside : columns that are no features: the weight, say
     """
 
@@ -47,7 +48,7 @@ class OneColumnProgram:
 
     target: str
     columns: tuple[str, ...] = ()
-    is_number: bool = False
+    is_number: bool | None = False
     beside: tuple[str, ...] = ()
     seed: int = 0
 
@@ -97,8 +98,10 @@ def suspects(found: Mapping[str, Any]) -> list[tuple[str, float]]:
     return sorted(named, key=lambda pair: (-pair[1], pair[0]))
 
 
-def judge_of(target: Any, *, is_number: bool) -> tuple[str, Any]:
+def judge_of(target: Any, *, is_number: bool | None) -> tuple[str, Any]:
     """Return how columns are judged beside this target, as a word and as a function of a column; None if they are not."""
+    if is_number is None:
+        is_number = str(target.type) in ("double", "int64") and pc.count_distinct(target).as_py() > CLASSES_OF_NUMBERS_MAX
     there = np.asarray(target.is_valid().to_numpy(zero_copy_only=False), dtype=bool)
     if is_number:
         y = target.cast("float64").to_numpy(zero_copy_only=False)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from muskox.store.objects.object_blobs import ObjectBlobs
     from muskox.store.objects.register import RegisterOptions, register_dataset
     from muskox.store.partition.assignment import assign_rows, assign_shards, cut, hash_partition
+    from muskox.store.partition.hashing import hash_columns
     from muskox.store.partition.skew import Skew, measure_skew
     from muskox.store.placement.holders import Holders
     from muskox.store.placement.runs import place, run_level
@@ -77,6 +78,7 @@ _HOMES = {
     "manifest": ("DatasetManifest", "ShardEntry", "dataset_digest"),
     "objects.object_blobs": ("ObjectBlobs",),
     "partition.assignment": ("assign_rows", "assign_shards", "cut", "hash_partition"),
+    "partition.hashing": ("hash_columns",),
     "placement.runs": ("place", "run_level"),
     "put": ("PutOptions", "PutProgress", "put_dataset"),
     "input.reading": ("Reading",),
@@ -139,6 +141,7 @@ __all__ = [
     "find_dataset",
     "flight_token",
     "grant",
+    "hash_columns",
     "hash_partition",
     "list_datasets",
     "measure_skew",
