@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import muskox as mx
 from muskox.client import leakage
-from muskox.client.keys import KeysProgram
 from muskox.digest import digest
 from muskox.program import ArrayPartition, RunOptions, in_process, reference, resolve
 from muskox.records import pack, unpack
+from muskox.store import KeysProgram
 
 
 def quietly(*data: Any, **given_: Any) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def test_the_program_travels_by_name_and_any_cut_gives_the_same() -> None:
 @pytest.mark.parametrize(
     ("given_", "says"),
     [
-        ({"key": "nobody"}, "no column 'nobody' to take as key: this dataset has person, x, after, sick"),
+        ({"key": "nobody"}, "no column 'nobody' to compare by: this dataset has person, x, after, sick"),
         ({"target": "ill"}, "no column 'ill' to predict"),
         ({"features": []}, "no column in common"),
     ],

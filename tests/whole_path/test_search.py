@@ -3,13 +3,14 @@
 import random
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 from killing import Killer
 from whole_path_data import BY, SEED, SHARDS, TARGET
 
 import muskox as mx
 from muskox.digest import digest
-from muskox.program import RunOptions
+from muskox.program import ArrayPartition, RunOptions
 
 GRID = {"C": [1e-3, 1.0, -1.0], "max_rounds": [12]}
 
@@ -45,3 +46,33 @@ def test_a_death_changes_no_bit_of_a_search(cluster, some, whole, strategy: str,
     killer.at = at
     assert search(some, strategy, RunOptions(on_round=killer)) == whole
     assert killer.pid, f"the search ended before round {at} was told of"
+
+
+def test_what_a_model_goes_by_is_the_same_on_a_cluster(some, flights) -> None:
+    table, cut = flights.slice(0, 20_000), ArrayPartition(SHARDS, BY)
+    model = mx.LogisticRegression(max_rounds=8, features=["hour", "distance", "carrier"]).fit(some, target=TARGET)
+    expected = mx.permutation_importance(model, table, target=TARGET, repeats=2, partition=cut)
+    assert mx.permutation_importance(model, some, repeats=2) == expected
+    assert set(expected["name"].to_pylist()) == {"hour", "distance", "carrier"}
+
+
+def test_two_datasets_of_a_cluster_are_held_beside_each_other(three_nodes, some, flights) -> None:
+    test = three_nodes.put("other-flights", flights.slice(19_000, 3000), shards=3)
+    with pytest.warns(mx.LeakageWarning) as told:
+        found = mx.check_leakage(some, test, TARGET, key="tailnum")
+    keys = [set(table["tailnum"].drop_null().to_pylist()) for table in (flights.slice(0, 20_000), flights.slice(19_000, 3000))]
+    assert found["keys"]["both"] == len(keys[0] & keys[1]) and found["keys"]["train"] == len(keys[0])
+    assert found["suspects"] == [] and len(told) == len(found["warnings"]) == 2
+    assert found["rows"]["both"] >= 1000, "the last thousand rows of the one are the first of the other"
+
+
+def test_an_evaluation_warns_of_a_column_that_gives_the_target_away(three_nodes, flights) -> None:
+    table = flights.slice(0, 5000)
+    told = table.append_column("told", pc.if_else(table[TARGET], "late", "on time"))
+    dataset = three_nodes.put("told-flights", told, shards=4)
+    model = mx.LogisticRegression(max_rounds=5, features=["hour", "told"]).fit(dataset, target=TARGET)
+    with pytest.warns(mx.LeakageWarning, match="'told'"):
+        found = three_nodes.evaluate(model, dataset)
+    assert len(found["warnings"]) == 1 and found["accuracy"] == 1.0
+    assert three_nodes.evaluate(model, dataset, checks=False)["warnings"] == []
+    assert three_nodes.jobs()[0]["kind"] == "evaluate"

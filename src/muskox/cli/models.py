@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
+from warnings import catch_warnings, simplefilter
 
 import typer
 
@@ -94,7 +95,8 @@ def evaluate(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     secret_file: SecretFile = None,
 ) -> None:
     """Score a dataset by a model, in parallel: AUC, log loss, confusion matrix of classes; R squared, errors of numbers."""
-    with connected(dir_, zk, secret_file) as cluster, going_on(f"evaluating {model} on {dataset}"):
+    with connected(dir_, zk, secret_file) as cluster, going_on(f"evaluating {model} on {dataset}"), catch_warnings():
+        simplefilter("ignore")  # they are in what is found, and printed with it
         found = cluster.evaluate(model, dataset, target=target, weight=weight, workers=workers)
     if json_:
         screen.print_json(found)

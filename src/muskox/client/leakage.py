@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from muskox.client import suspicion
-from muskox.client.keys import KeysProgram
 from muskox.client.suspicion import LeakageWarning, warn_of
 from muskox.client.user_program import as_dataset
 from muskox.errors import CallerError
 from muskox.evaluate import OneColumnProgram, suspects
-from muskox.program import RunOptions, Runs, run_options
+from muskox.program import Program, RunOptions, Runs, run_options
 from muskox.records import Record
+from muskox.store import KeysProgram
+from muskox.together import Together
 
 HASHES_MAX = 50_000_000  # of one dataset, 400 MB: of more rows a share of the hashes is compared, the same of both
 REPEATED_MAX = 0.1  # of the rows of the training data: where more are there twice, equal rows tell nothing
@@ -30,7 +31,7 @@ def check_leakage(  # keywords of the public door
 ) -> dict[str, Any]:
     """Look for what makes a test deceive: rows or keys of `test` that lie in `train`, and columns that give the target away.
 
-    Each dataset is looked through where it lies, by small jobs; what is compared is sorted 64-bit hashes.
+    Each dataset is looked through where it lies, in one job of one round; what is compared is sorted 64-bit hashes.
 
     Parameters
     ----------
@@ -58,28 +59,41 @@ def check_leakage(  # keywords of the public door
     of_train, of_test = as_dataset(train), as_dataset(test)
     keys = () if key is None else (key,) if isinstance(key, str) else tuple(key)
     columns = compared_columns(of_train, of_test, target, features)
+    for data in (of_train, of_test):
+        require(data, (*columns, *keys))
     share = min(1.0, HASHES_MAX / max(of_train.manifest.rows, of_test.manifest.rows, 1))
-    chosen = run_options(options)
-
-    def both(names: tuple[str, ...], *, needs_all: bool) -> Record:
-        program = KeysProgram(names, share, needs_all)
-        first, second = (data.run(program, chosen).result for data in (of_train, of_test))
-        common = np.intersect1d(first["hashes"], second["hashes"], assume_unique=True).size
-        counts = {"train": int(first["hashes"].size), "test": int(second["hashes"].size), "both": int(common)}
-        return {"columns": list(names), **counts, "rows": first["keyed"]}
-
-    rows = both(columns, needs_all=False)
-    sentences = about_rows(rows, share)
-    found: dict[str, Any] = {"share": share, "rows": without_rows(rows), "suspects": []}
-    if keys:
-        found["keys"] = without_rows(both(keys, needs_all=True))
-        sentences += about_keys(found["keys"])
+    programs: list[Program] = [KeysProgram(columns, share, needs_all=False)]
+    programs += [KeysProgram(keys, share)] if keys else []
     judged = tuple(name for name in columns if name not in keys)
-    if target is not None and judged:
-        result = of_train.run(OneColumnProgram(target, judged, None), chosen).result
+    looks = [OneColumnProgram(target, judged, None)] if target is not None and judged else []
+    chosen = run_options(options)
+    first = of_train.run(Together((*programs, *looks)), chosen).result
+    second = of_test.run(Together(tuple(programs)), chosen).result
+    rows = both(columns, first["0"], second["0"])
+    sentences = about_rows(rows, first["0"]["keyed"] * share)
+    found: dict[str, Any] = {"share": share, "rows": rows, "suspects": []}
+    if keys:
+        found["keys"] = both(keys, first["1"], second["1"])
+        sentences += about_keys(found["keys"])
+    if looks:
+        result = first[str(len(programs))]
         found["suspects"] = [{"name": name, "score": score, "measure": result["measure"]} for name, score in suspects(result)]
         sentences += suspicion.about_columns(result, target)
     return {**found, "warnings": warn_of(sentences, LeakageWarning)}
+
+
+def both(names: Sequence[str], train: Record, test: Record) -> dict[str, Any]:
+    """Return how many distinct keys lie in each dataset and in both; these are what KeysProgram told of each."""
+    common = np.intersect1d(train["hashes"], test["hashes"], assume_unique=True).size
+    counts = {"train": int(train["hashes"].size), "test": int(test["hashes"].size), "both": int(common)}
+    return {"columns": list(names), **counts}
+
+
+def require(data: Runs, names: Sequence[str]) -> None:
+    known = data.manifest.columns
+    for name in names:
+        if name not in known:
+            raise CallerError(f"no column {name!r} to compare by: this dataset has {', '.join(known)}")
 
 
 def compared_columns(train: Runs, test: Runs, target: str | None, features: Sequence[str] | None) -> tuple[str, ...]:
@@ -99,9 +113,9 @@ def compared_columns(train: Runs, test: Runs, target: str | None, features: Sequ
     return chosen
 
 
-def about_rows(found: Record, share: float) -> list[str]:
-    """Return a sentence if rows of the test were trained on; of rows that repeat anyhow none is told."""
-    repeated = 1.0 - found["train"] / max(found["rows"] * share, 1.0)
+def about_rows(found: Record, rows: float) -> list[str]:
+    """Return a sentence if rows of the test were trained on; where many of the `rows` of the training repeat, none is told."""
+    repeated = 1.0 - found["train"] / max(rows, 1.0)
     if repeated > REPEATED_MAX or found["both"] < ROWS_SHARE_MIN * max(found["test"], 1) or not found["both"]:
         return []
     return [
@@ -119,7 +133,3 @@ def about_keys(found: Record) -> list[str]:
         f"{found['both']} of {found['test']} values of {name} in the test lie in the training data, too: "
         f"cut both by this key, or the test tells too much"
     ]
-
-
-def without_rows(found: Record) -> Record:
-    return {name: value for name, value in found.items() if name != "rows"}

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from muskox.store.input.source import Source, open_source
     from muskox.store.inspection.check import CheckOptions, CheckReport, Rows, check_rows
     from muskox.store.inspection.difference import Difference, compare_versions
+    from muskox.store.inspection.keys import KeysProgram
     from muskox.store.manifest import DatasetManifest, ShardEntry, dataset_digest
     from muskox.store.objects.object_blobs import ObjectBlobs
     from muskox.store.objects.register import RegisterOptions, register_dataset
     from muskox.store.partition.assignment import assign_rows, assign_shards, cut, hash_partition
-    from muskox.store.partition.hashing import hash_columns
     from muskox.store.partition.skew import Skew, measure_skew
     from muskox.store.placement.holders import Holders
     from muskox.store.placement.runs import place, run_level
@@ -69,6 +69,7 @@ _HOMES = {
     "service.client": ("StoreClient",),
     "dataset": ("Dataset", "ReplicaHealth", "open_dataset"),
     "inspection.difference": ("Difference", "compare_versions"),
+    "inspection.keys": ("KeysProgram",),
     "service.directory": ("Directory", "this_host"),
     "care.drains": ("count_units", "drain", "undrain"),
     "service.flights": ("DatasetFlights",),
@@ -78,7 +79,6 @@ _HOMES = {
     "manifest": ("DatasetManifest", "ShardEntry", "dataset_digest"),
     "objects.object_blobs": ("ObjectBlobs",),
     "partition.assignment": ("assign_rows", "assign_shards", "cut", "hash_partition"),
-    "partition.hashing": ("hash_columns",),
     "placement.runs": ("place", "run_level"),
     "put": ("PutOptions", "PutProgress", "put_dataset"),
     "input.reading": ("Reading",),
@@ -106,6 +106,7 @@ __all__ = [
     "Directory",
     "Holders",
     "Home",
+    "KeysProgram",
     "NodeHome",
     "ObjectBlobs",
     "Plugins",
@@ -141,7 +142,6 @@ __all__ = [
     "find_dataset",
     "flight_token",
     "grant",
-    "hash_columns",
     "hash_partition",
     "list_datasets",
     "measure_skew",

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from muskox.errors import CallerError
 from muskox.program import Block, Done, Manifest, Program, Shard
 from muskox.records import Array, Record
-from muskox.store import hash_columns
+from muskox.store.partition.hashing import hash_columns
 
 HASHES = 2**64
 
