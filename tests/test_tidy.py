@@ -21,6 +21,7 @@ ROOT_FILES = {
     "front_door",
     "task_list",
     "together",
+    "trusted_code",
     "fold",
     "shelf",
 }

@@ -329,9 +329,26 @@ def in_process(table: "pa.Table", partition: ArrayPartition) -> Runs:
     return dataset
 
 
+@runtime_checkable
+class Carries(Protocol):
+    """A built-in program that may carry objects of a user's, of classes that only the user's process knows."""
+
+    def carried(self) -> Sequence[object]:
+        """Return these objects, and what else to know of their classes; with none it is as portable as any."""
+
+
+def needs_pins(program: object) -> bool:
+    """Return whether `program`, or one that it is made of, computes what is the same everywhere only in a pinned process."""
+    if isinstance(program, Composed):
+        return any(map(needs_pins, program.programs))
+    return bool(getattr(program, "pinned", False))
+
+
 def is_portable(program: object) -> TypeGuard[Portable]:
     """Return whether `program` is one of muskox's own, and made of such."""
     if not isinstance(program, Portable) or not type(program).__module__.startswith("muskox."):
+        return False
+    if isinstance(program, Carries) and program.carried():
         return False
     return not isinstance(program, Composed) or all(map(is_portable, program.programs))
 

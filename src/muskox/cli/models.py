@@ -27,6 +27,7 @@ Port = Annotated[int, typer.Option(metavar="P", min=0, max=65535, help="port on 
 KeyFile = Annotated[
     Path | None, typer.Option("--api-key-file", metavar="FILE", help="a key of your own (default: one derived)")
 ]
+TrustCode = Annotated[bool, typer.Option("--trust-code", help="run the Python code that the model holds, if it does")]
 
 VERIFY = "verify"
 LOOK_S = 0.2
@@ -175,6 +176,7 @@ def serve(  # typer: an option is a parameter
     model: Model,
     port: Port = 8000,
     api_key_file: KeyFile = None,
+    trust_code: TrustCode = False,
     dir_: Dir = None,
     zk: Zk = None,
     secret_file: SecretFile = None,
@@ -183,10 +185,14 @@ def serve(  # typer: an option is a parameter
     from muskox.digest import digest
     from muskox.serve import bind, endpoint_key, make_app
     from muskox.serve import serve as run
+    from muskox.trusted_code import require_trust, trust
 
     with bind("127.0.0.1", port) as listener:  # before anything slow: a port in use is told at once
         with connected(dir_, zk, secret_file) as cluster:
             record = cluster.model_record(model)
+            if trust_code and record.get("source"):
+                trust(str(record["source"]))
+            require_trust(record)
             key = read_key(api_key_file) if api_key_file else endpoint_key(cluster.secret, model)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         screen.say(f"{model} ({digest(record)[:12]}) is served at {url}; Ctrl-C ends it")

@@ -35,8 +35,9 @@ from muskox.coordination import (
 from muskox.engines import ClusterDataset, Nodes
 from muskox.errors import CallerError
 from muskox.program import RoundReport, RunOptions, is_portable, reference, run_options
-from muskox.records import Record
+from muskox.records import Record, without_arrays
 from muskox.store import Home, StoreClient, open_home
+from muskox.trusted_code import require_trust
 
 if TYPE_CHECKING:
     from kazoo.recipe.barrier import Barrier, DoubleBarrier
@@ -137,7 +138,7 @@ class Cluster(ClusterData):
         """
         opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
         program = estimator.program(target, features, weight, validation)
-        parameters = reference(program)["parameters"] if is_portable(program) else {}
+        parameters = without_arrays(reference(program)["parameters"]) if is_portable(program) else {}
         lineage = {"estimator": type(estimator).__name__, "target": target, "parameters": parameters}
         options = run_options(options, workers=workers, name=name, lineage=lineage)
         spec = self._engine.spec(program, opened, options)
@@ -204,14 +205,20 @@ class Cluster(ClusterData):
         """Train a model again from its recorded lineage and compare the digests; nothing is registered."""
         return verify_model(self.home, name, workers=workers)
 
-    def model(self, name: str) -> Any:
-        """Return the model as a fitted estimator."""
+    def model(self, name: str, *, trust_code: bool = False) -> Any:
+        """Return the model as a fitted estimator.
+
+        trust_code : let Python code that the model holds (a PyTorch module's) run in this process when it predicts
+        """
         from muskox.learn import load_model
 
-        return load_model(self.model_record(name))
+        return load_model(self.model_record(name), trust_code=trust_code)
 
     def _record(self, model: "str | Estimator") -> Record:
-        return self.model_record(model) if isinstance(model, str) else model.model_record_
+        if isinstance(model, str):
+            return self.model_record(model)
+        require_trust(model.model_record_)  # workers run what it holds of code: what is registered was trusted by a member
+        return model.model_record_
 
     def evaluate(
         self,

@@ -26,6 +26,7 @@ from muskox.program import (
     Shard,
     adjusted,
     check_changes,
+    needs_pins,
 )
 from muskox.records import Record, normal
 from muskox.store import arrow_schema, columns_of, conform_table, cut
@@ -43,6 +44,17 @@ class InProcess:
         CallerError
             If the program did not finish within ``options.rounds_max`` rounds, or refuses the data.
         """
+        if needs_pins(program):
+            from muskox.runtime import is_pinned
+
+            if not is_pinned():
+                from muskox.engines.pinned import run_pinned
+
+                return run_pinned(program, dataset, options)
+        return self.run_here(program, dataset, options)
+
+    def run_here(self, program: Program | TaskList, dataset: "TableDataset", options: RunOptions) -> Outcome:
+        """Run it in this very process, however that was started."""
         if isinstance(program, TaskList):
             return run_tasks(program, dataset, options)
         check_changes(options.changes)
@@ -112,6 +124,7 @@ class TableDataset:
 
     def __init__(self, table: Any, partition: ArrayPartition) -> None:
         self.table = table if partition.by == "rows" and is_narrow(table) else conform_table(table)
+        self.partition = partition
         pieces = cut(self.table, partition.shards, partition.by)
         columns = columns_of(self.table.schema, "the table")
         schema = arrow_schema(columns)

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     from muskox.learn.sgd.estimators import SGDClassifier, SGDRegressor
     from muskox.learn.sgd.model import SGDClassifierModel, SGDRegressorModel
     from muskox.learn.sgd.program import SGDClassifierProgram, SGDRegressorProgram
+    from muskox.learn.neural.torch_estimators import TorchClassifier, TorchEstimator, TorchRegressor
+    from muskox.learn.neural.torch_program import (
+        TorchClassifierModel,
+        TorchClassifierProgram,
+        TorchRegressorModel,
+        TorchRegressorProgram,
+    )
 
 __all__ = [
     "Encoder",
@@ -66,6 +73,13 @@ __all__ = [
     "SupportModel",
     "SupportProgram",
     "SupportRegressionProgram",
+    "TorchClassifier",
+    "TorchClassifierModel",
+    "TorchClassifierProgram",
+    "TorchEstimator",
+    "TorchRegressor",
+    "TorchRegressorModel",
+    "TorchRegressorProgram",
     "distributed_gradient_descent",
     "load_model",
     "load_predictor",
@@ -93,6 +107,13 @@ _HOMES = {
     "sgd.estimators": ("SGDClassifier", "SGDRegressor"),
     "sgd.model": ("SGDClassifierModel", "SGDRegressorModel"),
     "sgd.program": ("SGDClassifierProgram", "SGDRegressorProgram"),
+    "neural.torch_estimators": ("TorchClassifier", "TorchEstimator", "TorchRegressor"),
+    "neural.torch_program": (
+        "TorchClassifierModel",
+        "TorchClassifierProgram",
+        "TorchRegressorModel",
+        "TorchRegressorProgram",
+    ),
 }
 
 __getattr__ = lazy(__name__, _HOMES)

@@ -14,6 +14,7 @@ import numpy as np
 from muskox.errors import CallerError
 from muskox.learn.columns import Column, Floats, Kind, from_record
 from muskox.records import Array, Record
+from muskox.trusted_code import trust
 
 PREDICTION, PROBABILITY, SCORE, CLUSTER, DISTANCE = "prediction", "probability", "score", "cluster", "distance"
 
@@ -171,12 +172,16 @@ def load_predictor(record: Record) -> Any:
     return named(record, "model").from_record(record)
 
 
-def load_model(record: Record) -> Any:
+def load_model(record: Record, *, trust_code: bool = False) -> Any:
     """Return the model that a record describes as a fitted estimator with scikit-learn's API.
+
+    trust_code : let Python code that the record holds run in this process when the model predicts
 
     Raises
     ------
     CallerError
         If this version of muskox knows no such estimator.
     """
+    if trust_code and record.get("source"):
+        trust(str(record["source"]))
     return named(record, "estimator").from_record(record)

@@ -10,21 +10,23 @@ from muskox.front_door import lazy
 if TYPE_CHECKING:
     from muskox.runtime.agent import Node, NodeOptions
     from muskox.runtime.changes import change, changes_of, parameters_of
+    from muskox.runtime.computing import load_program
     from muskox.runtime.devices import find_memory_bytes, offered_gpus
     from muskox.runtime.following import follow, run
     from muskox.runtime.guard import KeeperCommand, ensure_keeper, is_being_started, is_serving, try_lock
     from muskox.runtime.jobs import JobSpec, cancel, job_state, program_record, result, submit, wait
-    from muskox.runtime.pins import pin_environment
+    from muskox.runtime.pins import is_pinned, pin_environment, pinned_environment
     from muskox.runtime.processes import LIFELINE, hold_lifeline, start_detached
 
 _HOMES = {
     "agent": ("Node", "NodeOptions"),
+    "computing": ("load_program",),
     "devices": ("find_memory_bytes", "offered_gpus"),
     "changes": ("change", "changes_of", "parameters_of"),
     "following": ("follow", "run"),
     "guard": ("KeeperCommand", "ensure_keeper", "is_being_started", "is_serving", "try_lock"),
     "jobs": ("JobSpec", "cancel", "job_state", "program_record", "result", "submit", "wait"),
-    "pins": ("pin_environment",),
+    "pins": ("is_pinned", "pin_environment", "pinned_environment"),
     "processes": ("LIFELINE", "hold_lifeline", "start_detached"),
 }
 
@@ -42,11 +44,14 @@ __all__ = [
     "follow",
     "hold_lifeline",
     "is_being_started",
+    "is_pinned",
     "is_serving",
     "job_state",
+    "load_program",
     "offered_gpus",
     "parameters_of",
     "pin_environment",
+    "pinned_environment",
     "program_record",
     "result",
     "run",

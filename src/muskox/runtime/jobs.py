@@ -19,7 +19,7 @@ from typing import Any
 
 from muskox.coordination import Check, Create, Delete, Operation, Refused, Session, Set, layout, live_members, read_config
 from muskox.errors import CallerError, Unavailable
-from muskox.program import Composed, Program, check_changes, is_portable, reference
+from muskox.program import Carries, Composed, Program, check_changes, is_portable, reference
 from muskox.records import Record, pack, unpack
 from muskox.store import Home
 from muskox.task_list import TaskList
@@ -72,6 +72,7 @@ def _code(program: Program | TaskList) -> bytes:
 
     parts = program.programs if isinstance(program, Composed) else [program]
     functions = [getattr(part, name, None) for part in parts for name in getattr(part, "__slots__", ())]
+    functions += [each for part in parts if isinstance(part, Carries) for each in part.carried()]
     own = _own_modules([*functions, *map(type, parts)])
     for module in own:
         cloudpickle.register_pickle_by_value(module)

@@ -22,6 +22,7 @@ from muskox.errors import CallerError
 from muskox.learn import load_predictor
 from muskox.records import Record
 from muskox.serve.rows import RowReader
+from muskox.trusted_code import require_trust
 
 PLURALS = {  # of what a model answers for a row; other names stay as they are
     "prediction": "predictions",
@@ -50,7 +51,13 @@ class Refusal(Exception):
 
 
 def make_app(model: Record, key: str, limits: AppLimits | None = None) -> Starlette:
-    """Return the application that serves `model`, a model's record, to whoever gives `key` as ``Authorization: Bearer KEY``."""
+    """Return the application that serves `model`, a model's record, to whoever gives `key` as ``Authorization: Bearer KEY``.
+
+    Raises
+    ------
+    CallerError
+        If the model holds code that nobody has trusted here; see :mod:`muskox.trusted_code`.
+    """
     endpoint = _Endpoint(model, key, limits or AppLimits())
     routes = [Route("/predict", endpoint.predict, methods=["POST"]), Route("/healthz", endpoint.health, methods=["GET"])]
     handlers: dict[Any, Any] = {Refusal: _refused, HTTPException: _not_served, Exception: _failed}
@@ -59,6 +66,7 @@ def make_app(model: Record, key: str, limits: AppLimits | None = None) -> Starle
 
 class _Endpoint:
     def __init__(self, model: Record, key: str, limits: AppLimits) -> None:
+        require_trust(model)
         self._predictor = load_predictor(model)
         self._digest = digest(model)
         self._key = key.encode()

@@ -73,13 +73,13 @@ class MLPProgram(StepsProgram):
     def penalised(self, state: Record) -> list[slice]:
         return self._network(state["prepared"]).weights()
 
-    def model(self, state: Record, parameters: Array) -> Record:
+    def model(self, state: Record) -> Record:
         prepared, network = state["prepared"], self._network(state["prepared"])
         own: Record = {"estimator": self.estimator_name, "model": self.model_name, "kind": "perceptron"}
         if prepared["kind"] == Target.NUMBER:
             own |= {"mean": prepared["mean"], "scale": prepared["scale"]}
         shape = {"widths": list(network.widths), "activation": network.activation, "loss_kind": network.loss}
-        return self.model_record(prepared, **own, network=shape, weights=parameters)
+        return self.model_record(prepared, **own, network=shape, weights=state["parameters"])
 
     def model_record(self, prepared: Record, **own: Any) -> Record:
         record = super().model_record(prepared, **own)

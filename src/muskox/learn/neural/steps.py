@@ -7,7 +7,7 @@ the rows held out, too, by the parameters that the epoch before it left: to stop
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -55,8 +55,6 @@ class StepsProgram(TrainingProgram):
     tol: float = 1e-4
     n_iter_no_change: int = 10
 
-    has_buffers: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         self.optimiser().check()
         require_number("alpha", self.alpha, above=-1e-300)
@@ -90,8 +88,8 @@ class StepsProgram(TrainingProgram):
         """Return where in the vector of parameters those lie that the penalty is of."""
         raise NotImplementedError
 
-    def model(self, state: Record, parameters: Array) -> Record:
-        """Return the model's record with these parameters."""
+    def model(self, state: Record) -> Record:
+        """Return the model's record, with the parameters (and buffers) that `state` holds."""
         raise NotImplementedError
 
     def buffered(self, state: Record, total: Record) -> Record:  # noqa: ARG002  # who has buffers needs it
@@ -120,7 +118,7 @@ class StepsProgram(TrainingProgram):
             "held_out_curve": np.zeros(0),
             "best": np.full(1, np.inf),
             "stale": 0,
-            "kept": np.zeros(0, dtype=begun["parameters"].dtype),  # parameters of the best epoch by the rows held out
+            "kept": {},  # parameters and buffers of the best epoch by the rows held out
         }
 
     def fit_partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
@@ -213,11 +211,8 @@ class StepsProgram(TrainingProgram):
         mean = float(held_out[0] / held_out[1])
         judged = {**state, "held_out_curve": np.append(state["held_out_curve"], mean), **self._compared(state, mean)}
         if mean < state["best"][0]:
-            judged |= self._keep(state)
+            judged["kept"] = {name: state[name] for name in ("parameters", "buffers") if name in state}
         return judged
-
-    def _keep(self, state: Record) -> Record:
-        return {"kept": state["parameters"]}
 
     def _compared(self, state: Record, mean: float) -> Record:
         best = float(state["best"][0])
@@ -231,7 +226,7 @@ class StepsProgram(TrainingProgram):
         return self._done(state)
 
     def _done(self, state: Record) -> Done:
-        record = self.model(state, state["kept"] if len(state["kept"]) else state["parameters"])
+        record = self.model({**state, **state["kept"]})
         told: dict[str, Any] = {"rounds": state["round"], "epochs": state["epoch"], "loss": state["batch_loss"]}
         curves = {"loss_curve": state["curve"], "held_out_curve": state["held_out_curve"]}
         return Done({**record, **told, **curves})
