@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from muskox.learn.model import load_model, load_predictor
     from muskox.learn.neural.mlp import MLPClassifierModel, MLPClassifierProgram, MLPRegressorModel, MLPRegressorProgram
     from muskox.learn.neural.mlp_estimators import MLPClassifier, MLPRegressor
-    from muskox.learn.sgd.estimators import SGDClassifier, SGDRegressor
-    from muskox.learn.sgd.model import SGDClassifierModel, SGDRegressorModel
-    from muskox.learn.sgd.program import SGDClassifierProgram, SGDRegressorProgram
     from muskox.learn.neural.torch_estimators import TorchClassifier, TorchEstimator, TorchRegressor
     from muskox.learn.neural.torch_program import (
         TorchClassifierModel,
@@ -37,6 +34,9 @@ if TYPE_CHECKING:
         TorchRegressorModel,
         TorchRegressorProgram,
     )
+    from muskox.learn.sgd.estimators import SGDClassifier, SGDRegressor
+    from muskox.learn.sgd.model import SGDClassifierModel, SGDRegressorModel
+    from muskox.learn.sgd.program import SGDClassifierProgram, SGDRegressorProgram
 
 __all__ = [
     "Encoder",
