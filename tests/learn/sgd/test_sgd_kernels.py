@@ -51,7 +51,7 @@ def test_a_gradient_is_that_of_the_sum_of_losses(outputs: int) -> None:
     W = stream(0, "coefficients").normal(size=(outputs, COLUMNS + 7))
     out = np.zeros(W.shape)
     order = np.arange(ROWS, dtype=np.int64)
-    loss = k.gradient(*rows, order, W, options, out)
+    loss = k.gradient(*rows, order, 0, ROWS, W, options, out)
     X, weights = dense(rows[0], rows[1]), rows[3]
     signs = rows[2][:, None] if outputs == 1 else np.where(rows[2][:, None] == np.arange(outputs), 1.0, -1.0)
     margins = signs * (X @ W.T)

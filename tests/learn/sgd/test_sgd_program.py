@@ -152,3 +152,38 @@ def test_a_round_of_too_many_rows_is_refused() -> None:
     assert steps_of_round(1_000_000, 50, 60) == 50
     with pytest.raises(CallerError, match="100000000 bytes, at most 67108864 travel in a round"):
         steps_of_round(1_000_000, 500, 100)
+
+
+def test_an_average_of_models_is_by_the_weights_of_their_rows() -> None:
+    X, y = load_diabetes(return_X_y=True)
+    X = 10.0 * X[:100]
+    given = {
+        "eta0": 0.01,
+        "learning_rate": "constant",
+        "batch_size": 4,
+        "shuffle": False,
+        "standardise": False,
+        "max_epochs": 2,
+    }
+    of = [
+        SGDRegressor(local_epochs=2, solver="average", **given).fit(X[part], y[part]) for part in (slice(0, 50), slice(50, 100))
+    ]
+    both = SGDRegressor(local_epochs=2, solver="average", **given).fit(X, y[:100], shards=2)
+    assert_allclose(both.coef_, (of[0].coef_ + of[1].coef_) / 2.0, rtol=1e-12)
+    assert both.n_rounds_ == 3
+    alone = SGDRegressor(**given).fit(X[:50], y[:50])
+    assert_allclose(of[0].coef_, alone.coef_, rtol=1e-12)
+
+    twice = SGDRegressor(local_epochs=2, solver="average", **given).fit(X, y[:100], np.repeat([1.0, 1e-9], 50), shards=2)
+    heavy = {**given, "eta0": 0.02, "alpha": 5e-5}  # weights count in units of the mean: here the first rows' is 2
+    assert_allclose(twice.coef_, SGDRegressor(**heavy).fit(X[:50], y[:50]).coef_, rtol=1e-6)
+
+
+def test_an_average_ends_when_it_hardly_moves() -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    given = {"loss": "log_loss", "alpha": 0.01, "solver": "average", "learning_rate": "invscaling", "power_t": 1.0}
+    model = SGDClassifier(tol=0.02, n_iter_no_change=2, **given).fit(X, y, shards=3)
+    further = SGDClassifier(tol=None, max_epochs=model.n_iter_ + 1, **given).fit(X, y, shards=3)
+    before, after = model.model_record_["point"]["W"], further.model_record_["point"]["W"]
+    assert model.status_ == "converged"
+    assert np.abs(after - before).max() <= 0.02 * max(1.0, np.abs(after).max())

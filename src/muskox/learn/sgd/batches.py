@@ -15,7 +15,7 @@ from muskox.learn.sgd.options import moved, moving
 from muskox.learn.sgd.rows import EncodedRows, Ints, taken
 from muskox.records import Record
 
-ROUND_BYTES = 1 << 18  # of the rows of a round: some milliseconds of steps, and still a small message
+ROUND_BYTES = 1 << 20  # of the rows of a round: enough that a round costs its bytes, not its overhead
 ROUND_BYTES_MAX = 1 << 26  # if the caller says how many steps
 STEPS_MIN = 8  # fewer batches in so many bytes are large ones: their gradients travel
 
@@ -57,10 +57,10 @@ def gradients(state: Record, rows: EncodedRows, order: Ints, shard: int, options
     from muskox.learn.sgd import kernels
 
     first, last = bounds(state["plan"], shard, state["step"], last_step(state))
-    chosen, W = order[first:last], np.array(state["point"]["W"])
+    W = np.array(state["point"]["W"])
     out = np.zeros(W.shape)
-    loss = kernels.gradient(*rows.arrays, chosen, W, options, out)
-    return {"gradient": out, "sums": np.array([loss / len(W), np.add.reduce(rows.weights[chosen])])}
+    loss = kernels.gradient(*rows.arrays, order, first, last, W, options, out)
+    return {"gradient": out, "sums": np.array([loss / len(W), np.add.reduce(rows.weights[order[first:last]])])}
 
 
 def travellers(state: Record, rows: EncodedRows, order: Ints, shard: int) -> Record:

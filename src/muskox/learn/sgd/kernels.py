@@ -107,48 +107,51 @@ def loss_and_slope(loss, y, z, epsilon):  # type: ignore[no-untyped-def]  # Numb
 
 
 @njit(cache=True, nogil=True)
-def margin(numbers, codes, row, w):  # type: ignore[no-untyped-def]
+def margin(x, places, w):  # type: ignore[no-untyped-def]
     """Return w.x + b of one row."""
-    columns = numbers.shape[1]
+    columns = x.size
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
     whole = columns - columns % 4
     for j in range(0, whole, 4):
-        a += w[j] * numbers[row, j]
-        b += w[j + 1] * numbers[row, j + 1]
-        c += w[j + 2] * numbers[row, j + 2]
-        d += w[j + 3] * numbers[row, j + 3]
+        a += w[j] * x[j]
+        b += w[j + 1] * x[j + 1]
+        c += w[j + 2] * x[j + 2]
+        d += w[j + 3] * x[j + 3]
     for j in range(whole, columns):
-        a += w[j] * numbers[row, j]
+        a += w[j] * x[j]
     z = (a + b) + (c + d)
-    for j in range(codes.shape[1]):
-        if codes[row, j] >= 0:
-            z += w[codes[row, j]]
+    for place in places:
+        if place >= 0:
+            z += w[place]
     return z + w[w.size - 1]
 
 
-@njit(f"f8({_ROWS}, f8[:, ::1], f8[::1], f8[:, ::1])", cache=True, nogil=True)
-def gradient(numbers, codes, target, weights, order, W, options, out):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917
-    """Add the gradients of the rows `order`, by weight, to `out`; return the sum of their losses by weight, over all outputs.
+@njit(f"f8({_ROWS}, i8, i8, f8[:, ::1], f8[::1], f8[:, ::1])", cache=True, nogil=True)
+def gradient(numbers, codes, target, weights, order, begin, end, W, options, out):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917
+    """Add the gradients of the rows ``order[begin:end]``, by weight, to `out`; return the sum of their losses by weight.
 
     target : a number; with one output of a classifier -1 or 1; with more the index of the class
     """
     outputs, columns, last = W.shape[0], numbers.shape[1], W.shape[1] - 1
     total = 0.0
-    for row in order:
+    for place in range(begin, end):
+        row = order[place]
+        x = numbers[row]
         for k in range(outputs):
             y = target[row] if outputs == 1 else (1.0 if target[row] == k else -1.0)
-            value, slope = loss_and_slope(options[LOSS], y, margin(numbers, codes, row, W[k]), options[EPSILON])
+            value, slope = loss_and_slope(options[LOSS], y, margin(x, codes[row], W[k]), options[EPSILON])
             total += weights[row] * value
             if slope == 0.0:
                 continue
             slope *= weights[row]
+            sums = out[k]
             for j in range(columns):
-                out[k, j] += slope * numbers[row, j]
+                sums[j] += slope * x[j]
             for j in range(codes.shape[1]):
                 if codes[row, j] >= 0:
-                    out[k, codes[row, j]] += slope
+                    sums[codes[row, j]] += slope
             if options[INTERCEPT] != 0.0:
-                out[k, last] += slope
+                sums[last] += slope
     return total
 
 
@@ -189,24 +192,28 @@ def step(total, size, W, first, second, debts, average, clock, options):  # type
     if kind == ADAM:
         clock[POWER_1] *= beta_1
         clock[POWER_2] *= beta_2
+    share, l2 = 1.0 / size, options[L2]
     for k in range(outputs):
-        for j in range(last + 1):
-            total[k, j] = total[k, j] / size
-        for j in range(last):
-            total[k, j] += options[L2] * W[k, j]
+        w, g = W[k], total[k]
         if kind == PLAIN:
+            for j in range(last):
+                w[j] -= eta * (g[j] * share + l2 * w[j])
+            w[last] -= eta * (g[last] * share)
+            continue
+        for j in range(last):
+            g[j] = g[j] * share + l2 * w[j]
+        g[last] *= share
+        m = first[k]
+        if kind == MOMENTUM:
             for j in range(last + 1):
-                W[k, j] -= eta * total[k, j]
-        elif kind == MOMENTUM:
-            for j in range(last + 1):
-                first[k, j] = beta_1 * first[k, j] + total[k, j]
-                W[k, j] -= eta * first[k, j]
-        else:
-            for j in range(last + 1):
-                first[k, j] = beta_1 * first[k, j] + (1.0 - beta_1) * total[k, j]
-                second[k, j] = beta_2 * second[k, j] + (1.0 - beta_2) * total[k, j] * total[k, j]
-                scale = sqrt(second[k, j] / (1.0 - clock[POWER_2])) + ADAM_EPSILON
-                W[k, j] -= eta * (first[k, j] / (1.0 - clock[POWER_1])) / scale
+                m[j] = beta_1 * m[j] + g[j]
+                w[j] -= eta * m[j]
+            continue
+        s = second[k]
+        for j in range(last + 1):
+            m[j] = beta_1 * m[j] + (1.0 - beta_1) * g[j]
+            s[j] = beta_2 * s[j] + (1.0 - beta_2) * g[j] * g[j]
+            w[j] -= eta * (m[j] / (1.0 - clock[POWER_1])) / (sqrt(s[j] / (1.0 - clock[POWER_2])) + ADAM_EPSILON)
     if options[L1] > 0.0:
         clock[DEBT] += eta * options[L1]
         truncate(W, debts, clock[DEBT])
@@ -223,12 +230,12 @@ def descend(numbers, codes, target, weights, order, bounds, W, first, second, de
     """Take a step for each batch ``order[bounds[i] : bounds[i + 1]]``; return the sum of losses, each before its step."""
     total, losses = np.zeros(W.shape), 0.0
     for batch in range(bounds.size - 1):
-        rows = order[bounds[batch] : bounds[batch + 1]]
-        if rows.size == 0:
+        begin, end = bounds[batch], bounds[batch + 1]
+        if begin == end:
             continue
         total[:, :] = 0.0
-        losses += gradient(numbers, codes, target, weights, rows, W, options, total)
-        step(total, rows.size * options[MEAN_WEIGHT], W, first, second, debts, average, clock, options)
+        losses += gradient(numbers, codes, target, weights, order, begin, end, W, options, total)
+        step(total, (end - begin) * options[MEAN_WEIGHT], W, first, second, debts, average, clock, options)
     return losses
 
 
@@ -239,6 +246,6 @@ def losses(numbers, codes, target, weights, order, W, options):  # type: ignore[
     for row in order:
         for k in range(outputs):
             y = target[row] if outputs == 1 else (1.0 if target[row] == k else -1.0)
-            value, _ = loss_and_slope(options[LOSS], y, margin(numbers, codes, row, W[k]), options[EPSILON])
+            value, _ = loss_and_slope(options[LOSS], y, margin(numbers[row], codes[row], W[k]), options[EPSILON])
             total += weights[row] * value
     return total
