@@ -30,7 +30,6 @@ PRELOADED = [
     "muskox.runtime.worker",
     "muskox.learn.linear.logistic",
     "muskox.learn.model",
-    "muskox.learn.sgd.kernels",
     "muskox.evaluate",
 ]  # a fork has them
 # Where pandas is installed, pyarrow imports it with the first array that becomes NumPy's: some 0.4 s of a worker's first round.

@@ -97,8 +97,8 @@ def advance(state: Record, total: Record, options: Floats) -> Record:
         sent = total["rows"]
         order = np.argsort(sent["step"], kind="stable").astype(np.int64)
         edges = np.searchsorted(sent["step"][order], np.arange(last - state["step"] + 1)).astype(np.int64)
-        columns = (np.array(sent[name]) for name in ("numbers", "codes", "target", "weights"))
-        loss = kernels.descend(*columns, order, edges, *arrays, options) / len(arrays[0])
-        weight = np.add.reduce(sent["weights"])
+        numbers, codes, target, weights = (np.array(sent[name]) for name in ("numbers", "codes", "target", "weights"))
+        loss = kernels.descend(numbers, codes, target, weights, order, edges, *arrays, options) / len(arrays[0])
+        weight = np.add.reduce(weights)
     sums = state["sums"] + np.array([loss, weight])
     return {**state, "point": moved(state["point"], arrays), "step": last, "sums": sums}

@@ -3,15 +3,18 @@
 A row is its numbers and, for each categorical column, the place of its indicator's coefficient (below 0 where none is set). The
 coefficients W have shape (outputs, width + 1), the intercept last. Every sum has a fixed order: four running sums over a row's
 numbers, then its indicators, then the intercept; rows of a batch in their order. There is no fastmath and no parallel loop, so
-the compiler may neither reorder nor contract; exp, log1p and pow are the C library's.
+the compiler may neither reorder nor contract (:mod:`muskox.learn.compiled`); exp, log1p and pow are the C library's.
 
-The options of a run are one vector of floats, by the places named below: a signature that never changes is compiled once.
+The options of a run are one vector of floats, by the places named below: one signature for all, which is compiled once.
 """
 
 from math import exp, log1p, sqrt
 
 import numpy as np
-from numba import njit
+
+from muskox.learn.columns import Codes, Floats
+from muskox.learn.compiled import compiled
+from muskox.learn.sgd.rows import Ints
 
 LOSSES = (
     "hinge",
@@ -70,12 +73,9 @@ PLAIN, MOMENTUM, ADAM = range(3)
 ) = range(6)
 ADAM_EPSILON = 1e-8
 
-_ROWS = "f8[:, ::1], i4[:, ::1], f8[::1], f8[::1], i8[::1]"
-_STATE = "f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[::1], f8[::1]"
 
-
-@njit(cache=True, nogil=True)
-def loss_and_slope(loss, y, z, epsilon):  # type: ignore[no-untyped-def]  # Numba's own types
+@compiled
+def loss_and_slope(loss: float, y: float, z: float, epsilon: float) -> tuple[float, float]:
     """Return the loss of a margin or prediction `z` where `y` is right, and its derivative by z. Classes are y = -1 and 1."""
     m = y * z
     if loss == HINGE:
@@ -106,8 +106,8 @@ def loss_and_slope(loss, y, z, epsilon):  # type: ignore[no-untyped-def]  # Numb
     return (beyond, sign) if loss == EPSILON_INSENSITIVE else (beyond * beyond, 2.0 * beyond * sign)
 
 
-@njit(cache=True, nogil=True)
-def margin(x, places, w):  # type: ignore[no-untyped-def]
+@compiled
+def margin(x: Floats, places: Codes, w: Floats) -> float:
     """Return w.x + b of one row."""
     columns = x.size
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
@@ -119,15 +119,27 @@ def margin(x, places, w):  # type: ignore[no-untyped-def]
         d += w[j + 3] * x[j + 3]
     for j in range(whole, columns):
         a += w[j] * x[j]
-    z = (a + b) + (c + d)
+    z: float = (a + b) + (c + d)
     for place in places:
         if place >= 0:
             z += w[place]
-    return z + w[w.size - 1]
+    z += w[w.size - 1]
+    return z
 
 
-@njit(f"f8({_ROWS}, i8, i8, f8[:, ::1], f8[::1], f8[:, ::1])", cache=True, nogil=True)
-def gradient(numbers, codes, target, weights, order, begin, end, W, options, out):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917
+@compiled
+def gradient(  # noqa: PLR0913, PLR0917  # arrays, as kernels take them
+    numbers: Floats,
+    codes: Codes,
+    target: Floats,
+    weights: Floats,
+    order: Ints,
+    begin: int,
+    end: int,
+    W: Floats,
+    options: Floats,
+    out: Floats,
+) -> float:
     """Add the gradients of the rows ``order[begin:end]``, by weight, to `out`; return the sum of their losses by weight.
 
     target : a number; with one output of a classifier -1 or 1; with more the index of the class
@@ -155,18 +167,19 @@ def gradient(numbers, codes, target, weights, order, begin, end, W, options, out
     return total
 
 
-@njit(cache=True, nogil=True)
-def rate_of(options, t):  # type: ignore[no-untyped-def]
+@compiled
+def rate_of(options: Floats, t: float) -> float:
     """Return the learning rate of step `t`, which counts from 1."""
+    rate: float = options[RATE]
     if options[SCHEDULE] == OPTIMAL:
-        return 1.0 / (options[ALPHA] * (options[OFFSET] + t - 1.0))
-    if options[SCHEDULE] == INVSCALING:
-        return options[RATE] / t ** options[POWER]
-    return options[RATE]
+        rate = 1.0 / (options[ALPHA] * (options[OFFSET] + t - 1.0))
+    elif options[SCHEDULE] == INVSCALING:
+        rate = rate / t ** options[POWER]
+    return rate
 
 
-@njit(cache=True, nogil=True)
-def truncate(W, debts, debt):  # type: ignore[no-untyped-def]
+@compiled
+def truncate(W: Floats, debts: Floats, debt: float) -> None:
     """Draw each coefficient towards 0, not beyond, by what it owes: the cumulative L1 penalty of Tsuruoka et al., 2009."""
     for k in range(W.shape[0]):
         for j in range(W.shape[1] - 1):
@@ -178,8 +191,18 @@ def truncate(W, debts, debt):  # type: ignore[no-untyped-def]
             debts[k, j] += W[k, j] - before
 
 
-@njit(f"void(f8[:, ::1], f8, {_STATE})", cache=True, nogil=True)
-def step(total, size, W, first, second, debts, average, clock, options):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917
+@compiled
+def step(  # noqa: PLR0913, PLR0917  # arrays, as kernels take them
+    total: Floats,
+    size: float,
+    W: Floats,
+    first: Floats,
+    second: Floats,
+    debts: Floats,
+    average: Floats,
+    clock: Floats,
+    options: Floats,
+) -> None:
     """Take one step against `total` / `size`, the mean gradient of a batch, and the penalty's.
 
     first, second, debts, average : of W's shape where they are used: velocity or first moment, second moment, what of the L1
@@ -225,8 +248,22 @@ def step(total, size, W, first, second, debts, average, clock, options):  # type
     clock[STEPS] = t
 
 
-@njit(f"f8({_ROWS}, i8[::1], {_STATE})", cache=True, nogil=True)
-def descend(numbers, codes, target, weights, order, bounds, W, first, second, debts, average, clock, options):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917
+@compiled
+def descend(  # noqa: PLR0913, PLR0917  # arrays, as kernels take them
+    numbers: Floats,
+    codes: Codes,
+    target: Floats,
+    weights: Floats,
+    order: Ints,
+    bounds: Ints,
+    W: Floats,
+    first: Floats,
+    second: Floats,
+    debts: Floats,
+    average: Floats,
+    clock: Floats,
+    options: Floats,
+) -> float:
     """Take a step for each batch ``order[bounds[i] : bounds[i + 1]]``; return the sum of losses, each before its step."""
     total, losses = np.zeros(W.shape), 0.0
     for batch in range(bounds.size - 1):
@@ -239,8 +276,8 @@ def descend(numbers, codes, target, weights, order, bounds, W, first, second, de
     return losses
 
 
-@njit(f"f8({_ROWS}, f8[:, ::1], f8[::1])", cache=True, nogil=True)
-def losses(numbers, codes, target, weights, order, W, options):  # type: ignore[no-untyped-def]
+@compiled
+def losses(numbers: Floats, codes: Codes, target: Floats, weights: Floats, order: Ints, W: Floats, options: Floats) -> float:
     """Return the sum of the losses of the rows `order` by weight, over all outputs."""
     total, outputs = 0.0, W.shape[0]
     for row in order:

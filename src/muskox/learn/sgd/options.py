@@ -146,14 +146,17 @@ def zeros(descent: Descent, shape: tuple[int, int]) -> dict[str, Any]:
     return {"W": np.zeros(shape), "clock": clock, **{name: np.zeros(shape) for name in descent.arrays}}
 
 
-def moving(point: dict[str, Any]) -> tuple[Floats, ...]:
+Moving = tuple[Floats, Floats, Floats, Floats, Floats, Floats]
+
+
+def moving(point: dict[str, Any]) -> Moving:
     """Return copies of a point's arrays as the kernels take them: they are changed in place."""
     unused = np.zeros((1, 1))
-    parts = [np.array(point.get(name, unused)) for name in ("first", "second", "debts", "average")]
-    return (np.array(point["W"]), *parts, np.array(point["clock"]))
+    first, second, debts, average = (np.array(point.get(name, unused)) for name in ("first", "second", "debts", "average"))
+    return np.array(point["W"]), first, second, debts, average, np.array(point["clock"])
 
 
-def moved(point: dict[str, Any], arrays: tuple[Floats, ...]) -> dict[str, Any]:
+def moved(point: dict[str, Any], arrays: Moving) -> dict[str, Any]:
     """Return the point after the kernels have changed the arrays that :func:`moving` gave."""
     names = ("W", "first", "second", "debts", "average", "clock")
     return {name: array for name, array in zip(names, arrays, strict=True) if name in point}
