@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from muskox.errors import CallerError, Corrupt, MuskoxError, PeerError, Unavailable
     from muskox.keeper import Keeper
     from muskox.learn import (
+        PCA,
         Encoder,
         GaussianNB,
         KMeans,
@@ -83,6 +84,7 @@ _HOMES = {
         "LogisticRegression",
         "MLPClassifier",
         "MLPRegressor",
+        "PCA",
         "Ridge",
         "SGDClassifier",
         "SGDRegressor",
@@ -100,6 +102,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "PCA",
     "Block",
     "CallerError",
     "Cluster",

@@ -25,6 +25,7 @@ FAMILY: list[tuple[Any, str | None]] = [
     (mx.MLPClassifier(features=FEATURES, hidden_layer_sizes=(16,), batch_size=2000, max_rounds=30), TARGET),
     (mx.TorchClassifier(source=TORCH, features=["hour", "origin", "distance"], batch_size=4000, max_rounds=40), TARGET),
     (mx.MLPRegressor(features=["hour", "origin"], hidden_layer_sizes=(8,), batch_size=5000, max_rounds=15), "distance"),
+    (mx.PCA(features=FEATURES, n_components=0.8, standardise=True), None),
     (mx.Ridge(features=["month", "hour", "carrier"], solver="lbfgs", max_rounds=30), "distance"),
     (mx.SGDClassifier(features=FEATURES, loss="log_loss", batch_size=64, max_epochs=1, early_stopping=True), TARGET),
     (mx.SGDClassifier(features=FEATURES, solver="adam", batch_size=4096, max_rounds=15), TARGET),

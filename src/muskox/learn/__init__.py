@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from muskox.learn.clusters.estimator import KMeans
     from muskox.learn.clusters.model import KMeansModel
     from muskox.learn.clusters.program import KMeansProgram
+    from muskox.learn.components.estimator import PCA
+    from muskox.learn.components.model import PCAModel
+    from muskox.learn.components.program import PCAProgram
     from muskox.learn.encoder import Encoder, EncoderProgram
     from muskox.learn.linear.estimators import LogisticRegression
     from muskox.learn.linear.least_squares import LeastSquaresDescent, distributed_gradient_descent
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from muskox.learn.sgd.program import SGDClassifierProgram, SGDRegressorProgram
 
 __all__ = [
+    "PCA",
     "Encoder",
     "EncoderProgram",
     "Estimator",
@@ -62,6 +66,8 @@ __all__ = [
     "MLPRegressor",
     "MLPRegressorModel",
     "MLPRegressorProgram",
+    "PCAModel",
+    "PCAProgram",
     "RegressionProgram",
     "Ridge",
     "SGDClassifier",
@@ -92,6 +98,9 @@ _HOMES = {
     "clusters.estimator": ("KMeans",),
     "clusters.model": ("KMeansModel",),
     "clusters.program": ("KMeansProgram",),
+    "components.estimator": ("PCA",),
+    "components.model": ("PCAModel",),
+    "components.program": ("PCAProgram",),
     "encoder": ("Encoder", "EncoderProgram"),
     "linear.estimators": ("LogisticRegression",),
     "linear.least_squares": ("LeastSquaresDescent", "distributed_gradient_descent"),

@@ -1,8 +1,8 @@
 """Compiled: how kernels are compiled by Numba: no fast arithmetic, one thread, without the interpreter's lock, kept on disk.
 
 Without ``fastmath`` LLVM neither reorders nor contracts, so a kernel's bits are those of its loops as written, on any CPU. Only
-files of kernels import this one, and only programs that need a kernel import those: importing Numba and loading its compiler take
-half a second. Workers are forked from a process that has done both.
+files of kernels import this one, and only programs that need a kernel import those: importing Numba and loading its compiler
+take half a second. Workers are forked from a process that has done both.
 """
 
 from collections.abc import Callable
