@@ -11,8 +11,8 @@ NOTHING = 4.0 * 2.0**-52  # times the size and the greatest eigenvalue: what rou
 def eigen(symmetric: Floats) -> tuple[Floats, Floats]:
     """Return the eigenvalues of a symmetric positive semidefinite matrix, from the greatest, and the eigenvectors as rows.
 
-    Of each vector the element of greatest size (the first of equals) is positive, as scikit-learn's ``svd_flip`` has it. What is
-    0 but for rounding is 0, and its vectors are a basis that depends on nothing but the space left over; see :func:`completed`.
+    Of each vector the element of greatest size (the first of equals) is positive, as scikit-learn's ``svd_flip`` has it. What
+    is 0 but for rounding is 0, and its vectors are a basis that depends on nothing but the space left over: :func:`completed`.
     """
     from muskox.learn.components.kernels import rotate
 
