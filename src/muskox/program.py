@@ -49,7 +49,7 @@ class Block:
 
     ``block["distance"]`` is a NumPy array of shape (rows,): int64 columns without missing values as int64, other numbers as
     float64 with NaN where a value is missing, bool without missing values as bool, text as objects with None where missing.
-    ``block.batch`` is the Arrow record batch itself.
+    ``block.batch`` is the Arrow record batch itself; of arrays in this process it may hold float32 as it was given.
     """
 
     __slots__ = ("batch",)
@@ -65,8 +65,8 @@ class Block:
         position = self.batch.schema.get_field_index(name)
         if position < 0:
             raise CallerError(f"no column {name!r}: this dataset has {', '.join(self.batch.schema.names)}")
-        column = self.batch.column(position)
-        return np.asarray(column.to_numpy(zero_copy_only=False))
+        values = np.asarray(self.batch.column(position).to_numpy(zero_copy_only=False))
+        return values.astype(np.float64) if values.dtype == np.float32 else values
 
 
 class Shard:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from muskox import tree
 from muskox.engines import InProcess, TableDataset, in_process_dataset
 from muskox.errors import CallerError
+from muskox.learn import LogisticRegression
 from muskox.program import BLOCK_ROWS, ArrayPartition, Block, Done, Manifest, RunOptions, Runs, Shard, in_process
 from muskox.records import Record
 from muskox.store import assign_shards
@@ -189,3 +190,31 @@ def test_importing_muskox_loads_nothing_heavy() -> None:
     code = f"import sys, muskox; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert found.stdout.strip() == "[]"
+
+
+def test_single_precision_numbers_are_read_widened_and_give_the_bits_of_double_precision() -> None:
+    X = np.random.default_rng(3).normal(size=(500, 3)).astype(np.float32)
+    dataset = in_process_dataset(pa.table({"f": pa.array(X[:, 0])}), ArrayPartition())
+    block = next(dataset.shards[0].blocks)
+    assert block["f"].dtype == np.float64
+    assert block["f"].tolist() == X[:, 0].astype(np.float64).tolist()
+    y = X[:, 0] > X[:, 1]
+    narrow, wide = (LogisticRegression(max_rounds=5).fit(rows, y, shards=3) for rows in (X, X.astype(np.float64)))
+    assert narrow.digest_ == wide.digest_
+
+
+def test_threads_change_no_bit_and_the_first_shard_with_an_error_tells_it() -> None:
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(500, 3))
+    y = X[:, 0] > X[:, 1]
+    one, many = (LogisticRegression(max_rounds=5).fit(X, y, shards=7, workers=workers) for workers in (1, None))
+    assert one.digest_ == many.digest_
+
+    def refuse(index: int) -> Any:
+        raise CallerError(f"shard {index} cannot be read")
+
+    program = LogisticRegression().program("y")
+    dataset = in_process_dataset(pa.table({"x": [1.0] * 6, "y": [0, 1] * 3}), ArrayPartition(3))
+    dataset.shards[1:] = [Shard(index, 2, lambda index=index: refuse(index)) for index in (1, 2)]
+    with pytest.raises(CallerError, match="shard 1 cannot be read"):
+        dataset.run(program, RunOptions())

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import pytest
 from numpy._core import _multiarray_umath as umath
 
-PINS = ("OPENBLAS_", "OMP_", "NPY_", "MKL_")
+PINS = ("OPENBLAS_", "OMP_", "NPY_", "MKL_", "NUMBA_CPU")
 DISPATCHED = list(umath.__cpu_dispatch__)  # of this NumPy on this architecture: what can be switched off
 PROGRAM = """
 import hashlib
@@ -82,6 +82,7 @@ def unpinned() -> str:
         {"OPENBLAS_CORETYPE": "Haswell"},
         {"OPENBLAS_CORETYPE": "SkylakeX"},
         {"OPENBLAS_CORETYPE": "Prescott"},
+        {"NUMBA_CPU_NAME": "generic"},
         {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"},
         *({"NPY_DISABLE_CPU_FEATURES": " ".join(DISPATCHED[first:])} for first in range(len(DISPATCHED))),

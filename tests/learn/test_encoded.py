@@ -66,11 +66,11 @@ def test_a_column_wider_than_the_bound_has_a_group_of_its_own() -> None:
     assert [group.columns for group in groups_of(encoder)] == [(0,), (1,)]
 
 
-def test_labels_of_text_and_int_targets_are_indexes_of_classes() -> None:
+def test_labels_of_text_and_int_targets_are_signs() -> None:
     for values in (["no", "yes", "no"], [3, 7, 3], [False, True, False]):
         table = pa.table({"x": [0.0, 1.0, 2.0], "late": values})
         shard = in_process(table, ArrayPartition()).shards[0]  # type: ignore[attr-defined]
-        assert encode_shard(prepared_of(table), shard, shard.blocks).blocks[0].target.tolist() == [0, 1, 0]
+        assert encode_shard(prepared_of(table), shard, shard.blocks).blocks[0].target.tolist() == [-1.0, 1.0, -1.0]
 
 
 def test_numbers_that_float32_holds_are_kept_raw_and_give_the_same_sums() -> None:

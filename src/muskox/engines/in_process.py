@@ -3,8 +3,10 @@
 It is the plainest of the engines and the measure of the others: same program, same shards, same bits.
 """
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -27,14 +29,15 @@ from muskox.program import (
     adjusted,
     check_changes,
     needs_pins,
+    is_portable,
 )
 from muskox.records import Record, normal
-from muskox.store import arrow_schema, columns_of, conform_table, cut
+from muskox.store import columns_of, conform_table, cut
 from muskox.task_list import Shards, TaskList, described, needed
 
 
 class InProcess:
-    """The engine whose worker is the calling thread; its datasets are :class:`TableDataset`."""
+    """The engine whose workers are threads of the calling process; its datasets are :class:`TableDataset`."""
 
     def run(self, program: Program | TaskList, dataset: "TableDataset", options: RunOptions) -> Outcome:
         """Run `program` over `dataset` until it is done.
@@ -61,7 +64,7 @@ class InProcess:
         state = normal(program.initial(dataset.manifest))
         for round_ in range(1, options.rounds_max + 1):
             watch = _Watch()
-            partials = {(0, shard.index): normal(program.partial(state, shard, shard.blocks)) for shard in dataset.shards}
+            partials = self._partials(program, state, dataset.shards, options)
             watch.lap("compute")
             total = merged(program, partials, len(dataset.shards))
             watch.lap("reduce")
@@ -80,6 +83,33 @@ class InProcess:
                 metrics = program.report(state) if isinstance(program, Reports) else {}
                 options.on_round(RoundReport(round_, metrics, phases=watch.phases(dataset.manifest.rows)))
         raise CallerError(f"{type(program).__name__} did not finish within {options.rounds_max} rounds")
+
+    def _partials(
+        self, program: Program, state: Record, shards: Sequence[Shard], options: RunOptions
+    ) -> dict[tree.Node, Record]:
+        """Return the contribution of each shard; several at a time if the program is ours, for others may mind threads.
+
+        An error is that of the first shard that has one.
+        """
+
+        def compute(shard: Shard) -> Record:
+            return normal(program.partial(state, shard, shard.blocks))
+
+        threads = min(len(shards), cores(), options.workers or len(shards)) if is_portable(program) else 1
+        if threads < 2:
+            return {(0, shard.index): compute(shard) for shard in shards}
+        with ThreadPoolExecutor(threads, "shards") as pool:
+            waiting = [pool.submit(compute, shard) for shard in shards]
+            try:
+                return {(0, shard.index): future.result() for shard, future in zip(shards, waiting, strict=True)}
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_tasks(listed: TaskList, dataset: "TableDataset", options: RunOptions) -> Outcome:
@@ -127,8 +157,7 @@ class TableDataset:
         self.partition = partition
         pieces = cut(self.table, partition.shards, partition.by)
         columns = columns_of(self.table.schema, "the table")
-        schema = arrow_schema(columns)
-        self.shards = [Shard(index, piece.num_rows, opener(piece, schema)) for index, piece in enumerate(pieces)]
+        self.shards = [Shard(index, piece.num_rows, opener(piece)) for index, piece in enumerate(pieces)]
         self._manifest = Manifest(columns, tuple(shard.rows for shard in self.shards))
 
     @property
@@ -145,20 +174,18 @@ def in_process_dataset(table: Any, partition: ArrayPartition) -> TableDataset:
 
 
 def is_narrow(table: Any) -> bool:
-    """Return whether `table` needs nothing but its single-precision numbers widened, which block by block saves a copy."""
+    """Return whether `table` needs nothing but its single-precision numbers widened, which whoever reads a block does."""
     return isinstance(table, pa.Table) and all(pa.types.is_float32(kind) or kind in WIDE for kind in table.schema.types)
 
 
-def opener(piece: Any, schema: Any) -> Any:
+def opener(piece: Any) -> Any:
     """Return what opens the blocks of a shard: consecutive record batches of BLOCK_ROWS rows, the last one shorter."""
     whole = piece.combine_chunks()
 
     def blocks() -> Iterator[Block]:
         for first in range(0, whole.num_rows, BLOCK_ROWS):
             columns = [one_array(column.slice(first, BLOCK_ROWS)) for column in whole.columns]
-            types = zip(columns, schema.types, strict=True)
-            widened = [column if column.type == kind else column.cast(kind) for column, kind in types]
-            yield Block(pa.RecordBatch.from_arrays(widened, schema=schema))
+            yield Block(pa.RecordBatch.from_arrays(columns, schema=whole.schema))
 
     return blocks
 

@@ -48,6 +48,11 @@ class Column:
         column = self._arrow(batch, pa.float64())
         return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
 
+    def narrow(self, batch: Any) -> NDArray[np.float32] | None:
+        """Return the column as it lies, if it is float32 without nulls."""
+        column = self._column(batch)
+        return np.asarray(column.to_numpy()) if column.type == pa.float32() and not column.null_count else None
+
     def values(self, batch: Any) -> Any:
         """Return the column as an Arrow array of its own type, null where a value is missing (NaN counts as missing)."""
         column = self._column(batch)

@@ -67,7 +67,7 @@ class EncodedBlock:
 
     numbers : shape (columns, rows), float64 standardised or float32 raw
     codes : shape (groups, rows)
-    target : index of the class as int32, or a number less its mean and over its scale
+    target : -1 or 1 of two classes, an index of more (int32), or a number less its mean and over its scale
     weights : shape (rows,), or of size 0 where every row counts once
     """
 
@@ -133,7 +133,8 @@ def encode_shard(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_
             if not known.all():
                 batch, target = batch.filter(pa.array(known)), target[known]
                 weights = None if weights is None else weights[known]
-            target = np.ascontiguousarray(target, dtype=np.int32)
+            of_two = len(prepared["classes"]) == 2
+            target = np.where(target == 1, 1.0, -1.0) if of_two else np.ascontiguousarray(target, dtype=np.int32)
         else:
             target = (target - prepared["mean"]) / prepared["scale"]
         codes = encoder.codes(batch)
@@ -150,6 +151,11 @@ def raw_numbers(encoder: Encoder, batch: object) -> Array | None:
     """Return the numeric columns as float32, not standardised; None if that would lose a digit, or a value is missing."""
     out = np.empty((len(encoder.numeric), batch.num_rows), dtype=np.float32)  # type: ignore[attr-defined]
     for column, row in zip(encoder.numeric, out, strict=True):
-        if not narrow(np.ascontiguousarray(column.numbers(batch)), row):
+        narrowed = column.narrow(batch)
+        if narrowed is not None:
+            row[:] = narrowed
+        elif not narrow(np.ascontiguousarray(column.numbers(batch)), row):
+            return None
+        if np.isnan(row).any():
             return None
     return out

@@ -22,7 +22,7 @@ LOGISTIC, SQUARED, SQUARED_HINGE, HINGE, INSENSITIVE, SQUARED_INSENSITIVE = rang
 PIECE_NUMBERS = 1 << 16  # of a piece: 256 kB of float32, in a core's second cache while margins and gradient are found
 PIECE_ROWS_MIN, PIECE_ROWS_MAX = 64, 1024
 LANES = 8
-GRAM_ROWS = 128
+GRAM_NUMBERS = 1 << 17  # of a piece whose products are summed: 1 MB
 
 LOG2_E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 6.93147180369123816490e-01, 1.90821492927058770002e-10
 LN2 = 0.6931471805599453
@@ -342,9 +342,10 @@ def add_products(numbers: Any, mean: Any, scale: Any, y: Any, counts: Any, produ
     """
     columns, rows = numbers.shape
     width = columns + 2
-    z, weighted, scratch = np.empty((width, GRAM_ROWS)), np.empty((width, GRAM_ROWS)), np.empty(GRAM_ROWS)
-    for first in range(0, rows, GRAM_ROWS):
-        count = min(GRAM_ROWS, rows - first)
+    piece = min(max(GRAM_NUMBERS // width, PIECE_ROWS_MIN), PIECE_ROWS_MAX)
+    z, weighted, scratch = np.empty((width, piece)), np.empty((width, piece)), np.empty(piece)
+    for first in range(0, rows, piece):
+        count = min(piece, rows - first)
         for j in range(columns):
             centre, unit = mean[j], 1.0 / scale[j]
             for i in range(count):

@@ -31,14 +31,12 @@ class Loss:
     code : the kernel's number for it; -1 is the multinomial
     bend : its second derivative by the margin, or a bound of it
     has_corners : whether they are rounded
-    of_classes : whether the target is a class
     """
 
     name: str
     code: int
     bend: float
     has_corners: bool = False
-    of_classes: bool = False
     epsilon: float = 0.0
 
     @property
@@ -50,11 +48,11 @@ class Loss:
         return np.array([self.epsilon, CORNERS[stage]])
 
 
-LOGISTIC = Loss("logistic", kernels.LOGISTIC, 0.25, of_classes=True)
-MULTINOMIAL = Loss("multinomial", -1, 0.5, of_classes=True)
+LOGISTIC = Loss("logistic", kernels.LOGISTIC, 0.25)
+MULTINOMIAL = Loss("multinomial", -1, 0.5)
 SQUARED = Loss("squared", kernels.SQUARED, 1.0)
-SQUARED_HINGE = Loss("squared hinge", kernels.SQUARED_HINGE, 2.0, of_classes=True)
-HINGE = Loss("hinge", kernels.HINGE, 1.0, has_corners=True, of_classes=True)
+SQUARED_HINGE = Loss("squared hinge", kernels.SQUARED_HINGE, 2.0)
+HINGE = Loss("hinge", kernels.HINGE, 1.0, has_corners=True)
 
 
 def insensitive(epsilon: float) -> Loss:

@@ -67,8 +67,8 @@ def losses_of_each(
     residuals = np.empty(len(margins))
     for index, (weight, margin, slope) in enumerate(zip(weights, margins, slopes, strict=True)):
         y = block.target
-        if loss.of_classes:
-            y = np.where(y == (1 if len(margins) == 1 else index), 1.0, -1.0)
+        if len(margins) > 1:
+            y = np.where(y == index, 1.0, -1.0)
         found = kernels.evaluate(loss.code, settings, block.numbers, weight, y, block.weights, margin, slope)
         whole, exact, residuals[index] = whole + found[0], exact + found[1], found[2]
     return residuals, whole, exact
