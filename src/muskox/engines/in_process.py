@@ -95,7 +95,9 @@ class InProcess:
         def compute(shard: Shard) -> Record:
             return normal(program.partial(state, shard, shard.blocks))
 
-        threads = min(len(shards), cores(), options.workers or len(shards)) if is_portable(program) and not needs_pins(program) else 1
+        threads = (
+            min(len(shards), cores(), options.workers or len(shards)) if is_portable(program) and not needs_pins(program) else 1
+        )
         if threads < 2:
             return {(0, shard.index): compute(shard) for shard in shards}
         with ThreadPoolExecutor(threads, "shards") as pool:

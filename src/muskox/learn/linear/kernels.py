@@ -54,7 +54,7 @@ def float_of(typing_context: Any, x: Any) -> Any:  # noqa: ARG001
     return types.float64(types.int64), code
 
 
-@njit(**OPTIONS)
+@njit(nogil=True)
 def exp_minus(a: float) -> float:
     """Return exp(-a) of a >= 0, to 2 units in the last place; below exp(-700) it stays there."""
     a = min(a, EXP_MAX)
@@ -78,7 +78,7 @@ def exp_minus(a: float) -> float:
     return p * float_of(ONE_BITS - (bits_of(shifted) << EXPONENT_SHIFT))
 
 
-@njit(**OPTIONS)
+@njit(nogil=True)
 def atanh_twice(s: float) -> float:
     """Return 2 atanh(s), which is log((1 + s) / (1 - s)), of |s| <= 0.1716."""
     t = s * s
@@ -95,7 +95,7 @@ def atanh_twice(s: float) -> float:
     return 2.0 * s + 2.0 * s * (t * p)
 
 
-@njit(**OPTIONS)
+@njit(nogil=True)
 def log_1_plus(z: float) -> float:
     """Return log(1 + z) of 0 <= z <= 1, right in its last digits however small z is."""
     above = z > SQRT2_MINUS_1
@@ -103,7 +103,7 @@ def log_1_plus(z: float) -> float:
     return (LN2 if above else 0.0) + atanh_twice(s)
 
 
-@njit(**OPTIONS)
+@njit(nogil=True)
 def folded(values: Any, count: int) -> float:
     """Return the sum of values[:count], which it spoils: its first quarter plus the next quarters, again and again."""
     tail = 0.0
@@ -120,7 +120,7 @@ def folded(values: Any, count: int) -> float:
     return tail
 
 
-@njit(**OPTIONS)
+@njit(nogil=True)
 def sum_of(values: Any, count: int, scratch: Any) -> float:
     """Return the sum of values[:count]."""
     for i in range(count):
@@ -128,7 +128,7 @@ def sum_of(values: Any, count: int, scratch: Any) -> float:
     return folded(scratch, count)
 
 
-@njit(**OPTIONS)
+@njit(nogil=True)
 def sum_of_products(x: Any, r: Any, count: int, scratch: Any) -> float:
     """Return the sum of x[i] * r[i]."""
     part = count // 4
@@ -142,12 +142,12 @@ def sum_of_products(x: Any, r: Any, count: int, scratch: Any) -> float:
     return folded(scratch, part) + tail
 
 
-@njit(**OPTIONS)
+@njit(nogil=True)
 def rows_of_piece(columns: int) -> int:
     return min(max(PIECE_NUMBERS // max(columns, 1) // LANES * LANES, PIECE_ROWS_MIN), PIECE_ROWS_MAX)
 
 
-@njit(**OPTIONS)
+@njit(nogil=True)
 def add_margins(numbers: Any, weights: Any, first: int, count: int, margin: Any) -> None:
     """Add weights[j] * numbers[j, first + i] to margin[i], j by j."""
     columns = numbers.shape[0]
@@ -167,7 +167,7 @@ def add_margins(numbers: Any, weights: Any, first: int, count: int, margin: Any)
             margin[i] += w0 * x0[i]
 
 
-@njit(**OPTIONS)
+@njit(nogil=True)
 def hinge(t: float, width: float) -> tuple[float, float, float]:
     """Return max(t, 0), with its corner rounded over `width` about 0: loss, slope, and the loss itself."""
     half = 0.5 * width
@@ -177,7 +177,7 @@ def hinge(t: float, width: float) -> tuple[float, float, float]:
     return loss, slope, max(t, 0.0)
 
 
-@njit(**OPTIONS)
+@njit(nogil=True)
 def lose(kind: int, settings: Any, y: Any, margin: Any, loss: Any, exact: Any, count: int) -> None:
     """Put the loss of each row into `loss` (with no corner rounded: `exact`), and its derivative in place of the margin.
 
@@ -374,7 +374,10 @@ def narrow(wide: Any, out: Any) -> bool:
 
 
 def compiled(function: Any, *signatures: Any) -> Any:
-    return njit(list(signatures), **OPTIONS)(function)
+    try:
+        return njit(list(signatures), **OPTIONS)(function)
+    except RuntimeError:  # no place where machine code may be kept: each process compiles anew
+        return njit(list(signatures), **{**OPTIONS, "cache": False})(function)
 
 
 REAL, WHOLE = types.float64, types.int64
