@@ -209,6 +209,23 @@ def test_a_warm_start_begins_where_the_model_stands() -> None:
     assert cold.loss_ == losses[0]
 
 
+def test_a_model_goes_on_with_the_columns_that_it_has_learned() -> None:
+    table = mixed_table(200)
+    model = SGDClassifier().fit(table, target="late", features=["amount", "city"])
+    model.partial_fit(table, target="late")  # the others are left alone, as before
+    assert model.feature_names_in_.tolist() == ["amount", "city"]
+    with pytest.raises(CallerError, match="has not learned column 'month'"):
+        model.partial_fit(table, target="late", features=["amount", "month"])
+    with pytest.raises(CallerError, match="no column 'city' to use as feature"):
+        model.partial_fit(table.select(["amount", "late"]), target="late")
+    X, y = load_breast_cancer(return_X_y=True)
+    with pytest.raises(CallerError, match="has not learned column 'x20'"):
+        SGDClassifier(warm_start=True).fit(X[:, :20], y).fit(X, y)
+    with pytest.raises(CallerError, match="is string here: the model has learned bool"):
+        texts = table.set_column(4, "late", pa.array(["a"] * 200))
+        model.partial_fit(texts, target="late")
+
+
 @pytest.mark.parametrize(
     ("given", "rule"),
     [

@@ -30,6 +30,7 @@ def resumed(manifest: Manifest, inputs: Inputs, kind: Target, model: Record) -> 
         If the dataset lacks a column that the model reads, or its target is of another type.
     """
     columns = from_record(model["encoder"]["columns"])
+    check_features(manifest, inputs, model, [column.name for column in columns])
     begun = begin(manifest, replace(inputs, features=tuple(column.name for column in columns), categorical=()), kind)
     learned, found = from_record(model["target"])[0], from_record(begun["target"])[0]
     if (learned.kind is Kind.STRING) != (found.kind is Kind.STRING):
@@ -48,6 +49,20 @@ def resumed(manifest: Manifest, inputs: Inputs, kind: Target, model: Record) -> 
     if classes is not None:
         prepared |= {"classes": classes, "class_weights": class_weights(inputs.class_weight, classes)}
     return prepared
+
+
+def check_features(manifest: Manifest, inputs: Inputs, model: Record, learned: Sequence[str]) -> None:
+    """Raise CallerError if other columns than those that the model has learned are asked for, or all of more."""
+    chosen = inputs.features
+    if chosen is None and model["parameters"]["features"] is None:
+        special = (inputs.target, inputs.weight, inputs.validation)
+        chosen = tuple(name for name in manifest.columns if name not in special)
+    strange = [name for name in chosen or () if name not in learned]
+    if strange:
+        raise CallerError(
+            f"the model that this training goes on from has not learned column {strange[0]!r}: "
+            f"it has {len(learned)} features, {', '.join(learned)}"
+        )
 
 
 def class_weights(given: Any, classes: Sequence[Any]) -> Floats | None:

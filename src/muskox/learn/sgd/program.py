@@ -299,6 +299,8 @@ class SGDProgram(TrainingProgram):
         parameters = self.parameters()
         if self.begin_with is not None:
             parameters["begin_with"] = {"digest": digest(self.begin_with)}
+            for name in ("features", "categorical"):  # those that the model has learned
+                parameters[name] = parameters[name] or self.begin_with["parameters"][name]
         record = self.model_record(
             state["prepared"],
             model=self.model,
