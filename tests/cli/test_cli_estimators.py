@@ -1,4 +1,4 @@
-"""Every word of ``muskox train`` on a real cluster: trained, listed, evaluated, predicted with, and made again to the same bits."""
+"""Every word of ``muskox train`` on a real cluster: trained, listed, evaluated, predicted with, made again to the same bits."""
 
 from pathlib import Path
 

@@ -44,7 +44,17 @@ def test_the_commands_are_the_promised_ones() -> None:
     running += ["config get", "config set", "demo"]
     keeping = ["keeper serve", "keeper check", "keeper dump", "keeper repair", "keeper handover", "keeper shell", "zk"]
     data = ["put", "register", "datasets", "diff", "rm", "token", "grant", "revoke"]
-    learning = [*(f"train {word}" for word in KINDS), "search", "jobs", "cancel", "models", "evaluate", "predict", "serve"]
+    learning = [
+        *(f"train {word}" for word in KINDS),
+        "search",
+        "jobs",
+        "cancel",
+        "models",
+        "evaluate",
+        "importance",
+        "predict",
+        "serve",
+    ]
     assert {" ".join(words) for words in COMMANDS} == {*running, *keeping, *data, *learning}
 
 
@@ -82,6 +92,7 @@ LISTINGS = (
     "predict",
     "train logistic",
     "search",
+    "importance",
     "put",
     "register",
     "up",

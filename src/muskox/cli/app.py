@@ -8,7 +8,21 @@ from typing import Any
 
 import typer
 
-from muskox.cli import clusters, datasets, jobs, keeper, models, node, nodes, putting, searching, settings, sharing, training
+from muskox.cli import (
+    clusters,
+    datasets,
+    importance,
+    jobs,
+    keeper,
+    models,
+    node,
+    nodes,
+    putting,
+    searching,
+    settings,
+    sharing,
+    training,
+)
 from muskox.cli.demo import demo
 from muskox.cli.estimators import KINDS
 from muskox.cli.options import ConfigGroup, NodeGroup
@@ -190,5 +204,13 @@ add(app, "cancel", jobs.cancel, TRAINING, "muskox cancel rounds-1da5e4e3")
 
 add(app, "models", models.models, MODELS, "muskox models", "muskox models late --json", "muskox models verify late")
 add(app, "evaluate", models.evaluate, MODELS, "muskox evaluate late flights-test")
+add(
+    app,
+    "importance",
+    importance.importance,
+    MODELS,
+    "muskox importance late flights-test",
+    "muskox importance late flights-test --scoring auc --repeats 10 --coefficients",
+)
 add(app, "predict", models.predict, MODELS, "muskox predict late flights-test --output predictions --columns tailnum,time_hour")
 add(app, "serve", models.serve, MODELS, "muskox serve late --port 8000")
