@@ -12,6 +12,8 @@ NAMES = [
     "linear.regression_estimators",
     "linear.support_estimators",
     "sgd.estimators",
+    "trees.boosting_estimators",
+    "trees.forest_estimators",
 ]
 
 

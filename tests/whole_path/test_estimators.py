@@ -17,20 +17,24 @@ def build(inputs, outputs):
 
 FAMILY: list[tuple[Any, str | None]] = [
     (mx.GaussianNB(features=FEATURES), TARGET),
+    (mx.GradientBoostingClassifier(features=FEATURES, n_estimators=4, max_depth=4), TARGET),
+    (mx.GradientBoostingRegressor(features=["month", "hour", "carrier"], n_estimators=4, max_depth=3), "distance"),
     (mx.KMeans(features=FEATURES, n_clusters=8, n_init=2, tol=0.0, standardise=True), None),
     (mx.LinearRegression(features=["month", "hour", "carrier"]), "distance"),
     (mx.LinearSVC(features=FEATURES, loss="hinge", max_rounds=30), TARGET),
     (mx.LinearSVR(features=["month", "hour", "carrier"], epsilon=10.0, max_rounds=30), "distance"),
     (mx.LogisticRegression(features=["distance", "hour"], penalty="elasticnet", max_rounds=20), "carrier"),
     (mx.MLPClassifier(features=FEATURES, hidden_layer_sizes=(16,), batch_size=2000, max_rounds=30), TARGET),
-    (mx.TorchClassifier(source=TORCH, features=["hour", "origin", "distance"], batch_size=4000, max_rounds=40), TARGET),
     (mx.MLPRegressor(features=["hour", "origin"], hidden_layer_sizes=(8,), batch_size=5000, max_rounds=15), "distance"),
     (mx.PCA(features=FEATURES, n_components=0.8, standardise=True), None),
+    (mx.RandomForestClassifier(features=FEATURES, n_estimators=4, max_depth=8), TARGET),
+    (mx.RandomForestRegressor(features=["month", "hour", "carrier"], n_estimators=4, max_depth=6), "distance"),
     (mx.Ridge(features=["month", "hour", "carrier"], solver="lbfgs", max_rounds=30), "distance"),
     (mx.SGDClassifier(features=FEATURES, loss="log_loss", batch_size=64, max_epochs=1, early_stopping=True), TARGET),
     (mx.SGDClassifier(features=FEATURES, solver="adam", batch_size=4096, max_rounds=15), TARGET),
     (mx.SGDClassifier(features=FEATURES, solver="average", penalty="elasticnet", max_rounds=8, tol=None), TARGET),
     (mx.SGDRegressor(features=["hour", "origin"], momentum=0.9, average=True, batch_size=1, max_epochs=1), "distance"),
+    (mx.TorchClassifier(source=TORCH, features=["hour", "origin", "distance"], batch_size=4000, max_rounds=40), TARGET),
 ]
 
 

@@ -40,15 +40,33 @@ if TYPE_CHECKING:
     from muskox.learn.sgd.estimators import SGDClassifier, SGDRegressor
     from muskox.learn.sgd.model import SGDClassifierModel, SGDRegressorModel
     from muskox.learn.sgd.program import SGDClassifierProgram, SGDRegressorProgram
+    from muskox.learn.trees.boosting import ClassBoostingProgram, NumberBoostingProgram
+    from muskox.learn.trees.boosting_estimators import GradientBoostingClassifier, GradientBoostingRegressor
+    from muskox.learn.trees.forest_estimators import RandomForestClassifier, RandomForestRegressor
+    from muskox.learn.trees.forest_kinds import ClassForestProgram, NumberForestProgram
+    from muskox.learn.trees.models import (
+        BoostingClassifierModel,
+        BoostingRegressorModel,
+        ForestClassifierModel,
+        ForestRegressorModel,
+    )
 
 __all__ = [
     "PCA",
+    "BoostingClassifierModel",
+    "BoostingRegressorModel",
+    "ClassBoostingProgram",
+    "ClassForestProgram",
     "Encoder",
     "EncoderProgram",
     "Estimator",
+    "ForestClassifierModel",
+    "ForestRegressorModel",
     "GaussianModel",
     "GaussianNB",
     "GaussianProgram",
+    "GradientBoostingClassifier",
+    "GradientBoostingRegressor",
     "KMeans",
     "KMeansModel",
     "KMeansProgram",
@@ -66,8 +84,12 @@ __all__ = [
     "MLPRegressor",
     "MLPRegressorModel",
     "MLPRegressorProgram",
+    "NumberBoostingProgram",
+    "NumberForestProgram",
     "PCAModel",
     "PCAProgram",
+    "RandomForestClassifier",
+    "RandomForestRegressor",
     "RegressionProgram",
     "Ridge",
     "SGDClassifier",
@@ -123,6 +145,11 @@ _HOMES = {
         "TorchRegressorModel",
         "TorchRegressorProgram",
     ),
+    "trees.boosting": ("ClassBoostingProgram", "NumberBoostingProgram"),
+    "trees.boosting_estimators": ("GradientBoostingClassifier", "GradientBoostingRegressor"),
+    "trees.forest_kinds": ("ClassForestProgram", "NumberForestProgram"),
+    "trees.forest_estimators": ("RandomForestClassifier", "RandomForestRegressor"),
+    "trees.models": ("BoostingClassifierModel", "BoostingRegressorModel", "ForestClassifierModel", "ForestRegressorModel"),
 }
 
 __getattr__ = lazy(__name__, _HOMES)
