@@ -10,11 +10,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from tree_data import FEATURES, mixed_table, run_scattered
 
-import muskox as mx
 from muskox.digest import digest
 from muskox.errors import CallerError
 from muskox.learn import GradientBoostingClassifier, GradientBoostingRegressor, load_model, load_predictor
-from muskox.program import RunOptions
+from muskox.program import ArrayPartition, RunOptions, in_process
 from muskox.records import pack, unpack
 
 WEIGHTS = {
@@ -133,7 +132,7 @@ def test_the_learning_rate_may_change_while_it_runs() -> None:
     changed = [estimator.fit(table, target="score", options=options).digest_ for _ in range(2)]
     plain = estimator.fit(table, target="score").digest_
     assert changed[0] == changed[1] != plain
-    dataset = mx.in_process_dataset(table)  # its shards keep what they derived: a fit must not see that of another
+    dataset = in_process(table, ArrayPartition())  # its shards keep what they derived: a fit must not see that of another
     again = [estimator.fit(dataset, target="score", options=each).digest_ for each in (None, options, None)]
     assert again == [plain, changed[0], plain]
     with pytest.raises(CallerError, match="learning_rate"):
