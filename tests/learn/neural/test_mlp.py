@@ -203,6 +203,7 @@ def test_a_model_survives_its_journey() -> None:
     ({"batch_size": -1}, "batch_size=-1"),
     ({"learning_rate_init": 0.0}, "learning_rate_init=0.0"),
     ({"learning_rate": "steep"}, "learning_rate='steep'"),
+    ({"learning_rate": 0.1}, "their size is learning_rate_init"),
     ({"beta_1": 1.0}, "must be less than 1"),
     ({"dtype": "float16"}, "dtype='float16'"),
     ({"early_stopping": True, "validation_fraction": 0.0}, "early_stopping needs rows"),

@@ -50,43 +50,42 @@ class MLPProgram(StepsProgram):
             require_count("hidden_layer_sizes", width)
 
     def network(self, prepared: Record) -> Record:
-        shape = self._network(prepared)
+        shape = self._shape(prepared)
+        told = {"network": {"widths": list(shape.widths), "activation": shape.activation, "loss_kind": shape.loss}}
         if self.begin is None:
-            return {"parameters": shape.initial(self.inputs.seed, self.dtype)}
+            return {**told, "parameters": shape.initial(self.inputs.seed, self.dtype)}
         if len(self.begin["parameters"]) != shape.size:
             raise CallerError(
                 f"warm_start goes on from a network of {len(self.begin['parameters'])} parameters, but these columns and "
                 f"classes need {shape.size}: fit a new estimator, or give rows of the same columns and classes"
             )
-        return {"parameters": self.begin["parameters"].astype(self.dtype)}
+        return {**told, "parameters": self.begin["parameters"].astype(self.dtype)}
 
     def slopes(self, state: Record, shard: Shard, rows: KeptRows, chosen: Array) -> Record:  # noqa: ARG002  # the contract's
         X = rows.dense(chosen).astype(self.dtype)
-        network = self._network(state["prepared"])
-        gradient, loss = network.gradient(state["parameters"], X, rows.target[chosen], rows.weights[chosen])
+        gradient, loss = network_of(state).gradient(state["parameters"], X, rows.target[chosen], rows.weights[chosen])
         return {"gradient": gradient, "loss": loss}
 
     def loss_of(self, state: Record, rows: KeptRows) -> float:
         X = rows.dense(np.arange(len(rows))).astype(self.dtype)
-        return self._network(state["prepared"]).loss_of(state["parameters"], X, rows.target, rows.weights)
+        return network_of(state).loss_of(state["parameters"], X, rows.target, rows.weights)
 
     def penalised(self, state: Record) -> list[slice]:
-        return self._network(state["prepared"]).weights()
+        return network_of(state).weights()
 
     def model(self, state: Record) -> Record:
-        prepared, network = state["prepared"], self._network(state["prepared"])
+        prepared = state["prepared"]
         own: Record = {"estimator": self.estimator_name, "model": self.model_name, "kind": "perceptron"}
         if prepared["kind"] == Target.NUMBER:
             own |= {"mean": prepared["mean"], "scale": prepared["scale"]}
-        shape = {"widths": list(network.widths), "activation": network.activation, "loss_kind": network.loss}
-        return self.model_record(prepared, **own, network=shape, weights=state["parameters"])
+        return self.model_record(prepared, **own, network=state["network"], weights=state["parameters"])
 
     def model_record(self, prepared: Record, **own: Any) -> Record:
         record = super().model_record(prepared, **own)
         record["parameters"] = {name: value for name, value in record["parameters"].items() if name != "begin"}
         return record
 
-    def _network(self, prepared: Record) -> Network:
+    def _shape(self, prepared: Record) -> Network:
         loss, outputs = SQUARED, 1
         if prepared["kind"] == Target.CLASSES:
             classes = len(prepared["classes"])
@@ -141,6 +140,6 @@ class MLPRegressorModel(Regressor):
 
 
 def network_of(record: Record) -> Network:
-    """Return the shape of a model's network."""
+    """Return the shape of the network that a state or a model's record describes."""
     told = record["network"]
     return Network(tuple(map(int, told["widths"])), str(told["activation"]), str(told["loss_kind"]))

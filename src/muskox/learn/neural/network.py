@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from muskox.learn.columns import Floats
 from muskox.learn.functions import log_sum_exp, softmax, tanh
-from muskox.learn.neural.kernels import add_outer, add_product
+from muskox.learn.neural.kernels import add_outer, add_product, rectify, rectify_slopes
 from muskox.records import Array
 from muskox.streams import stream
 
@@ -85,11 +85,11 @@ class Network:
             delta = (slopes * weight[:, None]).astype(parameters.dtype)
             for index in range(len(layers) - 1, -1, -1):
                 add_outer(values[index], delta, sums[index][0])
-                sums[index][1][...] = added(sums[index][1], delta)
+                add_outer(np.ones((len(delta), 1), dtype=delta.dtype), delta, sums[index][1][None, :])
                 if index:
                     before = np.zeros((len(delta), self.widths[index]), dtype=parameters.dtype)
                     add_product(delta, turned[index - 1], before)
-                    delta = before * _slope(self.activation, values[index])
+                    delta = _sloped(self.activation, values[index], before)
         return out, total
 
     def _forward(self, layers: Sequence[tuple[Array, Array]], X: Array) -> list[Array]:
@@ -111,13 +111,6 @@ class Network:
             middle, end = start + inputs * outputs, start + (inputs + 1) * outputs
             yield slice(start, middle), slice(middle, end), (inputs, outputs)
             start = end
-
-
-def added(total: Array, rows: Array) -> Array:
-    """Return `total`, shape (columns,), and all `rows`, shape (rows, columns), added one after the other."""
-    stacked: Array = np.concatenate([total[None, :], rows])
-    summed: Array = np.cumsum(stacked, axis=0, dtype=total.dtype)[-1]
-    return summed
 
 
 def probabilities(loss: str, outputs: Floats) -> Floats:
@@ -144,22 +137,24 @@ def _judged(loss: str, outputs: Floats, target: Array) -> tuple[Floats, Floats]:
 
 def _activated(activation: str, x: Array) -> Array:
     if activation == "relu":
-        return np.where(x > 0.0, x, x.dtype.type(0.0))  # of two zeros np.maximum may give either
+        rectify(x)  # of two zeros np.maximum may give either
+        return x
     if activation == "identity":
         return x
     wide = x.astype(np.float64)
     return (tanh(wide) if activation == "tanh" else expit(wide)).astype(x.dtype)
 
 
-def _slope(activation: str, value: Array) -> Array:
-    """Return the slope of the activation where its value is `value`."""
+def _sloped(activation: str, values: Array, slopes: Array) -> Array:
+    """Return the slopes by what went into an activation, from those by its `values`."""
     if activation == "relu":
-        return (value > 0.0).astype(value.dtype)
+        rectify_slopes(values, slopes)
+        return slopes
     if activation == "tanh":
-        return 1.0 - value * value
+        return slopes * (1.0 - values * values)
     if activation == "logistic":
-        return value * (1.0 - value)
-    return np.ones_like(value)
+        return slopes * (values * (1.0 - values))
+    return slopes
 
 
 def _chunks(X: Array, target: Array, weights: Floats) -> Iterator[tuple[Array, Array, Floats]]:

@@ -60,6 +60,11 @@ class StepsProgram(TrainingProgram):
         require_number("alpha", self.alpha, above=-1e-300)
         require_count("batch_size", self.batch_size, least=0)
         require_number("learning_rate_init", self.learning_rate_init, above=0.0)
+        if not isinstance(self.learning_rate, str):
+            told = ", ".join(SCHEDULES)
+            raise CallerError(
+                f"learning_rate={self.learning_rate!r}: it is how steps change ({told}); their size is learning_rate_init"
+            )
         require_choice("learning_rate", self.learning_rate, SCHEDULES)
         require_number("power_t", self.power_t, above=-1e-300)
         require_count("max_rounds", self.max_rounds)
