@@ -29,6 +29,7 @@ DTYPES = {
 }  # fmt: skip  # NumPy's names and safetensors'
 TYPES = {name: dtype for dtype, name in DTYPES.items()}
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+PLAIN = frozenset((str, int, bool, type(None)))  # what is in its normal form as it is
 KNOWN_JSON_MAX = 1 << 12  # characters of JSON in a header that is remembered
 SEPARATOR = "/"  # joins the names of nested records: {"a": {"b": 1}} is a/b
 
@@ -117,6 +118,8 @@ def _normal(path: str, value: Any) -> Any:
         case dict():
             return {_name(name): _normal(f"{path}{SEPARATOR}{name}", part) for name, part in value.items()}
         case list() | tuple():
+            if PLAIN.issuperset(map(type, value)):
+                return list(value)  # most lists are long ones of names: in every round's state, too
             if any(isinstance(part, np.ndarray) for part in value):
                 raise CallerError(f"{path!r} is a list of arrays: a record holds arrays by name")
             return [_normal(path, part) for part in value]
