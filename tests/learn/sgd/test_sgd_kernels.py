@@ -124,3 +124,21 @@ def test_rates_follow_their_schedules() -> None:
     assert rate(101, learning_rate="optimal") == pytest.approx(1 / (0.01 * (500 + 100)))
     assert rate(16, learning_rate="invscaling") == pytest.approx(0.1)
     assert rate(99, learning_rate="constant") == rate(99, learning_rate="adaptive") == 0.2
+
+
+@pytest.mark.parametrize("loss", ["hinge", "log_loss"])
+def test_a_step_of_one_row_in_one_pass_has_the_bits_of_the_sum_and_the_step(loss: str) -> None:
+    numbers, _, target, weights = data()
+    codes, order = np.zeros((ROWS, 0), dtype=np.int32), np.arange(ROWS, dtype=np.int64)
+    descent = Descent(loss=loss, alpha=0.01)
+    options = descent.vector(0.1, 0.1, 1.25, None)
+    one, two = moving(zeros(descent, (1, COLUMNS + 1))), moving(zeros(descent, (1, COLUMNS + 1)))
+    total = k.descend(numbers, codes, target, weights, order, np.arange(ROWS + 1), *one, options)
+    losses = 0.0
+    for row in range(ROWS):
+        gradient = np.zeros((1, COLUMNS + 1))
+        losses += k.gradient(numbers, codes, target, weights, order, row, row + 1, two[0], options, gradient)
+        k.step(gradient, 1.25, *two, options)
+    assert_array_equal(one[0], two[0])
+    assert_array_equal(one[-1][k.STEPS], two[-1][k.STEPS])
+    assert total == losses

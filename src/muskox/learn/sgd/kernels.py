@@ -249,6 +249,28 @@ def step(  # noqa: PLR0913, PLR0917  # arrays, as kernels take them
 
 
 @compiled
+def step_of_row(x: Floats, places: Codes, target: float, weight: float, W: Floats, clock: Floats, options: Floats) -> float:
+    """Take the plain step of a batch of one row without indicators, in one pass; return its loss.
+
+    It is what `gradient` and `step` do, in their order, without the sums between them.
+    """
+    clock[STEPS] += 1.0
+    eta, share, l2 = rate_of(options, clock[STEPS]), 1.0 / options[MEAN_WEIGHT], options[L2]
+    total = 0.0
+    for k in range(W.shape[0]):
+        w = W[k]
+        y = target if W.shape[0] == 1 else (1.0 if target == k else -1.0)
+        value, slope = loss_and_slope(options[LOSS], y, margin(x, places, w), options[EPSILON])
+        total += weight * value
+        slope *= weight
+        for j in range(x.size):
+            w[j] -= eta * (slope * x[j] * share + l2 * w[j])
+        if options[INTERCEPT] != 0.0:
+            w[x.size] -= eta * (slope * share)
+    return total
+
+
+@compiled
 def descend(  # noqa: PLR0913, PLR0917  # arrays, as kernels take them
     numbers: Floats,
     codes: Codes,
@@ -266,9 +288,14 @@ def descend(  # noqa: PLR0913, PLR0917  # arrays, as kernels take them
 ) -> float:
     """Take a step for each batch ``order[bounds[i] : bounds[i + 1]]``; return the sum of losses, each before its step."""
     total, losses = np.zeros(W.shape), 0.0
+    is_plain = options[STEP_KIND] == PLAIN and options[L1] == 0.0 and options[AVERAGE_FROM] == 0.0
     for batch in range(bounds.size - 1):
         begin, end = bounds[batch], bounds[batch + 1]
         if begin == end:
+            continue
+        if is_plain and end - begin == 1 and codes.shape[1] == 0:
+            row = order[begin]
+            losses += step_of_row(numbers[row], codes[row], target[row], weights[row], W, clock, options)
             continue
         total[:, :] = 0.0
         losses += gradient(numbers, codes, target, weights, order, begin, end, W, options, total)
