@@ -29,6 +29,8 @@ FAMILY: list[tuple[Any, str | None]] = [
     (mx.PCA(features=FEATURES, n_components=0.8, standardise=True), None),
     (mx.RandomForestClassifier(features=FEATURES, n_estimators=4, max_depth=8), TARGET),
     (mx.RandomForestRegressor(features=["month", "hour", "carrier"], n_estimators=4, max_depth=6), "distance"),
+    (mx.MultinomialNB(features=FEATURES), TARGET),
+    (mx.PCA(features=["month", "hour", "carrier", "distance"], n_components=0.8, standardise=True), None),
     (mx.Ridge(features=["month", "hour", "carrier"], solver="lbfgs", max_rounds=30), "distance"),
     (mx.SGDClassifier(features=FEATURES, loss="log_loss", batch_size=64, max_epochs=1, early_stopping=True), TARGET),
     (mx.SGDClassifier(features=FEATURES, solver="adam", batch_size=4096, max_rounds=15), TARGET),

@@ -10,8 +10,9 @@ from muskox.front_door import lazy
 
 if TYPE_CHECKING:
     from muskox.learn.base import Estimator
-    from muskox.learn.bayes import GaussianModel, GaussianProgram
-    from muskox.learn.bayes_estimators import GaussianNB
+    from muskox.learn.bayes.estimators import GaussianNB, MultinomialNB
+    from muskox.learn.bayes.gaussian import GaussianModel, GaussianProgram
+    from muskox.learn.bayes.multinomial import MultinomialModel, MultinomialProgram
     from muskox.learn.clusters.estimator import KMeans
     from muskox.learn.clusters.model import KMeansModel
     from muskox.learn.clusters.program import KMeansProgram
@@ -84,6 +85,9 @@ __all__ = [
     "MLPRegressor",
     "MLPRegressorModel",
     "MLPRegressorProgram",
+    "MultinomialModel",
+    "MultinomialNB",
+    "MultinomialProgram",
     "NumberBoostingProgram",
     "NumberForestProgram",
     "PCAModel",
@@ -115,8 +119,9 @@ __all__ = [
 
 _HOMES = {
     "base": ("Estimator",),
-    "bayes": ("GaussianModel", "GaussianProgram"),
-    "bayes_estimators": ("GaussianNB",),
+    "bayes.estimators": ("GaussianNB", "MultinomialNB"),
+    "bayes.gaussian": ("GaussianModel", "GaussianProgram"),
+    "bayes.multinomial": ("MultinomialModel", "MultinomialProgram"),
     "clusters.estimator": ("KMeans",),
     "clusters.model": ("KMeansModel",),
     "clusters.program": ("KMeansProgram",),

@@ -108,6 +108,17 @@ class Encoder:
             row[np.isnan(row)] = 0.0  # the mean, standardised
         return out
 
+    def imputed(self, batch: Any) -> Floats:
+        """Return the numeric columns of `batch` as they are, the mean where a value is missing, shape (columns, rows)."""
+        out = np.empty((len(self.numeric), batch.num_rows))
+        for column, mean, row in zip(self.numeric, self.mean, out, strict=True):
+            row[:] = column.numbers(batch)
+            beyond = np.isinf(row)
+            if beyond.any():
+                raise CallerError(f"column {column.name!r} is infinite in row {int(np.argmax(beyond))} of these rows")
+            row[np.isnan(row)] = mean
+        return out
+
     def codes(self, batch: Any) -> list[Codes]:
         """Return for each categorical column which of its indicators is 1, or its width where none is; shape (rows,) each."""
         fields = zip(self.categorical, self._sets, self.record["missing"], strict=True)
@@ -121,10 +132,7 @@ class Encoder:
     def transform_batch(self, batch: Any) -> Floats:
         """Return what `transform` does, of an Arrow record batch."""
         out = np.zeros((batch.num_rows, self.width))
-        numbers = self.numbers(batch)
-        if not self.record["standardise"]:
-            numbers = numbers * self.scale[:, None] + self.mean[:, None]
-        out[:, : len(self.numeric)] = numbers.T
+        out[:, : len(self.numeric)] = (self.numbers(batch) if self.record["standardise"] else self.imputed(batch)).T
         start = len(self.numeric)
         for codes, width in zip(self.codes(batch), self.widths, strict=True):
             rows = np.flatnonzero(codes < width)

@@ -79,15 +79,14 @@ class PCA(TransformerEstimator):
 
     def inverse_transform(self, X: Any) -> Floats:
         """Return the encoded features that have these components, shape (rows, encoded features)."""
-        from muskox.learn.components.kernels import project
+        from muskox.learn.products import product
 
         check_is_fitted(self)
         points = np.ascontiguousarray(X, dtype=np.float64)
         if points.ndim != 2 or points.shape[1] != self.n_components_:
             raise CallerError(f"X has shape {points.shape}: its columns must be the {self.n_components_} components")
         axes = self.components_ / whitening(self.explained_variance_)[:, None] if self.whiten else self.components_
-        out = np.empty((len(points), axes.shape[1]))
-        project(points, np.ascontiguousarray(axes), out)
+        out = product(points, np.ascontiguousarray(axes))
         out += self.mean_
         return out
 

@@ -71,20 +71,3 @@ def rotate(matrix: Any, vectors: Any, sweeps_max: int) -> int:
         if rotated == 0:
             return sweep
     return sweeps_max
-
-
-@compiled
-def project(X: Any, axes: Any, out: Any) -> None:
-    """Set `out`, shape (rows, components), to the product of X, shape (rows, features), and `axes` (features, components).
-
-    Each element is one sum in the order of the features, so that a row has the same bits in any batch.
-    """
-    rows, features = X.shape
-    components = axes.shape[1]
-    for row in range(rows):
-        for component in range(components):
-            out[row, component] = 0.0
-        for feature in range(features):
-            value = X[row, feature]
-            for component in range(components):
-                out[row, component] += value * axes[feature, component]

@@ -30,11 +30,9 @@ class PCAModel(Model):
 
     def transformed(self, batch: Any) -> Floats:
         """Return the components of each row of an Arrow record batch, shape (rows, components)."""
-        from muskox.learn.components.kernels import project
+        from muskox.learn.products import product
 
-        out = np.empty((batch.num_rows, self._axes.shape[1]))
-        project(self.encoder.transform_batch(batch) - self.mean, self._axes, out)
-        return out
+        return product(self.encoder.transform_batch(batch) - self.mean, self._axes)
 
     def predict_batch(self, batch: Any) -> dict[str, Array]:
         """Return the components of each row, by name."""

@@ -69,13 +69,15 @@ class GaussianProgram(TrainingProgram):
         variance = total["squares"] / total["weight"]
         weight = total["weight"][:, 0]
         priors = np.array(self.priors) if self.priors else weight / np.add.reduce(weight)
+        smoothing = self.var_smoothing * float(np.max(pooled_variance(total)))
         record = self.model_record(
             prepared,
             model="muskox.learn:GaussianModel",
             estimator="muskox.learn:GaussianNB",
             kind="gaussian bayes",
             mean=total["mean"],
-            variance=variance + self.var_smoothing * float(np.max(pooled_variance(total))),
+            variance=variance + smoothing,
+            smoothing=smoothing,
             class_weight_sums=weight,
             priors=priors,
             rounds=2,
