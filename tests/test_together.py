@@ -92,6 +92,18 @@ def test_the_order_is_by_number_also_of_a_state_that_has_travelled() -> None:
     assert sorted(ended["running"]) == ["1", "2", "3"]
 
 
+def test_what_waits_and_what_is_done_is_hardly_in_the_state() -> None:
+    """A state is digested every round: of a search with a thousand trainings nearly all wait, or are done."""
+    state: Any = Together(tuple(trainings()) * 100, at_once=1).initial(DATASET.manifest)
+    assert len(pack(state)) < 2 * len(pack(Together((trainings()[0],)).initial(DATASET.manifest)))
+    together = Together((Counting(1), Counting(1)), at_once=1)
+    first = together.initial(DATASET.manifest)
+    second = together.update(first, {"0": {"rows": 400}})
+    assert isinstance(second, dict)
+    assert second["done"]["0"].dtype == np.uint8 and second["manifest"] is None, "all have begun"
+    assert together.update(unpack(pack(second)), {"1": {"rows": 400}}) == Done({"0": {"n": 0}, "1": {"n": 0}})
+
+
 def test_it_only_adds_in_rounds_in_which_all_that_run_do() -> None:
     adding: list[bool] = []
 

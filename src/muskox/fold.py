@@ -6,6 +6,7 @@ alike, and nothing is written down or moved.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -54,7 +55,10 @@ class Fold:
         return columns_read(self.program)
 
     def initial(self, manifest: Manifest) -> Record:
-        rows = tuple(int(self.seen(index, rows).sum()) for index, rows in enumerate(manifest.shard_rows))
+        held_out = fold_rows(self.seed, self.folds, manifest.shard_rows)[self.fold]
+        if self.is_held_out:
+            return self.program.initial(Manifest(manifest.columns, held_out))
+        rows = tuple(whole - held for whole, held in zip(manifest.shard_rows, held_out, strict=True))
         return self.program.initial(Manifest(manifest.columns, rows))
 
     def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
@@ -82,8 +86,7 @@ class Fold:
 
     def seen(self, shard: int, rows: int) -> NDArray[np.bool_]:
         """Return which of the `rows` rows of a shard the program sees."""
-        folds = stream(self.seed, "folds", shard).integers(self.folds, size=rows, dtype=np.uint16)
-        mask: NDArray[np.bool_] = (folds == self.fold) == self.is_held_out
+        mask: NDArray[np.bool_] = (folds_of(self.seed, self.folds, shard, rows) == self.fold) == self.is_held_out
         return mask
 
     def _part(self, shard: Shard) -> Shard:
@@ -101,3 +104,15 @@ class Fold:
             first += block.rows
             if here.any():
                 yield Block(block.batch.filter(pa.array(here)))
+
+
+def folds_of(seed: int, folds: int, shard: int, rows: int) -> NDArray[np.uint16]:
+    """Return the fold of each row of a shard."""
+    return stream(seed, "folds", shard).integers(folds, size=rows, dtype=np.uint16)
+
+
+@lru_cache(maxsize=4)  # every fold of every program of a search asks for the same
+def fold_rows(seed: int, folds: int, shard_rows: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return for each fold how many rows of each shard it has."""
+    counted = [np.bincount(folds_of(seed, folds, shard, rows), minlength=folds) for shard, rows in enumerate(shard_rows)]
+    return [tuple(int(counts[fold]) for counts in counted) for fold in range(folds)]

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from muskox.errors import CallerError
 from muskox.program import Adds, Block, Done, Manifest, Program, Reads, Reports, Shard, is_portable, reference, resolve
-from muskox.records import Record
+from muskox.records import Record, pack, unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,14 @@ class Together:
         return sorted({column for columns in wanted for column in columns}) if all(wanted) else []
 
     def initial(self, manifest: Manifest) -> Record:
-        waiting = {}
+        """Return a state that holds those that run, how many have begun, results as bytes, and what the others begin with.
+
+        A state is digested every round, so what waits is not in it.
+        """
         for number, program in enumerate(self.programs):
             with refusals_of(str(number)):
-                waiting[str(number)] = program.initial(manifest)
-        return self._filled({"running": {}, "waiting": waiting, "done": {}})
+                program.initial(manifest)  # what it refuses is told before any work is done
+        return self._filled({"running": {}, "begun": 0, "done": {}, "manifest": of_manifest(manifest)})
 
     def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
         parts, passes = {}, self._passes(shard, blocks)
@@ -78,19 +83,25 @@ class Together:
             with refusals_of(key):
                 after = self.programs[int(key)].update(state["running"][key], total[key])
             if isinstance(after, Done):
-                done[key] = after.result
+                done[key] = np.frombuffer(pack(after.result), dtype=np.uint8)
             else:
                 running[key] = after
-        state = self._filled({"running": running, "waiting": state["waiting"], "done": done})
-        return state if state["running"] else Done(state["done"])
+        state = self._filled({**state, "running": running, "done": done})
+        if state["running"]:
+            return state
+        return Done({key: unpack(done[key].data) for key in in_order(done)})
 
     def _filled(self, state: Record) -> Record:
         """Return `state` with as many of those that wait, by number, begun as may run."""
-        running, waiting = dict(state["running"]), dict(state["waiting"])
+        running, begun = dict(state["running"]), int(state["begun"])
         room = len(self.programs) if self.at_once is None else self.at_once
-        for key in in_order(waiting)[: room - len(running)]:
-            running[key] = waiting.pop(key)
-        return {"running": running, "waiting": waiting, "done": state["done"]}
+        last = min(begun + room - len(running), len(self.programs))
+        for number in range(begun, last):
+            with refusals_of(str(number)):
+                running[str(number)] = self.programs[number].initial(manifest_of(state["manifest"]))
+        begun = max(begun, last)
+        manifest = state["manifest"] if begun < len(self.programs) else None  # nobody needs it any more
+        return {**state, "running": running, "begun": begun, "manifest": manifest}
 
     def adds(self, state: Record) -> bool:
         return all(adds_in(self.programs[int(key)], part) for key, part in state["running"].items())
@@ -103,6 +114,17 @@ class Together:
             if isinstance(program, Reports):
                 told |= {f"{name}.{key}": value for name, value in program.report(state["running"][key]).items()}
         return told
+
+
+def of_manifest(manifest: Manifest) -> Record:
+    """Return a manifest as a record, from which :func:`manifest_of` makes it again."""
+    rows = np.array(manifest.shard_rows, dtype=np.int64)
+    return {"names": list(manifest.columns), "kinds": list(manifest.columns.values()), "shard_rows": rows}
+
+
+def manifest_of(record: Record) -> Manifest:
+    columns = dict(zip(record["names"], record["kinds"], strict=True))
+    return Manifest(columns, tuple(record["shard_rows"].tolist()))
 
 
 @contextmanager

@@ -106,6 +106,11 @@ def test_what_cannot_be_searched_is_refused(change: dict[str, Any], says: str) -
         mx.GridSearch(logistic(), given.pop("grid"), **given).fit(*arrays())
 
 
+def test_a_cut_dataset_is_not_cut_again() -> None:
+    with pytest.raises(mx.CallerError, match="was cut into shards when it was put"):
+        mx.GridSearch(logistic(), GRID).fit(in_process(cancer(), ArrayPartition(2)), target="y", shards=3)
+
+
 @pytest.mark.parametrize("scoring", ["auc", "neg_log_loss", "f1", "balanced_accuracy", "recall_macro"])
 def test_the_score_that_is_asked_for_decides(scoring: str) -> None:
     X, y = arrays()

@@ -81,6 +81,8 @@ class Search(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         All arguments are those of an estimator's ``fit``; `name` registers the model that is trained on all rows in the end.
         """
         self._check()
+        if isinstance(X, Runs) and (shards is not None or by != "rows"):
+            raise CallerError("shards= and by= are for arrays: a dataset was cut into shards when it was put")
         partition = ArrayPartition(1 if shards is None else shards, by)
         data, columns = self.estimator.training_data((X, y, sample_weight, None), (target, weight), partition)
         shape = {"target": columns["target"], "weight": columns["weight"], "features": features}
