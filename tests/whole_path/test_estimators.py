@@ -27,6 +27,7 @@ FAMILY: list[tuple[Any, str | None]] = [
     (mx.MLPClassifier(features=FEATURES, hidden_layer_sizes=(16,), batch_size=2000, max_rounds=30), TARGET),
     (mx.MLPRegressor(features=["hour", "origin"], hidden_layer_sizes=(8,), batch_size=5000, max_rounds=15), "distance"),
     (mx.PCA(features=FEATURES, n_components=0.8, standardise=True), None),
+    (mx.RandomForestClassifier(features=FEATURES, n_estimators=24, max_depth=8, strategy="shards"), TARGET),
     (mx.RandomForestClassifier(features=FEATURES, n_estimators=4, max_depth=8), TARGET),
     (mx.RandomForestRegressor(features=["month", "hour", "carrier"], n_estimators=4, max_depth=6), "distance"),
     (mx.MultinomialNB(features=FEATURES), TARGET),

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         ForestClassifierModel,
         ForestRegressorModel,
     )
+    from muskox.learn.trees.shard_forest import ClassShardForest, NumberShardForest
 
 __all__ = [
     "PCA",
@@ -58,6 +59,7 @@ __all__ = [
     "BoostingRegressorModel",
     "ClassBoostingProgram",
     "ClassForestProgram",
+    "ClassShardForest",
     "Encoder",
     "EncoderProgram",
     "Estimator",
@@ -90,6 +92,7 @@ __all__ = [
     "MultinomialProgram",
     "NumberBoostingProgram",
     "NumberForestProgram",
+    "NumberShardForest",
     "PCAModel",
     "PCAProgram",
     "RandomForestClassifier",
@@ -155,6 +158,7 @@ _HOMES = {
     "trees.forest_kinds": ("ClassForestProgram", "NumberForestProgram"),
     "trees.forest_estimators": ("RandomForestClassifier", "RandomForestRegressor"),
     "trees.models": ("BoostingClassifierModel", "BoostingRegressorModel", "ForestClassifierModel", "ForestRegressorModel"),
+    "trees.shard_forest": ("ClassShardForest", "NumberShardForest"),
 }
 
 __getattr__ = lazy(__name__, _HOMES)

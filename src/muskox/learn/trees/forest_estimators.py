@@ -6,11 +6,15 @@ from typing import Any
 from muskox.learn.base import ClassifierEstimator, Probabilities, RegressorEstimator, plain
 from muskox.learn.encoder import CATEGORIES_MAX
 from muskox.learn.inputs import Inputs
+from muskox.learn.parameters import require_choice
+from muskox.learn.trees.forest import ForestProgram
 from muskox.learn.trees.forest_kinds import ClassForestProgram, NumberForestProgram
+from muskox.learn.trees.shard_forest import ClassShardForest, NumberShardForest, ShardForest
 from muskox.learn.trees.training import raw_inputs
-from muskox.program import Program
 from muskox.records import Record
 
+GLOBAL = "global"
+STRATEGIES = (GLOBAL, "shards")
 OWN = (
     "n_estimators", "max_depth", "max_bins", "max_features", "min_samples_split", "min_samples_leaf", "bootstrap",
     "max_samples", "oob_score",
@@ -30,6 +34,7 @@ class RandomForestClassifier(Probabilities, ClassifierEstimator):
     max_bins : of a numeric feature, at most 255
     bootstrap : whether each tree sees a sample of the rows, or all
     max_samples : the size of that sample, as a share of the rows
+    strategy : "global": every tree sees all rows; "shards": each grows on one shard, as a task, without rounds
     oob_score : whether to tell the accuracy on rows by the trees that did not see them
     class_weight : "balanced", or a dict of each class's factor for a row's weight
     seed : of all that is drawn
@@ -62,6 +67,7 @@ class RandomForestClassifier(Probabilities, ClassifierEstimator):
         max_bins: int = 64,
         bootstrap: bool = True,
         max_samples: float = 1.0,
+        strategy: str = "global",
         oob_score: bool = False,
         class_weight: str | Mapping[Any, float] | None = None,
         seed: int = 0,
@@ -77,6 +83,7 @@ class RandomForestClassifier(Probabilities, ClassifierEstimator):
         self.max_bins = max_bins
         self.bootstrap = bootstrap
         self.max_samples = max_samples
+        self.strategy = strategy
         self.oob_score = oob_score
         self.class_weight = class_weight
         self.seed = seed
@@ -84,8 +91,8 @@ class RandomForestClassifier(Probabilities, ClassifierEstimator):
         self.categorical = categorical
         self.categories_max = categories_max
 
-    def build(self, inputs: Inputs) -> Program:
-        return ClassForestProgram(inputs=raw_inputs(inputs), **{name: plain(getattr(self, name)) for name in OWN})
+    def build(self, inputs: Inputs) -> Any:
+        return built(self, inputs, ClassForestProgram, ClassShardForest)
 
     def adopt(self, record: Record) -> None:
         adopt_forest(self, record)
@@ -104,6 +111,7 @@ class RandomForestRegressor(RegressorEstimator):
     max_bins : of a numeric feature, at most 255
     bootstrap : whether each tree sees a sample of the rows, or all
     max_samples : the size of that sample, as a share of the rows
+    strategy : "global": every tree sees all rows; "shards": each grows on one shard, as a task, without rounds
     oob_score : whether to tell R squared on rows by the trees that did not see them
     seed : of all that is drawn
     features : columns to learn from; None means all but the target
@@ -135,6 +143,7 @@ class RandomForestRegressor(RegressorEstimator):
         max_bins: int = 64,
         bootstrap: bool = True,
         max_samples: float = 1.0,
+        strategy: str = "global",
         oob_score: bool = False,
         seed: int = 0,
         features: Sequence[str] | None = None,
@@ -149,17 +158,25 @@ class RandomForestRegressor(RegressorEstimator):
         self.max_bins = max_bins
         self.bootstrap = bootstrap
         self.max_samples = max_samples
+        self.strategy = strategy
         self.oob_score = oob_score
         self.seed = seed
         self.features = features
         self.categorical = categorical
         self.categories_max = categories_max
 
-    def build(self, inputs: Inputs) -> Program:
-        return NumberForestProgram(inputs=raw_inputs(inputs), **{name: plain(getattr(self, name)) for name in OWN})
+    def build(self, inputs: Inputs) -> Any:
+        return built(self, inputs, NumberForestProgram, NumberShardForest)
 
     def adopt(self, record: Record) -> None:
         adopt_forest(self, record)
+
+
+def built(estimator: Any, inputs: Inputs, program: type[ForestProgram], tasks: type[ShardForest]) -> Any:
+    """Return what grows an estimator's forest: a program, or a list of tasks."""
+    require_choice("strategy", estimator.strategy, STRATEGIES)
+    made = program(inputs=raw_inputs(inputs), **{name: plain(getattr(estimator, name)) for name in OWN})
+    return made if estimator.strategy == GLOBAL else tasks(made)
 
 
 def adopt_forest(estimator: Any, record: Record) -> None:
