@@ -72,12 +72,8 @@ def encode_rows(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_h
 
 
 def encode_batch(encoder: Encoder, batch: Any) -> tuple[Floats, Codes]:
-    """Return the numbers of each row, standardised if the encoder is, and the places of its categories' coefficients."""
-    numbers = encoder.numbers(batch)
-    if not encoder.record["standardise"]:
-        for column, mean, row in zip(encoder.numeric, encoder.mean, numbers, strict=True):
-            row[:] = column.numbers(batch)  # as they are, to the bit
-            row[np.isnan(row)] = mean
+    """Return the numbers of each row, standardised if the encoder does so, and the places of its categories' coefficients."""
+    numbers = encoder.numbers(batch) if encoder.record["standardise"] else encoder.imputed(batch)
     places = np.empty((batch.num_rows, len(encoder.categorical)), dtype=np.int32)
     start = len(encoder.numeric)
     for index, (codes, width) in enumerate(zip(encoder.codes(batch), encoder.widths, strict=True)):
