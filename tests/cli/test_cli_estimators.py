@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from command_line import Muskox
 
+from muskox import trusted_code
 from muskox.serve import read_output
 
 NUMBERS = ["--features", "amount"]
@@ -35,6 +36,21 @@ def test_an_estimator_is_trained_and_used_from_the_command_line(muskox: Muskox, 
     told = muskox.json("predict", f"a-{word}", "rides", "--output", str(tmp_path), "--columns", "key")
     assert read_output(tmp_path).num_rows == told["rows"] == 6000
     assert muskox.json("models", "verify", f"a-{word}")[0]["verdict"] == "same"
+
+
+def test_a_module_in_a_file_is_trained_and_served_only_where_it_is_trusted(
+    muskox: Muskox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    file = tmp_path / "net.py"
+    file.write_text("from torch import nn\n\ndef build(inputs, outputs):\n    return nn.Linear(inputs, outputs)\n")
+    words = [*CLASSES, "--set", "max_rounds=20", "--name", "a-net", "--workers", "1"]
+    trained = muskox.json("train", f"torch:{file}", "rides", *words)
+    assert muskox.json("models", "a-net")["digest"] == trained["digest"]
+    told = muskox.json("predict", "a-net", "rides", "--output", str(tmp_path / "out"), "--workers", "1")
+    assert read_output(tmp_path / "out").num_rows == told["rows"] == 6000
+    monkeypatch.setattr(trusted_code, "_trusted", {})  # as in the process of another command
+    assert "this model contains Python code" in muskox.refused("serve", "a-net", "--port", "0")
 
 
 def test_components_are_predicted_with(muskox: Muskox, tmp_path: Path) -> None:

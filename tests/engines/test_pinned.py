@@ -104,6 +104,15 @@ def test_an_interrupted_run_leaves_no_child() -> None:
     assert run(Told())["pid"] != pid
 
 
+def test_a_watcher_that_refuses_ends_the_run_and_disturbs_no_other() -> None:
+    def refuse(_: Any) -> None:
+        raise CallerError("enough")
+
+    with pytest.raises(CallerError, match="^enough$"):
+        run(Told(rounds=1000), on_round=refuse)
+    assert run(Told(rounds=3))["round"] == 3
+
+
 def test_runs_of_two_threads_do_not_meet() -> None:
     results: list[Record] = []
     threads = [threading.Thread(target=lambda: results.append(run(Told(rounds=20)))) for _ in range(2)]

@@ -10,7 +10,9 @@ import httpx
 import pytest
 from serving_data import mixed_rows
 
-from muskox.learn import LogisticModel, LogisticRegression
+from muskox import trusted_code
+from muskox.errors import CallerError
+from muskox.learn import LogisticModel, LogisticRegression, TorchClassifier
 from muskox.serve import AppLimits, make_app
 
 KEY = {"Authorization": "Bearer sesame"}
@@ -141,3 +143,17 @@ def test_an_error_of_ours_tells_its_kind_only(client: Client, monkeypatch: pytes
     monkeypatch.setattr(LogisticModel, "predict_batch", broken)
     answer = ask(client, [{}])
     assert (answer.status_code, answer.json()) == (500, {"error": "the endpoint failed: ZeroDivisionError"})
+
+
+def test_a_model_that_holds_code_is_served_only_if_it_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    source = "from torch import nn\n\ndef build(inputs, outputs):\n    return nn.Linear(inputs, outputs)\n"
+    X = [[0.0], [1.0], [2.0], [3.0]]
+    trained = TorchClassifier(source=source, max_rounds=5).fit(X, [0, 0, 1, 1])
+    monkeypatch.setattr(trusted_code, "_trusted", {})  # as in another process
+    with pytest.raises(CallerError, match="contains Python code"):
+        make_app(trained.model_record_, KEY)
+    trusted_code.trust(source)
+    client = Client(make_app(trained.model_record_, KEY))
+    found = ask(client, [{"x0": 0.0}, {"x0": 3.0}]).json()
+    assert found["predictions"] == trained.predict([[0.0], [3.0]]).tolist()

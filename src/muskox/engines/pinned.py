@@ -10,6 +10,7 @@ this process, whatever ends that, and at once if the run is interrupted.
 
 import atexit
 import contextlib
+import math
 import os
 import select
 import signal
@@ -90,6 +91,7 @@ class Child:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
+        self.has_answered = False  # the last request, to its end
         self._pipe, theirs = socket.socketpair()
         home = str(Path(__file__).resolve().parents[2])
         before = os.environ.get("PYTHONPATH")
@@ -104,6 +106,7 @@ class Child:
             )
 
     def send(self, message: Record) -> None:
+        self.has_answered = False
         try:
             _write(self._pipe, message)
         except OSError as error:
@@ -116,6 +119,7 @@ class Child:
             raise self._ended() from error
         if message is None:
             raise self._ended()
+        self.has_answered = "report" not in message
         return message
 
     @property
@@ -140,18 +144,15 @@ _idle: list[Child] = []
 
 @contextlib.contextmanager
 def _child() -> Iterator[Child]:
-    """Lend a child; it is kept for the next run if this one went well, or ended with an answer."""
+    """Lend a child; it is kept for the next run if it has answered this one, and ended if it is in the midst of it."""
     child = _waiting() or Child()
     try:
         yield child
-    except MuskoxError:
-        _keep(child)
-        raise
-    except BaseException:  # bulkhead: whatever interrupts us (Ctrl-C, an error in on_round) leaves it in the midst of a run
-        child.end()
-        raise
-    else:
-        _keep(child)
+    finally:  # whatever interrupts us: Ctrl-C, an error in on_round
+        if child.has_answered:
+            _keep(child)
+        else:
+            child.end()
 
 
 def _waiting() -> Child | None:
@@ -209,7 +210,8 @@ def _run(pipe: socket.socket, request: Record) -> Outcome:
     from muskox.engines.in_process import InProcess, TableDataset
 
     def tell(report: RoundReport) -> None:
-        told = {"round": report.round, "metrics": dict(report.metrics), "phases": dict(report.phases)}
+        metrics = {name: float(value) for name, value in report.metrics.items() if math.isfinite(value)}
+        told = {"round": report.round, "metrics": metrics, "phases": dict(report.phases)}
         _write(pipe, {"report": told})
 
     with pa.memory_map(request["path"]) as source:

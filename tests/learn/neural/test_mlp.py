@@ -19,6 +19,7 @@ from muskox.errors import CallerError
 from muskox.learn import MLPClassifier, MLPRegressor, load_model
 from muskox.program import ArrayPartition, Done, RunOptions, in_process, reference, resolve
 from muskox.records import pack, unpack
+from muskox.together import Together
 
 QUICK: dict[str, Any] = {"hidden_layer_sizes": (16,), "learning_rate_init": 0.02, "max_rounds": 150}
 
@@ -174,6 +175,16 @@ def test_rounds_report_the_loss() -> None:
     losses: list[float] = []
     MLPClassifier(**QUICK).fit(X, y, on_round=lambda report: losses.append(report.metrics.get("loss", np.nan)))
     assert losses[-1] < losses[1]
+
+
+def test_programs_that_share_rows_and_rounds_keep_their_own_batches() -> None:
+    X, y = load_iris(return_X_y=True)
+    table = pa.table({**{f"x{index}": X[:, index] for index in range(4)}, "y": y})
+    estimators = [MLPClassifier(**{**QUICK, "max_rounds": 20}, batch_size=size) for size in (20, 70)]
+    programs = [estimator.program(target="y") for estimator in estimators]
+    together = in_process(table, ArrayPartition(3)).run(Together(tuple(programs)), RunOptions()).result
+    for number, estimator in enumerate(estimators):
+        assert digest(together[str(number)]) == estimator.fit(table, target="y", shards=3).digest_
 
 
 def test_a_warm_start_goes_on_from_where_it_was() -> None:

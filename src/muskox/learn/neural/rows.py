@@ -17,6 +17,8 @@ from muskox.program import Block, Shard
 from muskox.records import Array, Record
 from muskox.streams import stream
 
+ORDERS_MAX = 8  # kept: programs that run side by side on the same rows have one each
+
 
 @dataclass(slots=True)
 class KeptRows:
@@ -32,7 +34,7 @@ class KeptRows:
     width: int
     target: Array
     weights: Floats
-    _orders: dict[tuple[int, int], Array] = field(default_factory=dict)  # of the epoch at hand: a pure function, kept
+    _orders: dict[tuple[int, int, int], Array] = field(default_factory=dict)  # of the epochs at hand: a pure function, kept
 
     def __len__(self) -> int:
         return len(self.target)
@@ -51,12 +53,14 @@ class KeptRows:
 
     def of_step(self, seed: int, shard: int, epoch: int, step: int, steps: int) -> Array:
         """Return which rows the shard gives to a step of an epoch, both counted from 0."""
-        if (seed, epoch) not in self._orders:
-            self._orders.clear()
+        key = (seed, epoch, steps)
+        if key not in self._orders:
+            if len(self._orders) == ORDERS_MAX:
+                del self._orders[next(iter(self._orders))]
             drawn = stream(seed, "order of an epoch", shard, epoch)
             offset = int(drawn.integers(steps))
-            self._orders[seed, epoch] = np.concatenate([[offset], drawn.permutation(len(self))])
-        kept = self._orders[seed, epoch]
+            self._orders[key] = np.concatenate([[offset], drawn.permutation(len(self))])
+        kept = self._orders[key]
         offset, order = int(kept[0]), kept[1:]
         chosen: Array = order[(len(self) * step + offset) // steps : (len(self) * (step + 1) + offset) // steps]
         return chosen

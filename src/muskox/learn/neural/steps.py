@@ -231,7 +231,12 @@ class StepsProgram(TrainingProgram):
         return self._done(state)
 
     def _done(self, state: Record) -> Done:
-        record = self.model({**state, **state["kept"]})
+        state = {**state, **state["kept"]}
+        if not np.isfinite(np.add.reduce(state["parameters"])):
+            raise CallerError(
+                f"the parameters are no finite numbers any more after step {state['round']}: lower learning_rate_init"
+            )
+        record = self.model(state)
         told: dict[str, Any] = {"rounds": state["round"], "epochs": state["epoch"], "loss": state["batch_loss"]}
         curves = {"loss_curve": state["curve"], "held_out_curve": state["held_out_curve"]}
         return Done({**record, **told, **curves})
