@@ -46,6 +46,7 @@ narrow = np.round(x[[0, 2, 4]] * 64).T.astype(np.float32)  # kept as float32
 for fitted in (
     LogisticRegression(max_rounds=15).fit(narrow, month, shards=2),
     LogisticRegression(max_rounds=15, penalty="l1", C=0.01).fit(narrow, late, month, shards=2),
+    LogisticRegression(max_rounds=15, hashed=["city"], hash_features=32).fit(table, target="late", shards=2),
     LinearSVC(loss="hinge", max_rounds=20).fit(narrow, late),
     LinearSVC(max_rounds=20).fit(table, target="late", shards=2),
     LinearSVR(epsilon=0.1, max_rounds=20).fit(narrow, x[0]),

@@ -32,7 +32,7 @@ def objective(X: np.ndarray, y: np.ndarray, coef: np.ndarray, intercept: np.ndar
 
 
 @pytest.mark.filterwarnings("default")  # the checks warn of their own
-@parametrize_with_checks([LogisticRegression()])
+@parametrize_with_checks([LogisticRegression(tol=1e-11, max_rounds=1000)])  # weights and rows are compared to 1e-7
 def test_it_passes_scikit_learns_checks(estimator: Any, check: Any) -> None:
     check(estimator)
 

@@ -24,12 +24,27 @@ from muskox.program import ArrayPartition, Done, in_process
 from muskox.records import pack, unpack
 from muskox.tree import reduce, root
 
+OF_CORNERS = {  # as scikit-learn expects of its own LinearSVR
+    "check_sample_weight_equivalence_on_sparse_data": "minima are found to 1e-3, not to 1e-7, where corners are rounded",
+}
+
 
 @pytest.mark.filterwarnings("default")  # the checks warn of their own
 @parametrize_with_checks(
-    [LinearRegression(), Ridge(), LinearSVC(tol=1e-12), LinearSVR()]
-)  # weights and repeated rows agree to 1e-7
+    [
+        LinearRegression(),
+        Ridge(),
+        LinearSVC(tol=1e-12),  # weights and repeated rows are compared to 1e-7
+        LinearSVR(loss="squared_epsilon_insensitive", tol=1e-12),
+    ]
+)
 def test_they_pass_scikit_learns_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.mark.filterwarnings("default")
+@parametrize_with_checks([LinearSVR()], expected_failed_checks=lambda _: OF_CORNERS)
+def test_a_loss_with_corners_passes_but_for_the_last_digits(estimator: Any, check: Any) -> None:
     check(estimator)
 
 

@@ -117,8 +117,8 @@ class Rows:
     weights: Floats | None
 
 
-def begin(manifest: Manifest, inputs: Inputs, kind: Target) -> Record:
-    """Return what a shard must know to look at its rows.
+def begin(manifest: Manifest, inputs: Inputs, kind: Target, apart: Sequence[str] = ()) -> Record:
+    """Return what a shard must know to look at its rows. Columns `apart` are looked at by somebody else.
 
     Raises
     ------
@@ -129,7 +129,8 @@ def begin(manifest: Manifest, inputs: Inputs, kind: Target) -> Record:
     chosen = inputs.features
     if chosen is None:
         chosen = tuple(name for name in manifest.columns if name not in special)
-    columns = choose(manifest, inputs.target, chosen, inputs.categorical)
+    chosen = tuple(name for name in chosen if name not in apart)
+    columns = choose(manifest, inputs.target, chosen, inputs.categorical) if chosen or not apart else []
     for name in special:
         if special.count(name) > 1 or name in chosen:
             raise CallerError(f"column {name!r} cannot be a feature, the target, the weight or the validation mark at once")
@@ -150,7 +151,7 @@ def look(begun: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
     weight = from_record(begun["weight"])[0] if begun["weight"] is not None else None
     total = statistics.empty(columns, limits, weight is not None)
     seen, weighed, bad = 0, np.zeros(1), 0
-    for first, block in _offset(_seen(begun["validation"], shard, blocks, is_held_out=False)):
+    for first, block in _offset(blocks_seen(begun["validation"], shard, blocks, is_held_out=False)):
         place = (shard.index, first)
         if weight is None:
             found, seen = statistics.block_statistics(columns, limits, place, block), seen + block.rows
@@ -236,7 +237,7 @@ def rows_of(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_held_
     or weight is missing is left out there (in training :func:`prepare` has refused it).
     """
     weight = from_record(prepared["weight"])[0] if prepared["weight"] is not None else None
-    for block in _seen(prepared["validation"], shard, blocks, is_held_out=is_held_out):
+    for block in blocks_seen(prepared["validation"], shard, blocks, is_held_out=is_held_out):
         part, weights = block, None
         if weight is not None:
             told = weight.numbers(block.batch)
@@ -300,7 +301,7 @@ def _offset(blocks: Iterator[Block]) -> Iterator[tuple[int, Block]]:
         first += block.rows
 
 
-def _seen(mark: Record, shard: Shard, blocks: Iterator[Block], *, is_held_out: bool) -> Iterator[Block]:
+def blocks_seen(mark: Record, shard: Shard, blocks: Iterator[Block], *, is_held_out: bool) -> Iterator[Block]:
     """Yield of each block the rows held out, or all others; a null mark is none."""
     if mark["column"] is None and mark["share"] == 0.0:
         yield from (() if is_held_out else blocks)

@@ -53,6 +53,10 @@ class TrainingProgram:
         """Return the parameters that may change while the program runs: the state holds them from the start (see Adjusts)."""
         return {}
 
+    def prepare(self, state: Record, total: Record) -> Record:
+        """Return what round 1 told of the whole dataset."""
+        return rows.prepare(state["begun"], total[PREPARE], self.inputs)
+
     # -- the contract of Program --
 
     def parameters(self) -> Record:
@@ -87,7 +91,7 @@ class TrainingProgram:
     def update(self, state: Record, total: Record) -> Record | Done:
         if state["phase"] == FIT:
             return self.fit_update(state, total)
-        prepared = rows.prepare(state["begun"], total[PREPARE], self.inputs)
+        prepared = self.prepare(state, total)
         begun = self.start(prepared)
         if isinstance(begun, Done):
             return begun

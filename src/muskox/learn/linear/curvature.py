@@ -32,7 +32,9 @@ def diagonal(values: Floats) -> Record:
     }
 
 
-def of_features(bend: float, moments: Floats, means: Floats, widths: Sequence[int], penalty: Floats) -> Record:
+def of_features(
+    bend: float, moments: Floats, means: Floats, widths: Sequence[int], penalty: Floats, trailing: int = 0
+) -> Record:
     """Return the curvature of a penalised mean loss, that of the log loss at w = 0, say.
 
     Parameters
@@ -40,13 +42,13 @@ def of_features(bend: float, moments: Floats, means: Floats, widths: Sequence[in
     bend : of the loss by the margin: of the log loss p (1 - p) for the share p of the second class
     moments : E[x**2] of each feature, shape (features,)
     means : E[x], shape (features,); of an indicator both are the share of its category
-    widths : of the categorical columns, whose indicators are the last features, in order
+    widths : of the categorical columns, whose indicators are the last features but `trailing` ones, in order
     penalty : curvature of the penalty, shape (features + 1,), the intercept's last
     """
     bent = bend * moments
     whole = np.append(bent, bend) + penalty
     whole = np.where(whole > 0.0, whole, 1.0)  # a constant column without a penalty bends nothing
-    ends = moments.size - sum(widths) + np.cumsum(np.array([0, *widths], dtype=np.int64))
+    ends = moments.size - trailing - sum(widths) + np.cumsum(np.array([0, *widths], dtype=np.int64))
     blocks = np.stack([ends[:-1], ends[1:]], axis=1)
     shares = means / whole[:-1]
     divisors = [float(np.add.reduce(means[first:end] * (penalty[first:end] / whole[first:end]))) for first, end in blocks]

@@ -19,6 +19,8 @@ from muskox.learn.columns import Codes, Floats
 from muskox.learn.encoder import Encoder
 from muskox.learn.inputs import Target, rows_of
 from muskox.learn.linear.kernels import narrow
+from muskox.learn.linear.sparse import SparseRows, read
+from muskox.learn.linear.sparse_training import SPARSE
 from muskox.program import Block, Shard
 from muskox.records import Array, Record
 
@@ -69,12 +71,14 @@ class EncodedBlock:
     codes : shape (groups, rows)
     target : -1 or 1 of two classes, an index of more (int32), or a number less its mean and over its scale
     weights : shape (rows,), or of size 0 where every row counts once
+    sparse : indexes count from the first sparse feature
     """
 
     numbers: Array
     codes: Codes
     target: Array
     weights: Floats
+    sparse: SparseRows | None = None
 
     @property
     def rows(self) -> int:
@@ -87,12 +91,15 @@ class EncodedBlock:
 
 @dataclass(frozen=True, slots=True)
 class EncodedShard:
-    """One shard ready for training: the blocks, which categorical columns share codes, and what raw numbers are scaled by."""
+    """One shard ready for training: the blocks, which categorical columns share codes, and what raw numbers are scaled by, and how many
+    features are not sparse.
+    """
 
     blocks: tuple[EncodedBlock, ...]
     groups: tuple[Group, ...]
     mean: Floats
     scale: Floats
+    dense_width: int
 
     @property
     def weight_sum(self) -> float:
@@ -143,8 +150,9 @@ def encode_shard(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_
         numbers = raw_numbers(encoder, batch) if is_near and not is_held_out else None
         numbers = encoder.numbers(batch) if numbers is None else numbers
         weights = np.zeros(0) if weights is None else np.ascontiguousarray(weights)
-        encoded.append(EncodedBlock(numbers, matrix, target, weights))
-    return EncodedShard(tuple(encoded), groups, encoder.mean, encoder.scale)
+        sparse = read(prepared[SPARSE], batch) if SPARSE in prepared else None
+        encoded.append(EncodedBlock(numbers, matrix, target, weights, sparse))
+    return EncodedShard(tuple(encoded), groups, encoder.mean, encoder.scale, encoder.width)
 
 
 def raw_numbers(encoder: Encoder, batch: object) -> Array | None:

@@ -4,21 +4,70 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.utils.validation import check_is_fitted
 
-from muskox.learn.base import ClassifierEstimator, Margins, Probabilities, plain
+from muskox.errors import CallerError
+from muskox.learn.base import ClassifierEstimator, Margins, Probabilities, names, plain
 from muskox.learn.columns import Floats
 from muskox.learn.encoder import CATEGORIES_MAX, Encoder
 from muskox.learn.inputs import Inputs
 from muskox.learn.linear.logistic import LogisticProgram
+from muskox.learn.linear.sparse import MATRIX, from_matrix, is_sparse
 from muskox.records import Record
 
 
 class LinearEstimator:
     """What the estimators of linear models share: coefficients for raw columns, and beginning where the last fit ended."""
 
+    _matrix_width: int | None = None  # where a SciPy matrix was fitted
+
+    def training_data(self, given: Any, *others: Any) -> Any:
+        """Return what to train on as a dataset: a SciPy matrix as a text column."""
+        X, y, sample_weight, validation = given
+        self._matrix_width = int(X.shape[1]) if is_sparse(X) else None
+        if is_sparse(X):
+            X = from_matrix(X)
+            if isinstance(validation, tuple):
+                validation = (self._as_fitted(validation[0], [MATRIX]), validation[1])
+        return super().training_data((X, y, sample_weight, validation), *others)  # type: ignore[misc]
+
+    def each_batch(self, X: Any, ask: Any) -> Any:
+        check_is_fitted(self)
+        return super().each_batch(self._as_fitted(X, list(self.feature_names_in_)), ask)  # type: ignore[misc,attr-defined]
+
+    def _as_fitted(self, X: Any, names: list[str]) -> Any:
+        """Return `X`, or a table of one text column for a matrix, if it was trained on such."""
+        is_array = is_sparse(X) or not (hasattr(X, "columns") or hasattr(X, "schema"))
+        if names != [MATRIX] or not is_array:
+            return X.toarray() if is_sparse(X) else X
+        matrix = X.tocsr() if is_sparse(X) else csr_matrix(np.atleast_2d(np.asarray(X, dtype=np.float64)))
+        if self._matrix_width not in (None, matrix.shape[1]):
+            raise CallerError(
+                f"X has {matrix.shape[1]} features, but {type(self).__name__} is expecting {self._matrix_width} features as input"
+            )
+        return from_matrix(matrix)
+
+    def sparse_columns(self) -> dict[str, Any]:
+        """Return which columns are sparse, as the programs want to know it."""
+        told = tuple(names("sparse", getattr(self, "sparse", ())))
+        return {
+            "sparse": (MATRIX,) if self._matrix_width is not None else told,
+            "hashed": tuple(names("hashed", getattr(self, "hashed", ()))) if self._matrix_width is None else (),
+            "hash_features": plain(getattr(self, "hash_features", 1 << 18)),
+        }
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.sparse = True
+        return tags
+
     def adopt(self, record: Record) -> None:
         encoder = self.model_.encoder  # type: ignore[attr-defined]
         coef, intercept = raw_coefficients(encoder, np.atleast_2d(record["coef"]), record["intercept"])
+        if self._matrix_width is not None:
+            self.n_features_in_ = self._matrix_width
+            coef = np.pad(coef, ((0, 0), (0, self._matrix_width - coef.shape[1])))  # the last columns may be empty
         self.encoder_ = encoder
         self.coef_ = coef
         self.intercept_: Any = intercept
@@ -55,6 +104,9 @@ class LogisticRegression(LinearEstimator, Probabilities, Margins, ClassifierEsti
     features : columns to learn from; None means all but the target
     categorical : int columns to take as categories; text and bool columns always are
     categories_max : of one column; more is an error
+    sparse : text columns of sparse features, "3:1.5 17:2" (index:value; an index counts from 0)
+    hashed : text columns whose words are counted by their hashes
+    hash_features : how many indexes the words of a column share
 
     Attributes
     ----------
@@ -94,6 +146,9 @@ class LogisticRegression(LinearEstimator, Probabilities, Margins, ClassifierEsti
         features: Sequence[str] | None = None,
         categorical: Sequence[str] = (),
         categories_max: int = CATEGORIES_MAX,
+        sparse: Sequence[str] = (),
+        hashed: Sequence[str] = (),
+        hash_features: int = 1 << 18,
     ) -> None:
         self.C = C
         self.penalty = penalty
@@ -111,10 +166,14 @@ class LogisticRegression(LinearEstimator, Probabilities, Margins, ClassifierEsti
         self.features = features
         self.categorical = categorical
         self.categories_max = categories_max
+        self.sparse = sparse
+        self.hashed = hashed
+        self.hash_features = hash_features
 
     def build(self, inputs: Inputs) -> LogisticProgram:
         return LogisticProgram(
             inputs=inputs,
+            **self.sparse_columns(),
             C=plain(self.C),
             penalty=self.penalty,
             l1_ratio=plain(self.l1_ratio),

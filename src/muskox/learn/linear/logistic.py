@@ -81,6 +81,6 @@ class LogisticProgram(LinearProgram):
             model="muskox.learn:LogisticModel",
             estimator="muskox.learn:LogisticRegression",
             kind="logistic",
-            **coefficients(points),
+            **coefficients(points, state["prepared"]),
             **told,
         )

@@ -10,17 +10,22 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from muskox.learn.columns import Floats
+from muskox.learn.columns import Column, Floats, Kind
 from muskox.learn.encoder import Encoder
 from muskox.learn.functions import softmax
+from muskox.learn.linear.sparse import read
+from muskox.learn.linear.sparse_kernels import add_sparse_margins
 from muskox.learn.model import Classifier, Model, Regressor
 from muskox.records import Record
 
 
-def coefficients(points: Floats) -> Record:
-    """Return points, shape (outputs, width + 1), as a record has them."""
+def coefficients(points: Floats, prepared: Record) -> Record:
+    """Return points, shape (outputs, width + 1), as a record has them, and which sparse columns they are of."""
     coef, intercept = points[:, :-1].copy(), points[:, -1].copy()
-    return {"coef": coef[0] if len(points) == 1 else coef, "intercept": intercept}
+    told: Record = {"coef": coef[0] if len(points) == 1 else coef, "intercept": intercept}
+    if "sparse" in prepared:
+        told["sparse"] = {name: prepared["sparse"][name] for name in ("names", "kinds", "widths")}
+    return told
 
 
 class Linear(Model):
@@ -35,6 +40,9 @@ class Linear(Model):
         super().__init__(record)
         self.encoder = Encoder(record["encoder"])
         self._coef = np.atleast_2d(record["coef"])
+        self._sparse = record.get("sparse")
+        if self._sparse is not None:
+            self.columns = [*self.columns, *(Column(name, Kind.STRING, True) for name in self._sparse["names"])]
         ends = len(self.encoder.numeric) + np.cumsum([0, *self.encoder.widths])
         self._tables = [[np.append(coef[first:end], 0.0) for first, end in pairwise(ends)] for coef in self._coef]
 
@@ -48,6 +56,11 @@ class Linear(Model):
                 np.add(margin, row * weight, out=margin)
             for code, table in zip(codes, tables, strict=True):
                 np.add(margin, table[code], out=margin)
+        if self._sparse is not None:
+            rows = read(self._sparse, batch)
+            for margin, coef in zip(out, self._coef, strict=True):
+                weights = np.ascontiguousarray(coef[self.encoder.width :])
+                add_sparse_margins(rows.starts, rows.indexes, rows.values, weights, margin)
         return out
 
     def margin(self, batch: Any) -> Floats:

@@ -21,15 +21,16 @@ def products(shard: EncodedShard, width: int) -> Floats:
     """Return Z'WZ over the rows of a shard, its lower half; Z are the encoded features, ones, and the target."""
     total = np.zeros((width + 2, width + 2))
     for block in shard.blocks:
-        is_scaled = bool(shard.groups) or not block.is_raw
-        numbers = dense(shard, block, width) if shard.groups else block.numbers
+        is_mixed = bool(shard.groups) or block.sparse is not None
+        is_scaled = is_mixed or not block.is_raw
+        numbers = dense(shard, block, width) if is_mixed else block.numbers
         mean, scale = (np.zeros(width), np.ones(width)) if is_scaled else (shard.mean, shard.scale)
         kernels.add_products(numbers, mean, scale, block.target, block.weights, total)
     return total
 
 
 def dense(shard: EncodedShard, block: EncodedBlock, width: int) -> Floats:
-    """Return the standardised columns and the indicators of a block, shape (width, rows)."""
+    """Return the standardised columns, the indicators and the sparse columns of a block, shape (width, rows)."""
     out = np.zeros((width, block.rows))
     numeric = shard.mean.size
     out[:numeric] = (block.numbers - shard.mean[:, None]) / shard.scale[:, None] if block.is_raw else block.numbers
@@ -38,6 +39,9 @@ def dense(shard: EncodedShard, block: EncodedBlock, width: int) -> Floats:
         for codes, start, breadth in zip(group.apart(shared), group.starts, group.widths, strict=True):
             seen = codes < breadth
             out[start + codes[seen], rows[seen]] = 1.0
+    if block.sparse is not None:
+        row_of = np.repeat(rows, np.diff(block.sparse.starts))
+        np.add.at(out, (shard.dense_width + block.sparse.indexes, row_of), block.sparse.values)
     return out
 
 

@@ -9,6 +9,9 @@ from muskox.learn.columns import Codes, Floats
 from muskox.learn.linear import kernels
 from muskox.learn.linear.encoded import EncodedBlock, EncodedShard
 from muskox.learn.linear.losses import Loss
+from muskox.learn.linear.sparse import SparseRows
+from muskox.learn.linear.sparse_kernels import add_sparse_gradient, add_sparse_margins
+from muskox.records import Array
 
 
 def objective_sums(shard: EncodedShard, points: Floats, loss: Loss, stage: int = 0) -> Floats:
@@ -38,6 +41,9 @@ def objective_sums(shard: EncodedShard, points: Floats, loss: Loss, stage: int =
             for codes, table in zip(block.codes, row, strict=True):
                 np.add(margin, table.take(codes), out=margin)
         slopes = np.zeros((len(points), numeric))
+        if block.sparse is not None:
+            for margin, point in zip(margins, points, strict=True):
+                add_sparse_margins(*parts_of(block.sparse), np.ascontiguousarray(point[shard.dense_width : -1]), margin)
         residuals, *found = one(block, [pair[0] for pair in weights], margins, loss, stage, slopes)
         if block.is_raw:
             slopes -= residuals[:, None] * shard.mean
@@ -45,12 +51,19 @@ def objective_sums(shard: EncodedShard, points: Floats, loss: Loss, stage: int =
         gradient[:, :numeric] += slopes
         gradient[:, -1] += residuals
         sums[-2:] += found
+        if block.sparse is not None:
+            for margin, out in zip(margins, gradient, strict=True):
+                add_sparse_gradient(*parts_of(block.sparse), margin, out[shard.dense_width : -1])
         for margin, row in zip(margins, by_code, strict=True):
             count_residuals(block.codes, margin, row)
     for out, row in zip(gradient, by_code, strict=True):
         for group, total in zip(shard.groups, row, strict=True):
             group.spread(total, out)
     return sums
+
+
+def parts_of(rows: SparseRows) -> tuple[Array, Array, Floats]:
+    return rows.starts, rows.indexes, rows.values
 
 
 def fold(shard: EncodedShard, point: Floats) -> tuple[Floats, float]:

@@ -22,8 +22,9 @@ from muskox.learn.linear import curvature, descent, lbfgs, orthant
 from muskox.learn.linear.encoded import EncodedShard, encode_shard
 from muskox.learn.linear.losses import CORNERS, Loss
 from muskox.learn.linear.objective import objective_sums
+from muskox.learn.linear.sparse_training import SPARSE, SparseColumns, width_of
 from muskox.learn.parameters import require_choice, require_count, require_number
-from muskox.learn.training import FIT, PREPARE, TrainingProgram
+from muskox.learn.training import FIT, PREPARE
 from muskox.program import Block, Done, Shard
 from muskox.records import Record
 
@@ -34,7 +35,7 @@ STOPPED_EARLY = "stopped_early"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearProgram(TrainingProgram):
+class LinearProgram(SparseColumns):
     """Train a linear model; the result is its record. A subclass says which loss, how strong the penalties are, where to begin.
 
     Parameters
@@ -80,6 +81,7 @@ class LinearProgram(TrainingProgram):
     # -- the contract of TrainingProgram --
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_choice("solver", self.solver, self.solvers)
         require_number("tol", self.tol, above=-1e-300)
         if self.learning_rate is not None:
@@ -100,17 +102,18 @@ class LinearProgram(TrainingProgram):
         return {"max_rounds": self.max_rounds, "learning_rate": self.learning_rate}
 
     def start(self, prepared: Record) -> Record:
-        encoder, outputs = Encoder(prepared["encoder"]), self.outputs(prepared)
+        encoder, outputs, width = Encoder(prepared["encoder"]), self.outputs(prepared), width_of(prepared)
         squares, absolutes = self.strengths(prepared)
-        pattern = np.append(np.ones(encoder.width), 0.0)
+        pattern = np.append(np.ones(width), 0.0)
         if not self.inputs.standardise:
             pattern[: len(encoder.numeric)] = 1.0 / (encoder.scale * encoder.scale)
-        points = np.zeros((outputs, encoder.width + 1))
+        points = np.zeros((outputs, width + 1))
         points[:, -1], bends = self.intercepts(prepared)
         if self.begin_at is not None:
-            points = standardised(encoder, self.begin_at, outputs)
+            points = standardised(encoder, self.begin_at, (outputs, width))
         means, moments = feature_moments(prepared)
-        bent = [curvature.of_features(float(bend), moments, means, encoder.widths, squares * pattern) for bend in bends]
+        known, trailing = (moments, means, encoder.widths, squares * pattern), width - encoder.width
+        bent = [curvature.of_features(float(bend), *known, trailing) for bend in bends]
         state: Record = {
             "penalty": np.tile(squares * pattern, outputs),
             "rough": np.tile(absolutes * np.sqrt(pattern), outputs),
@@ -249,7 +252,9 @@ def standing(solver: Mapping[str, Any]) -> Floats:
 
 
 def feature_moments(prepared: Record) -> tuple[Floats, Floats]:
-    """Return E[x] and E[x**2] of each encoded feature: 0 and 1 of a standardised column, an indicator's share of the rows."""
+    """Return E[x] and E[x**2] of each encoded feature: 0 and 1 of a standardised column, an indicator's share of the rows;
+    of a sparse feature 0 and the mean square of its column.
+    """
     total = prepared["features"]
     varies = np.where((total["squares"] > 0.0) & (total["low"] != total["high"]), 1.0, 0.0)
     counts: list[float] = []
@@ -257,19 +262,22 @@ def feature_moments(prepared: Record) -> tuple[Floats, Floats]:
         counts += [*present, missing] if missing else present
     whole = float(np.add.reduce(prepared["counts"])) if "counts" in prepared else prepared["weight_sum"]
     shares = np.array(counts, dtype=np.float64) / whole
-    return np.concatenate([np.zeros_like(varies), shares]), np.concatenate([varies, shares])
+    extra = prepared.get(SPARSE, {"widths": [], "squares": []})
+    tails = [np.full(width, square) for width, square in zip(extra["widths"], extra["squares"], strict=True)]
+    means = np.concatenate([np.zeros_like(varies), shares, *(np.zeros_like(tail) for tail in tails)])
+    return means, np.concatenate([varies, shares, *tails])
 
 
-def standardised(encoder: Encoder, raw: Record, outputs: int) -> Floats:
+def standardised(encoder: Encoder, raw: Record, shape: tuple[int, int]) -> Floats:
     """Return coefficients of raw columns as those of standardised ones, shape (outputs, width + 1)."""
     coef = np.asarray(raw["coef"], dtype=np.float64)
-    if coef.shape != (outputs, encoder.width):
+    if coef.shape != shape:
         raise CallerError(
-            f"warm_start: the coefficients of the last fit have shape {coef.shape}, this one's are {(outputs, encoder.width)}: "
+            f"warm_start: the coefficients of the last fit have shape {coef.shape}, this one's are {shape}: "
             f"fit the same columns and classes, or begin anew with warm_start=False"
         )
     numeric = len(encoder.numeric)
-    points = np.empty((outputs, encoder.width + 1))
+    points = np.empty((shape[0], shape[1] + 1))
     points[:, :-1] = coef
     points[:, :numeric] *= encoder.scale
     points[:, -1] = raw["intercept"] + np.add.reduce(coef[:, :numeric] * encoder.mean, axis=1)

@@ -17,6 +17,7 @@ from muskox.learn.linear.encoded import encode_shard
 from muskox.learn.linear.losses import SQUARED, Loss
 from muskox.learn.linear.model import coefficients
 from muskox.learn.linear.program import LinearProgram
+from muskox.learn.linear.sparse_training import width_of
 from muskox.learn.parameters import require_number
 from muskox.program import Block, Done, Shard
 from muskox.records import Record
@@ -53,7 +54,7 @@ class RegressionProgram(LinearProgram):
     def is_exact(self, prepared: Record) -> bool:
         if self.inputs.holds_out or self.solver == "lbfgs":
             return False
-        return self.solver == "exact" or Encoder(prepared["encoder"]).width <= normal.WIDTH_MAX
+        return self.solver == "exact" or width_of(prepared) <= normal.WIDTH_MAX
 
     def start(self, prepared: Record) -> Record:
         if self.is_exact(prepared):
@@ -64,16 +65,16 @@ class RegressionProgram(LinearProgram):
         if not state["exact"]:
             return super().fit_partial(state, shard, blocks)
         prepared = state["prepared"]
-        return {"products": normal.products(encode_shard(prepared, shard, blocks), Encoder(prepared["encoder"]).width)}
+        return {"products": normal.products(encode_shard(prepared, shard, blocks), width_of(prepared))}
 
     def fit_update(self, state: Record, total: Record) -> Record | Done:
         if not state["exact"]:
             return super().fit_update(state, total)
         prepared = state["prepared"]
         encoder = Encoder(prepared["encoder"])
-        norm = np.ones(encoder.width)
+        norm = np.ones(width_of(prepared))
         norm[: len(encoder.numeric)] = 1.0 / (encoder.scale * encoder.scale)
-        penalty = np.ones(encoder.width) if self.inputs.standardise else norm
+        penalty = np.ones(width_of(prepared)) if self.inputs.standardise else norm
         point, loss = normal.solve(total["products"], prepared["weight_sum"], self.strengths(prepared)[0] * penalty, norm)
         told = {"rounds": 1, "status": "exact", "loss": loss, "gradient_norm": 0.0}
         return Done(self.model(state, point[None], told))
@@ -88,7 +89,7 @@ class RegressionProgram(LinearProgram):
             model="muskox.learn:LinearModel",
             estimator=f"muskox.learn:{self.estimator}",
             kind="ridge" if self.estimator == "Ridge" else "linear regression",
-            **coefficients(points),
+            **coefficients(points, prepared),
             **for_target(told, unit * unit),
         )
 

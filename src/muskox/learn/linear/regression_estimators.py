@@ -30,6 +30,9 @@ class LinearRegression(LeastSquares):
     features : columns to learn from; None means all but the target
     categorical : int columns to take as categories; text and bool columns always are
     categories_max : of one column; more is an error
+    sparse : text columns of sparse features, "3:1.5 17:2" (index:value; an index counts from 0)
+    hashed : text columns whose words are counted by their hashes
+    hash_features : how many indexes the words of a column share
 
     Attributes
     ----------
@@ -55,6 +58,9 @@ class LinearRegression(LeastSquares):
         features: Sequence[str] | None = None,
         categorical: Sequence[str] = (),
         categories_max: int = CATEGORIES_MAX,
+        sparse: Sequence[str] = (),
+        hashed: Sequence[str] = (),
+        hash_features: int = 1 << 18,
     ) -> None:
         self.solver = solver
         self.max_rounds = max_rounds
@@ -62,10 +68,18 @@ class LinearRegression(LeastSquares):
         self.features = features
         self.categorical = categorical
         self.categories_max = categories_max
+        self.sparse = sparse
+        self.hashed = hashed
+        self.hash_features = hash_features
 
     def build(self, inputs: Inputs) -> RegressionProgram:
         return RegressionProgram(
-            inputs=inputs, solver=self.solver, max_rounds=plain(self.max_rounds), tol=plain(self.tol), alpha=0.0
+            inputs=inputs,
+            **self.sparse_columns(),
+            solver=self.solver,
+            max_rounds=plain(self.max_rounds),
+            tol=plain(self.tol),
+            alpha=0.0,
         )
 
 
@@ -83,6 +97,9 @@ class Ridge(LeastSquares):
     features : columns to learn from; None means all but the target
     categorical : int columns to take as categories; text and bool columns always are
     categories_max : of one column; more is an error
+    sparse : text columns of sparse features, "3:1.5 17:2" (index:value; an index counts from 0)
+    hashed : text columns whose words are counted by their hashes
+    hash_features : how many indexes the words of a column share
 
     Attributes
     ----------
@@ -111,6 +128,9 @@ class Ridge(LeastSquares):
         features: Sequence[str] | None = None,
         categorical: Sequence[str] = (),
         categories_max: int = CATEGORIES_MAX,
+        sparse: Sequence[str] = (),
+        hashed: Sequence[str] = (),
+        hash_features: int = 1 << 18,
     ) -> None:
         self.alpha = alpha
         self.solver = solver
@@ -121,10 +141,14 @@ class Ridge(LeastSquares):
         self.features = features
         self.categorical = categorical
         self.categories_max = categories_max
+        self.sparse = sparse
+        self.hashed = hashed
+        self.hash_features = hash_features
 
     def build(self, inputs: Inputs) -> RegressionProgram:
         return RegressionProgram(
             inputs=inputs,
+            **self.sparse_columns(),
             alpha=plain(self.alpha),
             solver=self.solver,
             max_rounds=plain(self.max_rounds),

@@ -57,7 +57,7 @@ class SupportProgram(LinearProgram):
             model="muskox.learn:SupportModel",
             estimator="muskox.learn:LinearSVC",
             kind="linear svc",
-            **coefficients(points),
+            **coefficients(points, state["prepared"]),
             **told,
         )
 
@@ -111,6 +111,6 @@ class SupportRegressionProgram(LinearProgram):
             model="muskox.learn:LinearModel",
             estimator="muskox.learn:LinearSVR",
             kind="linear svr",
-            **coefficients(points),
+            **coefficients(points, prepared),
             **told,
         )

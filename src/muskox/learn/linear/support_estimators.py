@@ -26,6 +26,9 @@ class LinearSVC(LinearEstimator, Margins, ClassifierEstimator):
     features : columns to learn from; None means all but the target
     categorical : int columns to take as categories; text and bool columns always are
     categories_max : of one column; more is an error
+    sparse : text columns of sparse features, "3:1.5 17:2" (index:value; an index counts from 0)
+    hashed : text columns whose words are counted by their hashes
+    hash_features : how many indexes the words of a column share
 
     Attributes
     ----------
@@ -56,6 +59,9 @@ class LinearSVC(LinearEstimator, Margins, ClassifierEstimator):
         features: Sequence[str] | None = None,
         categorical: Sequence[str] = (),
         categories_max: int = CATEGORIES_MAX,
+        sparse: Sequence[str] = (),
+        hashed: Sequence[str] = (),
+        hash_features: int = 1 << 18,
     ) -> None:
         self.C = C
         self.loss = loss
@@ -67,10 +73,14 @@ class LinearSVC(LinearEstimator, Margins, ClassifierEstimator):
         self.features = features
         self.categorical = categorical
         self.categories_max = categories_max
+        self.sparse = sparse
+        self.hashed = hashed
+        self.hash_features = hash_features
 
     def build(self, inputs: Inputs) -> SupportProgram:
         return SupportProgram(
             inputs=inputs,
+            **self.sparse_columns(),
             C=plain(self.C),
             loss=self.loss,
             max_rounds=plain(self.max_rounds),
@@ -94,6 +104,9 @@ class LinearSVR(LinearEstimator, RegressorEstimator):
     features : columns to learn from; None means all but the target
     categorical : int columns to take as categories; text and bool columns always are
     categories_max : of one column; more is an error
+    sparse : text columns of sparse features, "3:1.5 17:2" (index:value; an index counts from 0)
+    hashed : text columns whose words are counted by their hashes
+    hash_features : how many indexes the words of a column share
 
     Attributes
     ----------
@@ -123,6 +136,9 @@ class LinearSVR(LinearEstimator, RegressorEstimator):
         features: Sequence[str] | None = None,
         categorical: Sequence[str] = (),
         categories_max: int = CATEGORIES_MAX,
+        sparse: Sequence[str] = (),
+        hashed: Sequence[str] = (),
+        hash_features: int = 1 << 18,
     ) -> None:
         self.epsilon = epsilon
         self.C = C
@@ -134,10 +150,14 @@ class LinearSVR(LinearEstimator, RegressorEstimator):
         self.features = features
         self.categorical = categorical
         self.categories_max = categories_max
+        self.sparse = sparse
+        self.hashed = hashed
+        self.hash_features = hash_features
 
     def build(self, inputs: Inputs) -> SupportRegressionProgram:
         return SupportRegressionProgram(
             inputs=inputs,
+            **self.sparse_columns(),
             epsilon=plain(self.epsilon),
             C=plain(self.C),
             loss=self.loss,
