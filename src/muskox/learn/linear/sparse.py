@@ -2,7 +2,7 @@
 
 An index counts from 0. A sparse value is taken as it is: not standardised, 0 where nothing is said. A SciPy matrix becomes a text
 column of the same form, numbers written so that they read back exactly: in process and as a dataset it gives the same bits.
-Words are runs of ASCII letters, digits, "_" and any other letters, lower-cased; each counts 1 or -1 at an index, by its hash.
+Words are runs of ASCII letters, digits, "_" and any other letters, lower-cased; by its hash each counts 1 or -1 somewhere.
 """
 
 from collections.abc import Mapping, Sequence
