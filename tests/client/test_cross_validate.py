@@ -9,8 +9,8 @@ from sklearn.datasets import load_iris
 
 import muskox as mx
 from muskox.digest import digest
-from muskox.program import ArrayPartition, Manifest, RunOptions, in_process
-from muskox.task_list import Shards
+from muskox.learn import RandomForestClassifier
+from muskox.program import ArrayPartition, in_process
 
 
 def iris() -> pa.Table:
@@ -48,25 +48,13 @@ def test_weights_count_in_training_and_scores() -> None:
 
 
 def test_what_trains_by_tasks_is_refused_with_a_sentence() -> None:
-    class Listed:
-        def tasks(self, manifest: Manifest) -> list[dict[str, Any]]:
-            return []
-
-        def shards(self, task: dict[str, Any], manifest: Manifest) -> None:
-            return None
-
-        def run(self, task: dict[str, Any], shards: Shards) -> dict[str, Any]:
-            return {}
-
-        def collect(self, results: Any) -> dict[str, Any]:
-            return {}
-
-    class Forest:
-        def program(self, target: str | None) -> Any:
-            return Listed()
-
-    with pytest.raises(mx.CallerError, match="Forest trains here by independent tasks"):
-        mx.cross_validate(Forest(), iris(), target="kind", options=RunOptions())
+    forest = RandomForestClassifier(n_estimators=3, strategy="shards")
+    with pytest.raises(mx.CallerError, match="RandomForestClassifier trains here by tasks of its own, not in rounds: choose"):
+        mx.cross_validate(forest, iris(), target="kind")
+    search = mx.GridSearch(forest, {"strategy": ["shards", "global"]}, folds=2, checks=False)
+    with pytest.warns(UserWarning, match="1 of 2 candidates failed; the first: RandomForestClassifier trains here"):
+        search.fit(iris(), target="kind")
+    assert search.best_params_ == {"strategy": "global"}
 
 
 def digests(folds: list[dict[str, Any]]) -> list[str]:

@@ -36,6 +36,8 @@ ESTIMATORS = [
     (learn.LinearSVC(), load_iris, "y", "accuracy", 0.8),
     (learn.Ridge(), load_diabetes, "y", "r2", 0.2),
     (mx.SGDRegressor(max_rounds=30), load_diabetes, "y", "r2", 0.1),
+    (learn.RandomForestClassifier(n_estimators=10, max_depth=4), load_iris, "y", "accuracy", 0.9),
+    (learn.GradientBoostingRegressor(n_estimators=20), load_diabetes, "y", "r2", 0.15),
     (mx.KMeans(n_clusters=3), load_iris, None, "neg_mean_squared_distance", -2.0),
 ]
 

@@ -118,6 +118,6 @@ def program_of(estimator: Any, columns: Mapping[str, Any]) -> Program:
     if not isinstance(program, Program):
         name = type(estimator).__name__
         raise CallerError(
-            f"{name} trains here by independent tasks, which no fold shares rounds with: choose a strategy of rounds"
+            f"{name} trains here by tasks of its own, not in rounds: choose another strategy, of a forest 'global'"
         )
     return program
