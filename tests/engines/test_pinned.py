@@ -108,7 +108,7 @@ def test_a_watcher_that_refuses_ends_the_run_and_disturbs_no_other() -> None:
     def refuse(_: Any) -> None:
         raise CallerError("enough")
 
-    with pytest.raises(CallerError, match="^enough$"):
+    with pytest.raises(CallerError, match="enough"):
         run(Told(rounds=1000), on_round=refuse)
     assert run(Told(rounds=3))["round"] == 3
 

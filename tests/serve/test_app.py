@@ -152,8 +152,8 @@ def test_a_model_that_holds_code_is_served_only_if_it_is_trusted(monkeypatch: py
     trained = TorchClassifier(source=source, max_rounds=5).fit(X, [0, 0, 1, 1])
     monkeypatch.setattr(trusted_code, "_trusted", {})  # as in another process
     with pytest.raises(CallerError, match="contains Python code"):
-        make_app(trained.model_record_, KEY)
+        make_app(trained.model_record_, "sesame")
     trusted_code.trust(source)
-    client = Client(make_app(trained.model_record_, KEY))
+    client = Client(make_app(trained.model_record_, "sesame"))
     found = ask(client, [{"x0": 0.0}, {"x0": 3.0}]).json()
     assert found["predictions"] == trained.predict([[0.0], [3.0]]).tolist()

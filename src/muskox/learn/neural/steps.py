@@ -232,10 +232,8 @@ class StepsProgram(TrainingProgram):
 
     def _done(self, state: Record) -> Done:
         state = {**state, **state["kept"]}
-        if not np.isfinite(np.add.reduce(state["parameters"])):
-            raise CallerError(
-                f"the parameters are no finite numbers any more after step {state['round']}: lower learning_rate_init"
-            )
+        if not np.isfinite(state["parameters"]).all():
+            raise CallerError(f"the parameters after step {state['round']} are no finite numbers: lower learning_rate_init")
         record = self.model(state)
         told: dict[str, Any] = {"rounds": state["round"], "epochs": state["epoch"], "loss": state["batch_loss"]}
         curves = {"loss_curve": state["curve"], "held_out_curve": state["held_out_curve"]}
