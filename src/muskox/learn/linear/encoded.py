@@ -91,8 +91,9 @@ class EncodedBlock:
 
 @dataclass(frozen=True, slots=True)
 class EncodedShard:
-    """One shard ready for training: the blocks, which categorical columns share codes, and what raw numbers are scaled by, and how many
-    features are not sparse.
+    """One shard ready for training: the blocks, which categorical columns share codes, and what raw numbers are scaled by.
+
+    dense_width : how many features are not sparse
     """
 
     blocks: tuple[EncodedBlock, ...]
