@@ -29,6 +29,7 @@ lint: $(VENV)/.test
 bench: $(VENV)/.test $(VENV)/.bench peers
 	$(RUN)/python bench/logistic.py
 	$(RUN)/python bench/estimators.py
+	$(RUN)/python bench/forest.py
 	$(RUN)/python bench/recovery.py
 	$(RUN)/python bench/planning.py
 	$(RUN)/python bench/thousand_workers.py --workers 2,10,100
