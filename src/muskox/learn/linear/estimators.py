@@ -42,10 +42,9 @@ class LinearEstimator:
         if names != [MATRIX] or not is_array:
             return X.toarray() if is_sparse(X) else X
         matrix = X.tocsr() if is_sparse(X) else csr_matrix(np.atleast_2d(np.asarray(X, dtype=np.float64)))
-        if self._matrix_width not in (None, matrix.shape[1]):
-            raise CallerError(
-                f"X has {matrix.shape[1]} features, but {type(self).__name__} is expecting {self._matrix_width} features as input"
-            )
+        found, expected = matrix.shape[1], self._matrix_width
+        if expected not in (None, found):
+            raise CallerError(f"X has {found} features, but {type(self).__name__} is expecting {expected} features as input")
         return from_matrix(matrix)
 
     def sparse_columns(self) -> dict[str, Any]:
