@@ -78,6 +78,14 @@ def test_few_rows_or_strange_targets_are_not_judged() -> None:
     assert look(moments)["scores"] == []
 
 
+def test_numbers_of_any_size_are_judged() -> None:
+    x = np.random.default_rng(1).normal(size=500)
+    for size in (1e300, 1e-300):
+        table = pa.table({"same": x * size, "wild": np.where(x > 0, np.inf, x), "y": x * size})
+        scores = look(table, is_number=True, shards=2)
+        assert scores["scores"][0] == pytest.approx(1.0) and scores["scores"][1] < 0.99
+
+
 def test_cross_validation_warns_of_a_column_that_gives_the_target_away() -> None:
     estimator = mx.GaussianNB(features=["honest", "after"])
     with pytest.warns(mx.LeakageWarning, match="column alone predicts the target 'late' nearly perfectly: 'after'"):

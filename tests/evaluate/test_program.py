@@ -140,3 +140,11 @@ def test_a_model_without_a_truth_is_refused() -> None:
         evaluate(rows, model("transformation", "x", kind="pca"), None)
     with pytest.raises(CallerError, match="a regression model is compared with a column"):
         evaluate(rows, model("regression", "x"), None)
+
+
+@pytest.mark.parametrize("wild", [np.inf, np.nan, 1e200])
+def test_a_model_gone_wild_is_refused_with_a_sentence(wild: float) -> None:
+    rows = pa.table({"x": pa.array([0.0, wild, 1.0]), "y": [0.0, 1.0, 2.0]})
+    for shards in (1, 3):
+        with pytest.raises(CallerError, match="this model predicts what is no finite number: its r2 is"):
+            evaluate(rows, model("regression", "x"), "y", shards=shards)

@@ -106,6 +106,7 @@ def judge_of(target: Any, *, is_number: bool | None) -> tuple[str, Any]:
     if is_number:
         y = target.cast("float64").to_numpy(zero_copy_only=False)
         good = there & np.isfinite(y)
+        y = scaled(np.where(good, y, 0.0))
         return "r2", (lambda column: of_number(column, y, good)) if np.count_nonzero(good) >= ROWS_MIN else None
     codes, classes = codes_of(target)
     counts = np.bincount(codes[there], minlength=classes)[:classes]
@@ -213,9 +214,17 @@ def codes_of(column: Any) -> tuple[Ints, int]:
 
 def correlation(x: Floats, y: Floats) -> float:
     """Return the square of the correlation; 0 where one does not vary."""
+    x, y = scaled(x), scaled(y)
     x, y = x - np.add.reduce(x) / x.size, y - np.add.reduce(y) / y.size
     spread, product = float(np.add.reduce(x * x) * np.add.reduce(y * y)), float(np.add.reduce(x * y))
     return product * product / spread if spread > 0.0 else 0.0
+
+
+def scaled(x: Floats) -> Floats:
+    """Return the numbers over the greatest of them, so that no square of one overflows or vanishes."""
+    greatest = float(np.max(np.abs(x), initial=0.0))
+    out: Floats = x / greatest if greatest > 0.0 else x
+    return out
 
 
 def places(x: Floats) -> Floats:

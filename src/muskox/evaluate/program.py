@@ -1,5 +1,6 @@
 """EvaluateProgram: how good a model is on a dataset, in one round. What is measured follows from the model's task."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -92,7 +93,11 @@ class EvaluateProgram:
         return merge(left, right)
 
     def update(self, state: Record, total: Record) -> Record | Done:  # noqa: ARG002  # the contract's
-        return Done(self.metrics.result(total[str(self.scorer.task)]))
+        result = self.metrics.result(total[str(self.scorer.task)])
+        for name, value in result.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise CallerError(f"this model predicts what is no finite number: its {name} is {value}")
+        return Done(result)
 
 
 def metrics_of(scorer: Any, target: str | None, weight: str | None, *, is_ranked: bool = True) -> Metrics:

@@ -32,8 +32,10 @@ class RegressionMetrics:
         for block in blocks:
             known = known_numbers(block, self.target, self.weight, counts)
             if known.truth.size:
-                errors = np.abs(self.scorer.predict_batch(known.batch)["prediction"] - known.truth)
-                total = merge_sums(total, sums_of(known.truth, errors, known.weights))
+                told = self.scorer.predict_batch(known.batch)["prediction"]
+                with np.errstate(over="ignore", invalid="ignore"):  # of a model gone wild: who reads the result says so
+                    found = sums_of(known.truth, np.abs(told - known.truth), known.weights)
+                    total = merge_sums(total, found)
         return {"counts": counts.record(), **total}
 
     def result(self, total: Record) -> Record:
