@@ -18,7 +18,7 @@ PROGRAM = """
 import hashlib
 import numpy as np, pyarrow as pa
 from muskox.digest import digest
-from muskox.evaluate import EvaluateProgram
+from muskox.evaluate import CheckedEvaluation, EvaluateProgram
 from muskox.learn import LinearSVC, LinearSVR, LogisticRegression, Ridge, SGDClassifier, SGDRegressor
 from muskox.learn import distributed_gradient_descent
 from muskox.program import ArrayPartition, RunOptions, in_process
@@ -57,6 +57,11 @@ for fitted in (
     digests.append(fitted.digest_)
 evaluation = in_process(table, ArrayPartition(3)).run(EvaluateProgram(model.model_record_, "late"), RunOptions())
 digests.append(digest(evaluation.result))
+months = LogisticRegression(max_rounds=5).fit(table, target="month")
+scored = [(model, "late"), (Ridge().fit(table, target="x4"), "x4"), (months, "month")]
+for fitted, target in scored:
+    looked = in_process(table, ArrayPartition(3)).run(CheckedEvaluation(fitted.model_record_, target), RunOptions())
+    digests.append(digest(looked.result))
 weights = distributed_gradient_descent(x[[0, 4]].T, x[0] - x[4], 3, 0.2)
 arrays = {"p": model.predict_proba(table), "X": model.encoder_.transform(table), "w": weights}
 print(digest({**arrays, "digests": digests}))
