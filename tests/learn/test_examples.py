@@ -11,6 +11,8 @@ NAMES = [
     "linear.least_squares",
     "linear.regression_estimators",
     "linear.support_estimators",
+    "neural.mlp_estimators",
+    "neural.torch_estimators",
     "sgd.estimators",
     "trees.boosting_estimators",
     "trees.forest_estimators",

@@ -183,6 +183,7 @@ def serve(  # typer: an option is a parameter
 ) -> None:
     """Serve a model over HTTP on this machine until Ctrl-C: POST /predict with rows as JSON, GET /healthz."""
     from muskox.digest import digest
+    from muskox.runtime import pin_environment
     from muskox.serve import bind, endpoint_key, make_app
     from muskox.serve import serve as run
     from muskox.trusted_code import require_trust, trust
@@ -193,6 +194,7 @@ def serve(  # typer: an option is a parameter
             if trust_code and record.get("source"):
                 trust(str(record["source"]))
             require_trust(record)
+            pin_environment()  # before PyTorch is loaded, if it is: the model then answers with the bits that workers give
             key = read_key(api_key_file) if api_key_file else endpoint_key(cluster.secret, model)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         screen.say(f"{model} ({digest(record)[:12]}) is served at {url}; Ctrl-C ends it")

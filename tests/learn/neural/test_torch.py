@@ -93,6 +93,36 @@ def test_whatever_the_callers_process_is_like_the_bits_are_the_same() -> None:
     assert told[0] == told[1] != b""
 
 
+SERVING = """
+import sys
+from pathlib import Path
+import numpy, pyarrow as pa, scipy.special
+from muskox.learn import load_predictor
+from muskox.records import unpack
+from muskox.runtime import pin_environment
+from muskox.trusted_code import trust_everything
+
+pin_environment()
+trust_everything()
+folder = Path(sys.argv[1])
+batch = pa.ipc.open_file(folder / "rows.arrow").read_all().to_batches()[0]
+predictor = load_predictor(unpack((folder / "model").read_bytes()))
+print(*(predictor.probabilities(part).tobytes().hex() for part in (batch, batch.slice(7, 1))))
+"""
+
+
+def test_whoever_sets_the_pins_before_pytorch_is_loaded_answers_with_the_same_bits(tmp_path: Any) -> None:
+    X, y = load_digits(return_X_y=True)
+    model = TorchClassifier(**{**QUICK, "max_rounds": 10}).fit(X, y)
+    table = pa.table({f"x{index}": column[:200] for index, column in enumerate(X.T)})
+    with pa.ipc.new_file(tmp_path / "rows.arrow", table.schema) as writer:
+        writer.write_table(table)
+    (tmp_path / "model").write_bytes(pack(model.model_record_))
+    done = subprocess.run([sys.executable, "-c", SERVING, str(tmp_path)], capture_output=True, check=True, text=True)
+    told = model.predict_proba(X[:200])
+    assert done.stdout.split() == [told.tobytes().hex(), told[7:8].tobytes().hex()]
+
+
 @pytest.mark.parametrize("make", [lambda: Forked, lambda: Forked(4, 3)], ids=["a class", "a module"])
 def test_an_object_of_the_users_is_trained_and_stays_the_users(make: Any) -> None:
     X, y = load_iris(return_X_y=True)

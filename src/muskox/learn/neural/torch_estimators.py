@@ -230,7 +230,7 @@ class TorchRegressor(Modular, RegressorEstimator):
     Examples
     --------
     >>> from torch import nn
-    >>> model = TorchRegressor(lambda inputs, outputs: nn.Linear(inputs, outputs), learning_rate_init=0.1, max_rounds=200)
+    >>> model = TorchRegressor(lambda inputs, outputs: nn.Linear(inputs, outputs), learning_rate_init=0.02, max_rounds=300)
     >>> model = model.fit([[0.0], [1.0], [2.0], [3.0]], [1.0, 3.0, 5.0, 7.0])
     >>> bool(abs(model.predict([[2.0]])[0] - 5.0) < 0.1)
     True
