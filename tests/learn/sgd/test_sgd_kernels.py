@@ -50,14 +50,13 @@ def test_a_gradient_is_that_of_the_sum_of_losses(outputs: int) -> None:
     options = Descent(loss="log_loss").vector(0.1, 0.1, 1.0, None)
     W = stream(0, "coefficients").normal(size=(outputs, COLUMNS + 7))
     out = np.zeros(W.shape)
-    order = np.arange(ROWS, dtype=np.int64)
-    loss = k.gradient(*rows, order, 0, ROWS, W, options, out)
+    loss = k.gradient(*rows, 0, ROWS, W, options, out)
     X, weights = dense(rows[0], rows[1]), rows[3]
     signs = rows[2][:, None] if outputs == 1 else np.where(rows[2][:, None] == np.arange(outputs), 1.0, -1.0)
     margins = signs * (X @ W.T)
     assert_allclose(loss, (weights[:, None] * np.log1p(np.exp(-margins))).sum())
     assert_allclose(out, (weights[:, None] * -signs / (1.0 + np.exp(margins))).T @ X)
-    assert_allclose(k.losses(*rows, order, W, options), loss)
+    assert_allclose(k.losses(*rows, W, options), loss)
 
 
 def test_batches_of_one_row_are_the_textbooks_loop() -> None:
@@ -66,7 +65,7 @@ def test_batches_of_one_row_are_the_textbooks_loop() -> None:
     order = stream(0, "order").permutation(ROWS).astype(np.int64)
     arrays = moving(zeros(descent, (1, COLUMNS + 7)))
     options = descent.vector(0.5, 0.5, 1.0, None)
-    k.descend(numbers, codes, target, np.ones(ROWS), order, np.arange(ROWS + 1), *arrays, options)
+    k.descend(numbers[order], codes[order], target[order], np.ones(ROWS), np.arange(ROWS + 1), *arrays, options)
 
     X, w = dense(numbers, codes), np.zeros(COLUMNS + 7)
     penalised = np.append(np.ones(COLUMNS + 6), 0.0)
@@ -129,15 +128,15 @@ def test_rates_follow_their_schedules() -> None:
 @pytest.mark.parametrize("loss", ["hinge", "log_loss"])
 def test_a_step_of_one_row_in_one_pass_has_the_bits_of_the_sum_and_the_step(loss: str) -> None:
     numbers, _, target, weights = data()
-    codes, order = np.zeros((ROWS, 0), dtype=np.int32), np.arange(ROWS, dtype=np.int64)
+    codes = np.zeros((ROWS, 0), dtype=np.int32)
     descent = Descent(loss=loss, alpha=0.01)
     options = descent.vector(0.1, 0.1, 1.25, None)
     one, two = moving(zeros(descent, (1, COLUMNS + 1))), moving(zeros(descent, (1, COLUMNS + 1)))
-    total = k.descend(numbers, codes, target, weights, order, np.arange(ROWS + 1), *one, options)
+    total = k.descend(numbers, codes, target, weights, np.arange(ROWS + 1), *one, options)
     losses = 0.0
     for row in range(ROWS):
         gradient = np.zeros((1, COLUMNS + 1))
-        losses += k.gradient(numbers, codes, target, weights, order, row, row + 1, two[0], options, gradient)
+        losses += k.gradient(numbers, codes, target, weights, row, row + 1, two[0], options, gradient)
         k.step(gradient, 1.25, *two, options)
     assert_array_equal(one[0], two[0])
     assert_array_equal(one[-1][k.STEPS], two[-1][k.STEPS])

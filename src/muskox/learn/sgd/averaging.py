@@ -11,6 +11,8 @@ from muskox.learn.sgd.options import moving
 from muskox.learn.sgd.rows import EncodedRows, Ints
 from muskox.records import Record
 
+PART_ROWS = 2048  # rows that are put in order at a time: they stay in a core's second cache
+
 
 def local_model(state: Record, rows: EncodedRows, orders: list[Ints], options: Floats) -> Record:
     """Return the coefficients that a shard finds alone, times its weight; its loss by output, and its weight.
@@ -21,12 +23,16 @@ def local_model(state: Record, rows: EncodedRows, orders: list[Ints], options: F
 
     arrays = moving(state["point"])
     weight, size = float(np.add.reduce(rows.weights)), state["plan"]["batch_size"]
-    edges = np.append(np.arange(0, rows.rows, size, dtype=np.int64), rows.rows)
     clock = arrays[-1]
-    clock[kernels.STEPS] = float(state["epochs"]) * (edges.size - 1)  # of this shard, so far
+    clock[kernels.STEPS] = float(state["epochs"]) * -(-rows.rows // size)  # of this shard, so far
+    together = max(1, PART_ROWS // size) * size
     loss = 0.0
     for order in orders:
-        loss = kernels.descend(*rows.arrays, order, edges, *arrays, options)
+        loss = 0.0
+        for first in range(0, rows.rows, together):
+            part = rows.take(order[first : first + together])
+            edges = np.append(np.arange(0, part.rows, size, dtype=np.int64), part.rows)
+            loss += kernels.descend(*part.arrays, edges, *arrays, options)
     return {"models": weight * arrays[0], "sums": np.array([loss / len(arrays[0]), weight])}
 
 

@@ -57,23 +57,23 @@ def gradients(state: Record, rows: EncodedRows, order: Ints, shard: int, options
     from muskox.learn.sgd import kernels
 
     first, last = bounds(state["plan"], shard, state["step"], last_step(state))
-    W = np.array(state["point"]["W"])
+    part, W = rows.take(order[first:last]), np.array(state["point"]["W"])
     out = np.zeros(W.shape)
-    loss = kernels.gradient(*rows.arrays, order, first, last, W, options, out)
-    return {"gradient": out, "sums": np.array([loss / len(W), np.add.reduce(rows.weights[order[first:last]])])}
+    loss = kernels.gradient(*part.arrays, 0, part.rows, W, options, out)
+    return {"gradient": out, "sums": np.array([loss / len(W), np.add.reduce(part.weights)])}
 
 
 def travellers(state: Record, rows: EncodedRows, order: Ints, shard: int) -> Record:
     """Return the shard's rows of the batches of a round, and the step of each."""
     first = state["step"]
     edges = bounds(state["plan"], shard, first, last_step(state))
-    chosen = order[edges[0] : edges[-1]]
+    part = rows.take(order[edges[0] : edges[-1]])
     return {
         "step": np.repeat(np.arange(edges.size - 1, dtype=np.int32), np.diff(edges)),
-        "numbers": rows.numbers[chosen],
-        "codes": rows.codes[chosen],
-        "target": rows.target[chosen],
-        "weights": rows.weights[chosen],
+        "numbers": part.numbers,
+        "codes": part.codes,
+        "target": part.target,
+        "weights": part.weights,
     }
 
 
@@ -88,17 +88,16 @@ def advance(state: Record, total: Record, options: Floats) -> Record:
 
     arrays, last = moving(state["point"]), last_step(state)
     if "gradient" in total:
-        rows = state["plan"]["batch_size"]
-        whole = int(state["plan"]["ends"][-1])
-        size = min((state["step"] + 1) * rows, whole) - state["step"] * rows
+        batch_size, whole = state["plan"]["batch_size"], int(state["plan"]["ends"][-1])
+        size = min((state["step"] + 1) * batch_size, whole) - state["step"] * batch_size
         kernels.step(np.array(total["gradient"]), size * options[kernels.MEAN_WEIGHT], *arrays, options)
         loss, weight = total["sums"]
     else:
         sent = total["rows"]
         order = np.argsort(sent["step"], kind="stable").astype(np.int64)
         edges = np.searchsorted(sent["step"][order], np.arange(last - state["step"] + 1)).astype(np.int64)
-        numbers, codes, target, weights = (np.array(sent[name]) for name in ("numbers", "codes", "target", "weights"))
-        loss = kernels.descend(numbers, codes, target, weights, order, edges, *arrays, options) / len(arrays[0])
-        weight = np.add.reduce(weights)
+        rows = EncodedRows(sent["numbers"], sent["codes"], sent["target"], sent["weights"]).take(order)
+        loss = kernels.descend(*rows.arrays, edges, *arrays, options) / len(arrays[0])
+        weight = np.add.reduce(rows.weights)
     sums = state["sums"] + np.array([loss, weight])
     return {**state, "point": moved(state["point"], arrays), "step": last, "sums": sums}

@@ -2,8 +2,9 @@
 
 A row is its numbers and, for each categorical column, the place of its indicator's coefficient (below 0 where none is set). The
 coefficients W have shape (outputs, width + 1), the intercept last. Every sum has a fixed order: four running sums over a row's
-numbers, then its indicators, then the intercept; rows of a batch in their order. There is no fastmath and no parallel loop, so
-the compiler may neither reorder nor contract (:mod:`muskox.learn.compiled`); exp, log1p and pow are the C library's.
+numbers, then its indicators, then the intercept; rows of a batch as they lie, and whoever calls has put them in their order.
+There is no fastmath and no parallel loop, so the compiler may neither reorder nor contract (:mod:`muskox.learn.compiled`); exp,
+log1p and pow are the C library's.
 
 The options of a run are one vector of floats, by the places named below: one signature for all, which is compiled once.
 """
@@ -133,21 +134,19 @@ def gradient(  # noqa: PLR0913, PLR0917  # arrays, as kernels take them
     codes: Codes,
     target: Floats,
     weights: Floats,
-    order: Ints,
     begin: int,
     end: int,
     W: Floats,
     options: Floats,
     out: Floats,
 ) -> float:
-    """Add the gradients of the rows ``order[begin:end]``, by weight, to `out`; return the sum of their losses by weight.
+    """Add the gradients of the rows `begin` to `end`, by weight, to `out`; return the sum of their losses by weight.
 
     target : a number; with one output of a classifier -1 or 1; with more the index of the class
     """
     outputs, columns, last = W.shape[0], numbers.shape[1], W.shape[1] - 1
     total = 0.0
-    for place in range(begin, end):
-        row = order[place]
+    for row in range(begin, end):
         x = numbers[row]
         for k in range(outputs):
             y = target[row] if outputs == 1 else (1.0 if target[row] == k else -1.0)
@@ -249,25 +248,36 @@ def step(  # noqa: PLR0913, PLR0917  # arrays, as kernels take them
 
 
 @compiled
-def step_of_row(x: Floats, places: Codes, target: float, weight: float, W: Floats, clock: Floats, options: Floats) -> float:
-    """Take the plain step of a batch of one row without indicators, in one pass; return its loss.
+def descend_rows(numbers: Floats, target: Floats, weights: Floats, W: Floats, clock: Floats, options: Floats) -> float:
+    """Take a plain step for each row without indicators, in one pass over the coefficients; return the sum of losses.
 
-    It is what `gradient` and `step` do, in their order, without the sums between them.
+    It is what `gradient` and `step` do of batches of one row, in their order, without the sums between them.
     """
-    clock[STEPS] += 1.0
-    eta, share, l2 = rate_of(options, clock[STEPS]), 1.0 / options[MEAN_WEIGHT], options[L2]
-    total = 0.0
-    for k in range(W.shape[0]):
-        w = W[k]
-        y = target if W.shape[0] == 1 else (1.0 if target == k else -1.0)
-        value, slope = loss_and_slope(options[LOSS], y, margin(x, places, w), options[EPSILON])
-        total += weight * value
-        slope *= weight
-        for j in range(x.size):
-            w[j] -= eta * (slope * x[j] * share + l2 * w[j])
-        if options[INTERCEPT] != 0.0:
-            w[x.size] -= eta * (slope * share)
-    return total
+    losses, columns, outputs = 0.0, numbers.shape[1], W.shape[0]
+    share, l2, loss, epsilon = 1.0 / options[MEAN_WEIGHT], options[L2], options[LOSS], options[EPSILON]
+    whole = columns - columns % 4
+    for row in range(numbers.shape[0]):
+        clock[STEPS] += 1.0
+        eta, x = rate_of(options, clock[STEPS]), numbers[row]
+        for k in range(outputs):
+            w = W[k]
+            a, b, c, d = 0.0, 0.0, 0.0, 0.0  # `margin`, which as a call costs as much as it computes
+            for j in range(0, whole, 4):
+                a += w[j] * x[j]
+                b += w[j + 1] * x[j + 1]
+                c += w[j + 2] * x[j + 2]
+                d += w[j + 3] * x[j + 3]
+            for j in range(whole, columns):
+                a += w[j] * x[j]
+            y = target[row] if outputs == 1 else (1.0 if target[row] == k else -1.0)
+            value, slope = loss_and_slope(loss, y, (a + b) + (c + d) + w[columns], epsilon)
+            losses += weights[row] * value
+            slope *= weights[row]
+            for j in range(columns):
+                w[j] -= eta * (slope * x[j] * share + l2 * w[j])
+            if options[INTERCEPT] != 0.0:
+                w[columns] -= eta * (slope * share)
+    return losses
 
 
 @compiled
@@ -276,7 +286,6 @@ def descend(  # noqa: PLR0913, PLR0917  # arrays, as kernels take them
     codes: Codes,
     target: Floats,
     weights: Floats,
-    order: Ints,
     bounds: Ints,
     W: Floats,
     first: Floats,
@@ -286,28 +295,24 @@ def descend(  # noqa: PLR0913, PLR0917  # arrays, as kernels take them
     clock: Floats,
     options: Floats,
 ) -> float:
-    """Take a step for each batch ``order[bounds[i] : bounds[i + 1]]``; return the sum of losses, each before its step."""
-    total, losses = np.zeros(W.shape), 0.0
+    """Take a step for each batch, the rows ``bounds[i] to bounds[i + 1]``; return the sum of losses, each before its step."""
     is_plain = options[STEP_KIND] == PLAIN and options[L1] == 0.0 and options[AVERAGE_FROM] == 0.0
+    if is_plain and bounds.size - 1 == numbers.shape[0] and codes.shape[1] == 0:
+        return descend_rows(numbers, target, weights, W, clock, options)
+    total, losses = np.zeros(W.shape), 0.0
     for batch in range(bounds.size - 1):
         begin, end = bounds[batch], bounds[batch + 1]
-        if begin == end:
-            continue
-        if is_plain and end - begin == 1 and codes.shape[1] == 0:
-            row = order[begin]
-            losses += step_of_row(numbers[row], codes[row], target[row], weights[row], W, clock, options)
-            continue
         total[:, :] = 0.0
-        losses += gradient(numbers, codes, target, weights, order, begin, end, W, options, total)
+        losses += gradient(numbers, codes, target, weights, begin, end, W, options, total)
         step(total, (end - begin) * options[MEAN_WEIGHT], W, first, second, debts, average, clock, options)
     return losses
 
 
 @compiled
-def losses(numbers: Floats, codes: Codes, target: Floats, weights: Floats, order: Ints, W: Floats, options: Floats) -> float:
-    """Return the sum of the losses of the rows `order` by weight, over all outputs."""
+def losses(numbers: Floats, codes: Codes, target: Floats, weights: Floats, W: Floats, options: Floats) -> float:
+    """Return the sum of the losses of rows by weight, over all outputs."""
     total, outputs = 0.0, W.shape[0]
-    for row in order:
+    for row in range(numbers.shape[0]):
         for k in range(outputs):
             y = target[row] if outputs == 1 else (1.0 if target[row] == k else -1.0)
             value, _ = loss_and_slope(options[LOSS], y, margin(numbers[row], codes[row], W[k]), options[EPSILON])

@@ -211,7 +211,7 @@ class SGDProgram(TrainingProgram):
         from muskox.learn.sgd import kernels
 
         W = np.array(standing(state["point"]))
-        loss = kernels.losses(*held.arrays, np.arange(held.rows, dtype=np.int64), W, self._options(state))
+        loss = kernels.losses(*held.arrays, W, self._options(state))
         return np.array([loss / len(W), np.add.reduce(held.weights)])
 
     def _planned(self, state: Record, total: Record) -> Record:
