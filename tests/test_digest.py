@@ -74,6 +74,6 @@ def test_what_is_no_record_has_no_digest(record: dict[str, Any]) -> None:
 
 def test_an_outline_is_json_that_tells_records_of_arrays_by_their_digest() -> None:
     model = {"coef": np.zeros(2), "encoder": {"mean": np.zeros(1)}}
-    told = outline({"seed": 3, "parameters": {"alpha": 0.5, "begin_with": model}, "names": ["a"]})
+    told = outline({"alpha": 0.5, "centres": np.zeros(2), "begin_with": model, "names": ["a"], "more": {"depth": 1}})
     assert json.loads(json.dumps(told)) == told
-    assert told == {"seed": 3, "parameters": {"alpha": 0.5, "begin_with": {"digest": digest(model)}}, "names": ["a"]}
+    assert told == {"alpha": 0.5, "begin_with": {"digest": digest(model)}, "names": ["a"], "more": {"depth": 1}}

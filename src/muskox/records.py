@@ -183,18 +183,6 @@ def leaves(record: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield path, value
 
 
-def without_arrays(record: Mapping[str, Any]) -> Record:
-    """Return what of `record` is JSON, the arrays at any depth left out, and records of nothing else with them.
-
-    >>> without_arrays({"a": 1, "b": {"c": np.zeros(2)}})
-    {'a': 1}
-    """
-    told = {name: without_arrays(value) if isinstance(value, dict) else value for name, value in record.items()}
-    return {
-        name: value for name, value in told.items() if not isinstance(value, np.ndarray) and (value != {} or record[name] == {})
-    }
-
-
 def nested(flat: Mapping[str, Any]) -> Record:
     record: Record = {}
     for path, value in flat.items():

@@ -32,10 +32,11 @@ from muskox.coordination import (
     tls_from_environment,
     write_setting,
 )
+from muskox.digest import outline
 from muskox.engines import ClusterDataset, Nodes
 from muskox.errors import CallerError
 from muskox.program import RoundReport, RunOptions, is_portable, reference, run_options
-from muskox.records import Record, without_arrays
+from muskox.records import Record
 from muskox.store import Home, StoreClient, open_home
 from muskox.trusted_code import require_trust
 
@@ -138,7 +139,7 @@ class Cluster(ClusterData):
         """
         opened = self.dataset(dataset) if isinstance(dataset, str) else dataset
         program = estimator.program(target, features, weight, validation)
-        parameters = without_arrays(reference(program)["parameters"]) if is_portable(program) else {}
+        parameters = outline(reference(program)["parameters"]) if is_portable(program) else {}
         lineage = {"estimator": type(estimator).__name__, "target": target, "parameters": parameters}
         options = run_options(options, workers=workers, name=name, lineage=lineage)
         spec = self._engine.spec(program, opened, options)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from muskox import runtime, store
-from muskox.digest import outline
 from muskox.errors import CallerError, MuskoxError
 from muskox.program import Manifest, Outcome, Program, Publishes, Reads, RunOptions
 from muskox.runtime import JobSpec
@@ -46,7 +45,7 @@ class Nodes:
             model=options.name or "",
             rounds_max=options.rounds_max,
             lineage={
-                **outline(options.lineage),
+                **options.lineage,
                 "dataset": f"{dataset.name}@{dataset.version}",
                 "dataset_digest": dataset.digest,
             },

@@ -8,7 +8,7 @@ import pyarrow as pa
 from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin, RegressorMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from muskox.digest import digest
+from muskox.digest import digest, outline
 from muskox.errors import CallerError
 from muskox.learn.columns import Floats
 from muskox.learn.functions import log
@@ -16,7 +16,7 @@ from muskox.learn.inputs import Inputs, Target
 from muskox.learn.model import choose, load_predictor
 from muskox.learn.tables import to_table, with_mark, with_target, with_weight
 from muskox.program import ArrayPartition, Program, RoundReport, RunOptions, Runs, in_process, resolve, run_options
-from muskox.records import Array, Record, without_arrays
+from muskox.records import Array, Record
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -326,5 +326,5 @@ def pairs(class_weight: Any) -> Any:
 
 def told(program: Any) -> Record:
     """Return what a model's lineage tells of its program: "target" and "parameters"."""
-    parameters = without_arrays(program.parameters())
+    parameters = outline(program.parameters())
     return {"target": parameters.get("target"), "parameters": parameters}
