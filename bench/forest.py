@@ -1,9 +1,10 @@
 """Fit random forests and boosted trees beside scikit-learn's and XGBoost's, on the same two cores, to the same held-out score.
 
-The rows are generated, shaped like HIGGS: 28 numbers, of which some matter by their products, their signs, their sizes. Forests run
-beside RandomForestClassifier(n_jobs=2), boosted trees beside HistGradientBoostingClassifier (OMP_NUM_THREADS=2) and XGBoost's "hist"
-(nthread=2), with equal numbers of trees and equal depths of boosted ones. muskox is timed from the Arrow table on; its peers get the
-matrix. Runs alternate, the least seconds of each count; what a process does once (compiling, loading) was done before.
+The rows are generated, shaped like HIGGS: 28 numbers, of which some matter by their products, their signs, their sizes. Forests
+run beside RandomForestClassifier(n_jobs=2), boosted trees beside HistGradientBoostingClassifier (OMP_NUM_THREADS=2) and
+XGBoost's "hist" (nthread=2), with equal numbers of trees and equal depths of boosted ones. muskox is timed from the Arrow
+table on; its peers get the matrix. Runs alternate, the least seconds of each count; what a process does once (compiling,
+loading) was done before.
 
 On the cluster (two nodes, one core each, twelve shards) the whole call counts. Its digest must be that of the fit in process.
 

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from muskox.learn.trees.kernels import kernel
-from muskox.learn.trees.splits import CONSTANT, FINISHED, keep_set
+from muskox.learn.trees.splits import CONSTANT, FINISHED, keep_set, sort_by
 
 _RESULTS = "i4[:, ::1], i8[::1], i4[::1], i8, i8, i8, i4[::1], i4[::1], u1[::1], f8[::1], i8[:, ::1], u1[:, ::1])"
 
@@ -41,7 +41,7 @@ def _by_share(here: Any, sums: Any, heaviest: int, order: Any, count: int) -> No
     keys = np.empty(count)
     for i in range(count):
         keys[i] = np.float64(here[order[i], heaviest]) / np.float64(sums[order[i]])
-    order[:count] = order[:count][np.argsort(keys, kind="mergesort")]
+    sort_by(keys, order, count)
 
 
 @numba.njit(error_model="numpy")  # type: ignore[untyped-decorator]
