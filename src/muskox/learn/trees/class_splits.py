@@ -20,7 +20,8 @@ _RESULTS = "i4[:, ::1], i8[::1], i4[::1], i8, i8, i8, i4[::1], i4[::1], u1[::1],
 @numba.njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _summed(here: Any, width: int, whole: Any, sums: Any, order: Any) -> int:
     """Write each class's weight to `whole`, each bin's to `sums`, the bins that are there to `order`; return how many."""
-    whole[:] = 0
+    for k in range(whole.size):
+        whole[k] = 0
     count = 0
     for b in range(width + 1):
         weight = np.int64(0)
@@ -72,7 +73,8 @@ def _best_cut(
         found = in_left / np.float64(at) + in_right / np.float64(total - at) - parent
         if found > best:
             best, place, left_weight = found, i, at
-            best_left[:] = left
+            for k in range(whole.size):
+                best_left[k] = left[k]
     return best, place, left_weight
 
 
@@ -100,8 +102,11 @@ def class_splits(
             if count < 2:
                 continue
             varies = True
-            heaviest = np.argmax(whole)
-            total = np.sum(sums[: width + 1])
+            heaviest, total = 0, np.int64(0)
+            for k in range(classes):
+                total += whole[k]
+                if whole[k] > whole[heaviest]:
+                    heaviest = k
             if whole[heaviest] == total:
                 break  # of one class: there is nothing to part
             missing = sums[width]
@@ -118,7 +123,8 @@ def class_splits(
                 if at < 0:
                     continue
                 gain[slot], feature[slot] = found, f
-                lefts[slot, :classes] = best_left
+                for k in range(classes):
+                    lefts[slot, k] = best_left[k]
                 if f < numeric:
                     cut[slot] = order[at]
                     missing_left[slot] = turn if missing > 0 else 2 * weight >= total

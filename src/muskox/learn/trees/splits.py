@@ -30,7 +30,8 @@ def draw_features(key: int, trees: Any, numbers: Any, attempts: Any, usable: Any
     count, chosen = usable.size, out.shape[1]
     shuffled: Any = np.empty(count, dtype=np.int32)
     for slot in range(trees.size):
-        shuffled[:] = usable
+        for i in range(count):
+            shuffled[i] = usable[i]
         state: Any = np.uint64(key) ^ (np.uint64(trees[slot]) * np.uint64(0x9E3779B97F4A7C15))
         state = state + np.uint64(numbers[slot]) * np.uint64(0xD1B54A32D192ED03)
         first = attempts[slot] * chosen
@@ -49,7 +50,8 @@ def draw_features(key: int, trees: Any, numbers: Any, attempts: Any, usable: Any
 @numba.njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def keep_set(order: Any, last: int, width: int, set_: Any, missing_left: Any, slot: int) -> None:
     """Write the categories order[: last + 1] to the bits of `set_`; bin `width`, which is missing, to missing_left[slot]."""
-    set_[:] = 0
+    for i in range(set_.size):
+        set_[i] = 0
     for i in range(last + 1):
         b = order[i]
         if b == width:
