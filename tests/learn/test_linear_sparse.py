@@ -10,6 +10,7 @@ from sklearn.base import is_regressor
 from sklearn.linear_model import LogisticRegression as LogisticPeer
 from sklearn.linear_model import Ridge as RidgePeer
 
+from muskox import coefficients
 from muskox.errors import CallerError
 from muskox.learn import LinearRegression, LinearSVC, LinearSVR, LogisticRegression, Ridge, load_model
 from muskox.learn.linear.sparse import MATRIX, from_matrix, hashed, parse, read
@@ -122,6 +123,9 @@ def test_sparse_hashed_and_dense_columns_go_together() -> None:
     assert model.score(table) == 1.0
     assert model.coef_.shape == (1, 1 + 2 + 30 + 512)
     assert model.feature_names_in_.tolist() == ["n", "c", "s", "t"]
+    names = model.model_.feature_names_out()
+    assert [names[at] for at in (0, 1, 3, 32, 33, 544)] == ["n", "c=u", "s:0", "s:29", "t:0", "t:511"]
+    assert coefficients(model).num_rows == len(names) + 1
     unseen = table.slice(0, 1).set_column(2, "t", pa.array(["words never seen"]))
     assert np.isfinite(model.predict_proba(unseen)).all()
     held = LogisticRegression(hashed=["t"], hash_features=512, validation_fraction=0.2, features=["t"]).fit(table, target="y")

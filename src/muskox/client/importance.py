@@ -102,8 +102,8 @@ def coefficients(model: Any) -> Any:
     encoder = getattr(estimator.model_, "encoder", None)
     if encoder is None or not hasattr(estimator, "coef_"):
         raise CallerError(f"{type(estimator).__name__} has no coefficients: permutation_importance tells what it goes by")
-    names = encoder.feature_names_out()
-    coef, intercept = np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_)
+    names = getattr(estimator.model_, "feature_names_out", encoder.feature_names_out)()
+    coef, intercept = np.atleast_2d(estimator.coef_)[:, : len(names)], np.atleast_1d(estimator.intercept_)
     factors = np.ones(len(names))
     factors[: len(encoder.numeric)] = encoder.scale
     sets = []

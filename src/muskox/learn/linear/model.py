@@ -46,6 +46,14 @@ class Linear(Model):
         ends = len(self.encoder.numeric) + np.cumsum([0, *self.encoder.widths])
         self._tables = [[np.append(coef[first:end], 0.0) for first, end in pairwise(ends)] for coef in self._coef]
 
+    def feature_names_out(self) -> list[str]:
+        """Return a name for each coefficient: the encoder's, then "column:index" of sparse columns."""
+        names = self.encoder.feature_names_out()
+        if self._sparse is not None:
+            for name, width in zip(self._sparse["names"], self._sparse["widths"], strict=True):
+                names += [f"{name}:{index}" for index in range(width)]
+        return names
+
     def margins(self, batch: Any) -> Floats:
         """Return w.x + b of each output and row, shape (outputs, rows)."""
         numbers, codes = self.encoder.numbers(batch), self.encoder.codes(batch)

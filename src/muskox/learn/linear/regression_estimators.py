@@ -49,7 +49,7 @@ class LinearRegression(LeastSquares):
     ([2.0], 1.0)
     """
 
-    def __init__(  # scikit-learn's contract: every parameter is an argument
+    def __init__(  # noqa: PLR0913  # scikit-learn's contract: every parameter is an argument
         self,
         *,
         solver: str = "auto",
