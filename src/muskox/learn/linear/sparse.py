@@ -1,7 +1,7 @@
 """Sparse rows: text columns in svmlight's form ("3:1.5 17:2"), text by the hashes of its words, and SciPy's matrices.
 
 An index counts from 0. A sparse value is taken as it is: not standardised, 0 where nothing is said. A SciPy matrix becomes a
-text column of the same form, numbers written so that they read back exactly: in process and as a dataset it gives the same bits.
+text column of the same form, its numbers written so that they read back exactly: either gives the same bits.
 Words are runs of ASCII letters, digits, "_" and any other letters, lower-cased; by its hash each counts 1 or -1 somewhere.
 """
 
