@@ -54,10 +54,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[demo]'
+	$(RUN)/python -m muskox.client.ahead
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[demo,test]'
+	$(RUN)/python -m muskox.client.ahead
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python

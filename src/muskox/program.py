@@ -379,5 +379,8 @@ def resolve(record: Mapping[str, Any]) -> "Program | TaskList":
         raise CallerError(f"this version of muskox has no program {name!r}") from error
     if not (isinstance(kind, type) and hasattr(kind, "from_parameters")):
         raise CallerError(f"{name!r} is not a program")
-    program: Program | TaskList = kind.from_parameters(record["parameters"])
+    try:
+        program: Program | TaskList = kind.from_parameters(record["parameters"])
+    except (KeyError, TypeError) as error:
+        raise CallerError(f"these are no parameters of {name!r}: {type(error).__name__}: {error}") from error
     return program

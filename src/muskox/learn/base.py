@@ -163,10 +163,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             raise CallerError("requires y to be passed, but the target y is None: fit(X, y), or fit(table, target=column)")
         elif y is not None:
             table, target = with_target(table, y, is_number=self.target_kind is Target.NUMBER)
-        if sample_weight is not None:
-            table, weight = with_weight(table, sample_weight)
+        rows = table.num_rows
         if validation is not None and not isinstance(validation, str):
             table, validation = with_mark(table, validation, target)
+        if sample_weight is not None:
+            table, weight = with_weight(table, sample_weight, rows)
         return in_process(table, partition), {"target": target, "weight": weight, "validation": validation}
 
     def _check_dataset(self, y: Any, sample_weight: Any, target: str | None) -> None:
@@ -320,8 +321,10 @@ def names(parameter: str, value: Sequence[str]) -> tuple[str, ...]:
 def pairs(class_weight: Any) -> Any:
     """Return a dict of class weights as pairs, classes as plain Python values; anything else as it is."""
     if isinstance(class_weight, Mapping):
-        return tuple((plain(value), float(factor)) for value, factor in class_weight.items())
-    return class_weight
+        return tuple((plain(value), plain(factor)) for value, factor in class_weight.items())
+    if class_weight is None or isinstance(class_weight, str):
+        return class_weight
+    raise CallerError(f"class_weight={class_weight!r}: it is None, 'balanced', or a dict from classes to factors")
 
 
 def told(program: Any) -> Record:

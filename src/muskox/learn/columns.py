@@ -54,10 +54,13 @@ class Column:
         return np.asarray(column.to_numpy()) if column.type == pa.float32() and not column.null_count else None
 
     def values(self, batch: Any) -> Any:
-        """Return the column as an Arrow array of its own type, null where a value is missing (NaN counts as missing)."""
+        """Return the column as an Arrow array of its own type, null where a value is missing.
+
+        Of numbers NaN and the infinities count as missing, and -0.0 is 0.0: they are compared as categories are, by their bits.
+        """
         column = self._column(batch)
         if pa.types.is_floating(column.type):
-            column = pc.if_else(pc.is_nan(column), None, column)
+            column = pc.add(pc.if_else(pc.is_finite(column), column, None), pa.scalar(0.0, column.type))
         return self._cast(column, ARROW_TYPES[self.kind])
 
     def _arrow(self, batch: Any, type_: Any) -> Any:

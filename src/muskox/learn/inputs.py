@@ -23,6 +23,7 @@ from muskox.program import Block, Manifest, Shard
 from muskox.records import Array, Record
 from muskox.streams import stream
 
+WEIGHT_MAX = 1e100  # of a row: sums of weights, and their squares, stay finite
 CLASSES_MAX = 1000  # of a classifier's target: beyond it a column is an identifier, not a class
 BALANCED = "balanced"
 
@@ -69,8 +70,15 @@ class Inputs:
         require_number("validation_fraction", self.validation_fraction, above=-1e-300, most=1.0)
         if self.validation_fraction and self.validation is not None:
             raise CallerError("validation and validation_fraction both say which rows are held out: give one")
+        require_count("seed", self.seed, least=-(2**63))
+        self._check_class_weight()
+
+    def _check_class_weight(self) -> None:
         if isinstance(self.class_weight, str) and self.class_weight != BALANCED:
             raise CallerError(f"class_weight={self.class_weight!r}: it is 'balanced', or a factor for each class")
+        if isinstance(self.class_weight, tuple):
+            for value, factor in self.class_weight:
+                require_number(f"class_weight of {value!r}", factor, above=-1e-300, most=WEIGHT_MAX)
 
     @property
     def holds_out(self) -> bool:
@@ -151,18 +159,19 @@ def look(begun: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
     weight = from_record(begun["weight"])[0] if begun["weight"] is not None else None
     total = statistics.empty(columns, limits, weight is not None)
     seen, weighed, bad = 0, np.zeros(1), 0
-    for first, block in _offset(blocks_seen(begun["validation"], shard, blocks, is_held_out=False)):
-        place = (shard.index, first)
-        if weight is None:
-            found, seen = statistics.block_statistics(columns, limits, place, block), seen + block.rows
-        else:
-            weights = weight.numbers(block.batch)
-            good = (weights >= 0.0) & np.isfinite(weights)
-            bad += int(good.size - np.count_nonzero(good))
-            part, counted = _of_weight(block, weights, good)
-            found, seen = statistics.block_statistics(columns, limits, place, part, counted), seen + part.rows
-            weighed += np.add.reduce(counted)
-        total = statistics.merge(total, found)
+    for first, block, held_out in _marked(begun["validation"], shard, blocks):
+        counted, weights = None if held_out is None else ~held_out, None
+        if weight is not None:
+            told = weight.numbers(block.batch)
+            good = (told >= 0.0) & (told <= WEIGHT_MAX)
+            bad += int(np.count_nonzero(~good if counted is None else counted & ~good))
+            counted = good & (told > 0.0) if counted is None else counted & good & (told > 0.0)
+            weights = told[counted]
+            weighed += np.add.reduce(weights)
+        part = block if counted is None else Block(block.batch.filter(pa.array(counted)))
+        place = (shard.index, first if counted is None else first + np.flatnonzero(counted))
+        total = statistics.merge(total, statistics.block_statistics(columns, limits, place, part, weights))
+        seen += part.rows
     return {"statistics": total, "seen": seen, "weight": weighed, "bad": bad}
 
 
@@ -190,8 +199,8 @@ def prepare(begun: Record, total: Record, inputs: Inputs) -> Record:
     found = total["statistics"]
     if total["bad"]:
         raise CallerError(
-            f"the weight {inputs.weight!r} is negative, infinite or missing in {total['bad']} rows: "
-            f"a weight is a finite number, 0 or above (Negative values in sample_weight are not supported)"
+            f"the weight {inputs.weight!r} is negative, missing or beyond {WEIGHT_MAX:g} in {total['bad']} rows: "
+            f"a weight is a number, 0 or above (Negative values in sample_weight are not supported)"
         )
     if total["seen"] == 0:
         raise CallerError("this dataset has no rows to learn from: there are none, or all are held out or of weight zero")
@@ -223,6 +232,8 @@ def prepare(begun: Record, total: Record, inputs: Inputs) -> Record:
         prepared |= {"classes": classes, "counts": counts, "class_weights": _class_weights(inputs, classes, counts)}
         if prepared["class_weights"] is not None:
             prepared["weight_sum"] = float(np.add.reduce(counts * prepared["class_weights"]))
+            if not prepared["weight_sum"] > 0.0:
+                raise CallerError("class_weight leaves no row any weight: give one class at least a factor above 0")
     elif kind is Target.NUMBER:
         _check_number(target[0], found, weight_sum, numeric)
         spread = float(np.sqrt(found["squares"][numeric] / weight_sum))
@@ -233,8 +244,8 @@ def prepare(begun: Record, total: Record, inputs: Inputs) -> Record:
 def rows_of(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_held_out: bool = False) -> Iterator[Rows]:
     """Yield the rows of a shard that training sees, block by block; or, `is_held_out`, those it does not.
 
-    A held-out row's target may be a class that training never saw: its index is that of the classes' number. A row whose target
-    or weight is missing is left out there (in training :func:`prepare` has refused it).
+    A held-out row is left out if its target or weight is missing (in training :func:`prepare` has refused it), or if its target
+    is a class that training never saw.
     """
     weight = from_record(prepared["weight"])[0] if prepared["weight"] is not None else None
     for block in blocks_seen(prepared["validation"], shard, blocks, is_held_out=is_held_out):
@@ -246,12 +257,13 @@ def rows_of(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_held_
             continue
         target = _targets(prepared, part)
         if target is not None and is_held_out:
-            good = np.isfinite(target)
+            good = np.isfinite(target) if target.dtype.kind == "f" else target < len(prepared["classes"])
             if not good.all():
                 part, target = Block(part.batch.filter(pa.array(good))), target[good]
                 weights = None if weights is None else weights[good]
+        assert is_held_out or target is None or target.dtype.kind == "f" or int(target.max()) < len(prepared["classes"])
         if prepared["class_weights"] is not None and target is not None:
-            factors = np.append(prepared["class_weights"], 0.0)[target]
+            factors = prepared["class_weights"][target]
             weights = factors if weights is None else weights * factors
         yield Rows(part.batch, target, weights)
 
@@ -293,26 +305,30 @@ def _mark(manifest: Manifest, inputs: Inputs) -> Record:
     return {"column": inputs.validation, "share": 0.0, "seed": 0}
 
 
-def _offset(blocks: Iterator[Block]) -> Iterator[tuple[int, Block]]:
-    """Yield each block with the number of rows before it."""
-    first = 0
+def _marked(mark: Record, shard: Shard, blocks: Iterator[Block]) -> Iterator[tuple[int, Block, Array | None]]:
+    """Yield each block with the number of rows before it, and which of its rows are held out, or None if none ever is.
+
+    A null mark is none.
+    """
+    first, column, share = 0, mark["column"], mark["share"]
+    drawn = stream(mark["seed"], "validation", shard.index).random(shard.rows) if share else np.zeros(0)
     for block in blocks:
-        yield first, block
+        held_out: Array | None = None
+        if column is not None:
+            held_out = np.array(block.batch.column(column).fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
+        elif share:
+            held_out = drawn[first : first + block.rows] < share
+        yield first, block, held_out
         first += block.rows
 
 
 def blocks_seen(mark: Record, shard: Shard, blocks: Iterator[Block], *, is_held_out: bool) -> Iterator[Block]:
-    """Yield of each block the rows held out, or all others; a null mark is none."""
-    if mark["column"] is None and mark["share"] == 0.0:
-        yield from (() if is_held_out else blocks)
-        return
-    drawn = stream(mark["seed"], "validation", shard.index).random(shard.rows) if mark["column"] is None else np.zeros(0)
-    for first, block in _offset(blocks):
-        if mark["column"] is None:
-            held_out = drawn[first : first + block.rows] < mark["share"]
-        else:
-            held_out = np.array(block.batch.column(mark["column"]).fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
-        yield Block(block.batch.filter(pa.array(held_out if is_held_out else ~held_out)))
+    """Yield of each block the rows held out, or all others."""
+    for _, block, held_out in _marked(mark, shard, blocks):
+        if held_out is not None:
+            yield Block(block.batch.filter(pa.array(held_out if is_held_out else ~held_out)))
+        elif not is_held_out:
+            yield block
 
 
 def _of_weight(block: Block, weights: Floats, good: Array) -> tuple[Block, Floats]:
@@ -338,9 +354,9 @@ def _classes(target: Column, found: Mapping[str, Any], prepared: Record) -> list
     values, missing = found["values"][-1], found["missing"][-1]
     if missing:
         raise CallerError(
-            f"the target {target.name!r} is missing in {missing:g} of {prepared['rows']} rows: drop those rows first"
+            f"the target {target.name!r} is missing (or infinite) in {missing:g} of {prepared['rows']} rows: drop those rows first"
         )
-    if target.kind is Kind.FLOAT and any(value != int(value) for value in values if np.isfinite(value)):
+    if target.kind is Kind.FLOAT and any(value != int(value) for value in values):
         raise CallerError(
             f"Unknown label type: continuous. The target {target.name!r} holds numbers that are not whole: "
             f"a classifier's target is bool, int or string"
@@ -356,14 +372,13 @@ def _class_weights(inputs: Inputs, classes: Sequence[Any], counts: Floats) -> Fl
     if inputs.class_weight is None:
         return None
     if isinstance(inputs.class_weight, str):
-        balanced: Floats = float(np.add.reduce(counts)) / (len(classes) * counts)
+        known = np.where(counts > 0.0, counts, np.inf)  # a class that has no rows yet weighs nothing
+        balanced: Floats = float(np.add.reduce(counts)) / (len(classes) * known)
         return balanced
     given = dict(inputs.class_weight)
     for value, factor in given.items():
         if value not in classes:
             raise CallerError(f"class_weight names {value!r}, which is no class: they are {', '.join(map(repr, classes))}")
-        if not (factor >= 0.0 and np.isfinite(factor)):
-            raise CallerError(f"class_weight of {value!r} is {factor!r}: it must be a finite number, 0 or above")
     return np.array([float(given.get(value, 1.0)) for value in classes])
 
 

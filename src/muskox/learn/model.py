@@ -155,10 +155,21 @@ def named(record: Record, entry: str) -> Any:
     module, _, qualname = name.partition(":")
     if module.startswith("muskox."):
         try:
-            return getattr(import_module(module), qualname)
+            kind = getattr(import_module(module), qualname)
         except (ImportError, AttributeError) as error:
             raise CallerError(f"this version of muskox has no {entry} {name!r}") from error
+        if isinstance(kind, type) and hasattr(kind, "from_record"):
+            return kind
     raise CallerError(f"{name!r} is no {entry} of muskox")
+
+
+def made(record: Record, entry: str) -> Any:
+    """Return what the class that an entry names makes of the record; CallerError if it lacks what such a record has."""
+    kind = named(record, entry)
+    try:
+        return kind.from_record(record)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CallerError(f"this record is none of {record[entry]!r}: {type(error).__name__}: {error}") from error
 
 
 def load_predictor(record: Record) -> Any:
@@ -169,7 +180,7 @@ def load_predictor(record: Record) -> Any:
     CallerError
         If this version of muskox knows no such model.
     """
-    return named(record, "model").from_record(record)
+    return made(record, "model")
 
 
 def load_model(record: Record, *, trust_code: bool = False) -> Any:
@@ -184,4 +195,4 @@ def load_model(record: Record, *, trust_code: bool = False) -> Any:
     """
     if trust_code and record.get("source"):
         trust(str(record["source"]))
-    return named(record, "estimator").from_record(record)
+    return made(record, "estimator")

@@ -25,6 +25,7 @@ from muskox.records import Record
 
 Ints = NDArray[np.int64]
 Value = bool | int | float | str
+Place = tuple[int, int | Ints]
 NOWHERE = (-1, -1)
 
 
@@ -57,9 +58,13 @@ def empty(columns: Sequence[Column], limits: Sequence[int], is_weighted: bool = 
 
 
 def block_statistics(
-    columns: Sequence[Column], limits: Sequence[int], place: tuple[int, int], block: Block, weights: Floats | None = None
+    columns: Sequence[Column], limits: Sequence[int], place: Place, block: Block, weights: Floats | None = None
 ) -> Record:
-    """Return the statistics of one block whose first row stands at `place` (shard, row); `weights` are above 0."""
+    """Return the statistics of one block.
+
+    place : its shard, and where in it the first row stands, or each of them, if others between them do not count
+    weights : of the rows, above 0; None counts each once
+    """
     numeric = [number_statistics(column.numbers(block.batch), place, weights) for column in columns if not column.categorical]
     categorical = [column.values(block.batch) for column in columns if column.categorical]
     counted = [least(count_values(values, weights), limit) for values, limit in zip(categorical, limits, strict=True)]
@@ -85,7 +90,7 @@ def count_missing(values: Any, weights: Floats | None) -> float:
 
 
 def number_statistics(
-    numbers: Floats, place: tuple[int, int], weights: Floats | None = None
+    numbers: Floats, place: Place, weights: Floats | None = None
 ) -> tuple[float, float, float, float, float, tuple[int, int]]:
     """Return count, mean, squared deviations, least, greatest and the place of the first infinity."""
     missing = np.isnan(numbers)
@@ -96,8 +101,9 @@ def number_statistics(
         return 0, 0.0, 0.0, np.inf, -np.inf, NOWHERE
     low, high = float(present.min()), float(present.max())
     if np.isinf(low) or np.isinf(high):
-        shard, first_row = place
-        return count, 0.0, 0.0, low, high, (shard, first_row + int(np.argmax(np.isinf(numbers))))
+        shard, rows = place
+        row = int(np.argmax(np.isinf(numbers)))
+        return count, 0.0, 0.0, low, high, (shard, rows + row if isinstance(rows, int) else int(rows[row]))
     with np.errstate(over="ignore"):  # what overflows is reported by whoever reads the whole
         mean = float(np.add.reduce(present if weight is None else weight * present)) / count
         deviations = present - mean

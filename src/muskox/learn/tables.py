@@ -93,16 +93,17 @@ def with_target(table: Any, y: Any, *, is_number: bool = False) -> tuple[Any, st
     return table.append_column(name, column), name
 
 
-def with_weight(table: Any, sample_weight: Any) -> tuple[Any, str]:
-    """Return the table with the rows' weights as its last column, and the name of that column."""
+def with_weight(table: Any, sample_weight: Any, rows: int) -> tuple[Any, str]:
+    """Return the table with the weights of its first `rows` rows, 1 for others, as its last column; and that column's name."""
     name = free_name(table, "weight")
     weights = np.asarray(sample_weight, dtype=np.float64)
     if weights.ndim == 0:
-        weights = np.full(table.num_rows, float(weights))
+        weights = np.full(rows, float(weights))
     if weights.ndim != 1:
         raise CallerError(f"Sample weights must be 1D array or scalar: sample_weight has shape {weights.shape}")
-    if weights.size != table.num_rows:
-        raise CallerError(f"sample_weight.shape == {weights.shape}, expected ({table.num_rows},): one weight a row")
+    if weights.size != rows:
+        raise CallerError(f"sample_weight.shape == {weights.shape}, expected ({rows},): one weight a row")
+    weights = np.append(weights, np.ones(table.num_rows - rows))
     return table.append_column(name, pa.array(weights)), name
 
 
