@@ -4,7 +4,7 @@ What it looks at and what it returns is as in :mod:`muskox.learn.trees.splits`; 
 are ordered by the share of the node's heaviest class, which of two classes finds the best of all subsets.
 """
 
-# ruff: noqa: PLR0913, PLR0917  # kernels take arrays, not objects
+# ruff: noqa: PLR0912, PLR0913, PLR0917  # kernels take arrays, not objects
 
 from typing import Any
 

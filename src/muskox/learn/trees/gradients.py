@@ -21,7 +21,7 @@ _POWERS = np.array([2.0**k for k in range(-1022, 1024)])
 _TAYLOR = tuple(1.0 / math.factorial(k) for k in range(13, -1, -1))
 
 
-@numba.njit("f8(f8)", inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(inline="always", error_model="numpy")  # type: ignore[untyped-decorator]
 def exp(x: Any) -> Any:
     x = min(max(x, -EXPONENT_MOST), EXPONENT_MOST)
     k = math.floor(x * LOG2_E + 0.5)
@@ -32,7 +32,7 @@ def exp(x: Any) -> Any:
     return total * _POWERS[int(k) + 1022]
 
 
-@numba.njit("i8(f8, f8)", inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(inline="always", error_model="numpy")  # type: ignore[untyped-decorator]
 def packed_of(gradient: Any, hessian: Any) -> Any:
     """Return both as one integer, in units; no hessian is 0, so that a row shows that it is there."""
     g = np.int64(math.floor(min(max(gradient, -GRADIENT_MOST), GRADIENT_MOST) + 0.5))
