@@ -8,13 +8,6 @@ from whole_path_data import BY, FEATURES, SHARDS, TARGET
 
 import muskox as mx
 
-TORCH = """
-from torch import nn
-
-def build(inputs, outputs):
-    return nn.Sequential(nn.Linear(inputs, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.3), nn.Linear(12, outputs))
-"""
-
 FAMILY: list[tuple[Any, str | None]] = [
     (mx.GaussianNB(features=FEATURES), TARGET),
     (mx.GradientBoostingClassifier(features=FEATURES, n_estimators=4, max_depth=4), TARGET),
@@ -38,7 +31,6 @@ FAMILY: list[tuple[Any, str | None]] = [
     (mx.SGDClassifier(features=FEATURES, solver="adam", batch_size=4096, max_rounds=15), TARGET),
     (mx.SGDClassifier(features=FEATURES, solver="average", penalty="elasticnet", max_rounds=8, tol=None), TARGET),
     (mx.SGDRegressor(features=["hour", "origin"], momentum=0.9, average=True, batch_size=1, max_epochs=1), "distance"),
-    (mx.TorchClassifier(source=TORCH, features=["hour", "origin", "distance"], batch_size=4000, max_rounds=40), TARGET),
 ]
 
 

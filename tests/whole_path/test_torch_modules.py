@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from estimator_promise import killed
 from whole_path_data import BY, SHARDS, TARGET
 
 import muskox as mx
@@ -25,6 +26,23 @@ class Deep(torch.nn.Module):
 
 SOURCE = "from torch import nn\n\ndef build(inputs, outputs):\n    return nn.Linear(inputs, outputs)\n"
 QUICK = {"features": FEATURES, "batch_size": 5000, "max_rounds": 8, "learning_rate_init": 0.05}
+
+
+DRAWING = """
+from torch import nn
+
+def build(inputs, outputs):
+    return nn.Sequential(nn.Linear(inputs, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.3), nn.Linear(12, outputs))
+"""
+
+
+def test_a_module_keeps_its_digest_whoever_computes_and_dies(cluster, dataset, flights) -> None:
+    """As the other estimators do, with fewer workers: each loads PyTorch first."""
+    estimator = mx.TorchClassifier(source=DRAWING, features=FEATURES, batch_size=4000, max_rounds=60)
+    whole = estimator.fit(flights, target=TARGET, shards=SHARDS, by=BY).digest_
+    for workers in (1, 3):
+        assert estimator.fit(dataset, target=TARGET, workers=workers).digest_ == whole
+    assert killed(cluster, dataset, estimator, TARGET, "killed-module", workers=2) == whole
 
 
 def test_a_module_of_a_users_own_gives_one_digest(cluster, dataset, flights) -> None:
