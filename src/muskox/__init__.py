@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from muskox.keeper import Keeper
     from muskox.learn import (
         PCA,
+        Encode,
         Encoder,
         GaussianNB,
         GradientBoostingClassifier,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         MLPClassifier,
         MLPRegressor,
         MultinomialNB,
+        Pipeline,
         RandomForestClassifier,
         RandomForestRegressor,
         Ridge,
@@ -80,6 +82,7 @@ _HOMES = {
     "errors": ("CallerError", "Corrupt", "MuskoxError", "PeerError", "Unavailable"),
     "keeper": ("Keeper",),
     "learn": (
+        "Encode",
         "Encoder",
         "GaussianNB",
         "GradientBoostingClassifier",
@@ -93,6 +96,7 @@ _HOMES = {
         "MLPRegressor",
         "MultinomialNB",
         "PCA",
+        "Pipeline",
         "RandomForestClassifier",
         "RandomForestRegressor",
         "Ridge",
@@ -118,6 +122,7 @@ __all__ = [
     "Cluster",
     "Corrupt",
     "Done",
+    "Encode",
     "Encoder",
     "GaussianNB",
     "GradientBoostingClassifier",
@@ -137,6 +142,7 @@ __all__ = [
     "MuskoxError",
     "OverfittingWarning",
     "PeerError",
+    "Pipeline",
     "RandomForestClassifier",
     "RandomForestRegressor",
     "RandomizedSearch",

@@ -26,6 +26,10 @@ FAMILY: list[tuple[Any, str | None]] = [
     (mx.RandomForestRegressor(features=["month", "hour", "carrier"], n_estimators=4, max_depth=6), "distance"),
     (mx.MultinomialNB(features=FEATURES), TARGET),
     (mx.PCA(features=["month", "hour", "carrier", "distance"], n_components=0.8, standardise=True), None),
+    (
+        mx.Pipeline([("scale", mx.Encode(features=FEATURES[:4])), ("axes", mx.PCA(3)), ("last", mx.LinearSVC(max_rounds=20))]),
+        TARGET,
+    ),
     (mx.Ridge(features=["month", "hour", "carrier"], solver="lbfgs", max_rounds=30), "distance"),
     (mx.SGDClassifier(features=FEATURES, loss="log_loss", batch_size=64, max_epochs=1, early_stopping=True), TARGET),
     (mx.SGDClassifier(features=FEATURES, solver="adam", batch_size=4096, max_rounds=15), TARGET),

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
         TorchRegressorModel,
         TorchRegressorProgram,
     )
+    from muskox.learn.pipeline.encode import EncodeModel, EncodeProgram
+    from muskox.learn.pipeline.estimator import Encode, Pipeline
+    from muskox.learn.pipeline.model import PipelineModel
+    from muskox.learn.pipeline.program import PipelineProgram
     from muskox.learn.sgd.estimators import SGDClassifier, SGDRegressor
     from muskox.learn.sgd.model import SGDClassifierModel, SGDRegressorModel
     from muskox.learn.sgd.program import SGDClassifierProgram, SGDRegressorProgram
@@ -60,6 +64,9 @@ __all__ = [
     "ClassBoostingProgram",
     "ClassForestProgram",
     "ClassShardForest",
+    "Encode",
+    "EncodeModel",
+    "EncodeProgram",
     "Encoder",
     "EncoderProgram",
     "Estimator",
@@ -95,6 +102,9 @@ __all__ = [
     "NumberShardForest",
     "PCAModel",
     "PCAProgram",
+    "Pipeline",
+    "PipelineModel",
+    "PipelineProgram",
     "RandomForestClassifier",
     "RandomForestRegressor",
     "RegressionProgram",
@@ -159,6 +169,10 @@ _HOMES = {
     "trees.forest_estimators": ("RandomForestClassifier", "RandomForestRegressor"),
     "trees.models": ("BoostingClassifierModel", "BoostingRegressorModel", "ForestClassifierModel", "ForestRegressorModel"),
     "trees.shard_forest": ("ClassShardForest", "NumberShardForest"),
+    "pipeline.encode": ("EncodeModel", "EncodeProgram"),
+    "pipeline.estimator": ("Encode", "Pipeline"),
+    "pipeline.model": ("PipelineModel",),
+    "pipeline.program": ("PipelineProgram",),
 }
 
 __getattr__ = lazy(__name__, _HOMES)
