@@ -16,6 +16,7 @@ import numpy as np
 from muskox.learn.compiled import compiled
 
 TILE = 256  # rows: 28 features of them take 28 kB, a core's first cache
+FAR = 1e30  # a squared distance beyond any on the grid
 MAGIC = 1.5 * 2.0**52  # added and taken away again, it rounds a float64 below 2**51 to a whole number
 
 
@@ -106,20 +107,19 @@ def add_row(high: Any, low: Any, weight: float, sign: float, coarse: float, fine
 
 @compiled
 def assign(  # noqa: PLR0913, PLR0917  # a kernel's arguments are its buffers
-    high: Any, low: Any, weights: Any, centres: Any, strayed: Any, doubt: Any, half: Any, groups: Any, travelled: Any,
-    slack: float, tiny: float, gap: Any, bounds: Any, labels: Any, coarse: float, fine: float, sums: Any,
+    high: Any, low: Any, weights: Any, centres: Any, strayed: Any, doubt: Any, half: Any, slack: float, tiny: float,
+    gap: Any, upper: Any, labels: Any, coarse: float, fine: float, sums: Any,
 ) -> int:  # fmt: skip
     """Give each row the nearest of `centres` and keep `sums`, shape (clusters, limbs, features + 1), by it.
 
-    A row whose bounds prove that its centre is still the nearest is not looked at. Every bound is kept with what centres had
-    moved by then taken off or added, so that it need not be written again when they move on:
+    A row whose bounds prove that its centre is still the nearest is not looked at (Hamerly, "Making k-means even faster", 2010).
+    Bounds are kept with what centres had moved by then taken off or added, so that they need not be written again when those
+    move on:
 
     doubt, gap : by how much bounds of rows of a centre have shrunk so far, and by row the distance to any other centre less
-        that to its own, plus that (Hamerly, "Making k-means even faster", 2010)
-    strayed, bounds[:, 0] : all that a centre has moved so far, and by row the distance to its centre, less that
+        that to its own, plus that
+    strayed, upper : all that a centre has moved so far, and by row the distance to its centre, less that
     half : half the distance from a centre to the nearest other
-    travelled, bounds[:, 1:] : the most that any centre of each of the `groups` has moved so far, and by row and group the
-        distance to the others there, plus that (Ding et al., "Yinyang k-means", 2015)
 
     `slack` and `tiny` cover all rounding, so that the result is that of computing every distance. A label of -1 is of a row not
     yet looked at.
@@ -129,120 +129,56 @@ def assign(  # noqa: PLR0913, PLR0917  # a kernel's arguments are its buffers
     how many rows were looked at
     """
     rows, features = high.shape
-    several = travelled.shape[0]
-    tile = np.empty((features, TILE), dtype=np.float32)
-    squared, others = np.empty((centres.shape[0], TILE), dtype=np.float32), np.empty((several, TILE), dtype=np.float32)
-    best, index = np.empty(TILE, dtype=np.float32), np.empty(TILE, dtype=np.int32)
-    doubted, chosen = np.empty(TILE, dtype=np.int64), np.empty(2 * TILE, dtype=np.int64)
-    touched = np.empty(1, dtype=np.float32)  # so that the compiler sees a use of it
-    doubtful, count, looked = 0, 0, 0
+    tile, line = np.empty((features, TILE), dtype=np.float32), np.empty(TILE, dtype=np.float32)
+    best, second = np.empty(TILE, dtype=np.float32), np.empty(TILE, dtype=np.float32)
+    index, chosen = np.empty(TILE, dtype=np.int32), np.empty(TILE, dtype=np.int64)
+    count, looked = 0, 0
     for row in range(rows):
         label = labels[row]
-        if label < 0 or gap[row] <= doubt[label]:
-            doubted[doubtful] = row
-            doubtful += 1
-        if doubtful < TILE and row < rows - 1:
+        if label < 0 or (gap[row] <= doubt[label] and (upper[row] + strayed[label]) * slack + tiny >= half[label]):
+            chosen[count] = row
+            count += 1
+        if count == 0 or (count < TILE and row < rows - 1):
             continue
-        touched[0] = touch(bounds, doubted, doubtful)
-        for place in range(doubtful):
-            if not is_still_nearest(doubted[place], strayed, doubt, half, travelled, slack, tiny, gap, bounds, labels):
-                chosen[count] = doubted[place]
-                count += 1
-        doubtful = 0
-        while count >= TILE or (row == rows - 1 and count > 0):
-            width = min(count, TILE)
-            looked += width
-            touched[0] = touch(high, chosen, width)
-            for place in range(width):
-                for feature in range(features):
-                    tile[feature, place] = high[chosen[place], feature]
-            nearest_of_tile(tile, width, centres, groups, slack, squared, best, index, others)
-            for place in range(width):
-                this, found, label = chosen[place], index[place], labels[chosen[place]]
-                keep_bounds(this, place, found, best, others, strayed, doubt, travelled, slack, tiny, gap, bounds)
-                if found != label:
-                    weight = weights[this] if weights.size else 1.0
-                    if label >= 0:
-                        add_row(high[this], low[this], weight, -1.0, coarse, fine, sums[label])
-                    add_row(high[this], low[this], weight, 1.0, coarse, fine, sums[found])
-                    labels[this] = found
-            count -= width
-            chosen[:count] = chosen[width : width + count]
+        for place in range(count):
+            for feature in range(features):
+                tile[feature, place] = high[chosen[place], feature]
+        nearest_of_tile(tile, count, centres, line, best, second, index)
+        for place in range(count):
+            this, found, label = chosen[place], index[place], labels[chosen[place]]
+            above = np.float64(best[place]) * slack + tiny
+            rest = above - strayed[found]
+            upper[this] = np.float32(rest + 2e-7 * abs(rest))
+            rest = (np.float64(second[place]) * (2.0 - slack) - tiny) - (above * slack + tiny) + doubt[found]
+            gap[this] = np.float32(rest - 2e-7 * abs(rest))
+            if found != label:
+                weight = weights[this] if weights.size else 1.0
+                if label >= 0:
+                    add_row(high[this], low[this], weight, -1.0, coarse, fine, sums[label])
+                add_row(high[this], low[this], weight, 1.0, coarse, fine, sums[found])
+                labels[this] = found
+        looked += count
+        count = 0
     return looked
 
 
 @compiled
-def touch(matrix: Any, rows: Any, count: int) -> float:
-    """Read from every cache line of these rows, whose reads then wait for memory together and not one after the other."""
-    total = np.float32(0.0)
-    for place in range(count):
-        for column in range(0, matrix.shape[1], 16):
-            total += matrix[rows[place], column]
-        total += matrix[rows[place], matrix.shape[1] - 1]
-    return float(total)
-
-
-@compiled
-def is_still_nearest(  # noqa: PLR0913, PLR0917
-    row: int, strayed: Any, doubt: Any, half: Any, travelled: Any, slack: float, tiny: float, gap: Any, bounds: Any, labels: Any
-) -> bool:
-    """Return whether the bounds other than `gap` prove that a row's centre is still the nearest, and let `gap` tell it."""
-    label = labels[row]
-    if label < 0:
-        return False
-    above = (bounds[row, 0] + strayed[label]) * slack + tiny
-    if above < half[label]:
-        return True
-    least = np.float32(np.inf)
-    for group in range(travelled.shape[0]):
-        found = bounds[row, 1 + group] - travelled[group]
-        least = found if found < least else least
-    spare = np.float64(least) - tiny - above
-    if spare <= 0.0:
-        return False
-    gap[row] = np.float32((spare + doubt[label]) * (1.0 - 2e-7))
-    return True
-
-
-@compiled
-def keep_bounds(  # noqa: PLR0913, PLR0917
-    row: int, place: int, label: int, best: Any, others: Any, strayed: Any, doubt: Any, travelled: Any, slack: float,
-    tiny: float, gap: Any, bounds: Any,
-) -> None:  # fmt: skip
-    """Keep the bounds of a row that was looked at."""
-    less, least = np.float32(2.0 - slack), np.float32(np.inf)
-    for group in range(travelled.shape[0]):
-        away = others[group, place]
-        least = away if away < least else least
-        bounds[row, 1 + group] = (away + travelled[group]) * less
-    above = np.sqrt(np.float64(best[place])) * slack + tiny
-    rest = above - strayed[label]
-    bounds[row, 0] = np.float32(rest + 2e-7 * abs(rest))
-    rest = np.float64(least) - tiny - above * slack - tiny + doubt[label]
-    gap[row] = np.float32(rest - 2e-7 * abs(rest))
-
-
-@compiled
 def nearest_of_tile(  # noqa: PLR0913, PLR0917
-    tile: Any, count: int, centres: Any, groups: Any, slack: float, squared: Any, best: Any, index: Any, others: Any
+    tile: Any, count: int, centres: Any, line: Any, best: Any, second: Any, index: Any
 ) -> None:
-    """Set `best` and `index` to the nearest centre of each row of a tile, `others` to bounds of the others' by group."""
-    best.fill(np.inf)
+    """Set `best`, `second` and `index` to each row's distances to the nearest centre and the next, and which is nearest."""
+    best.fill(FAR)
+    second.fill(FAR)
     index.fill(0)
     for number in range(centres.shape[0]):
-        line = squared[number]
         tile_distances(tile, count, centres[number], line)
         for place in range(count):
-            nearer = line[place] < best[place]
+            found, least = line[place], best[place]
+            nearer = found < least
+            further = least if nearer else found
+            second[place] = further if further < second[place] else second[place]
+            best[place] = found if nearer else least
             index[place] = np.int32(number) if nearer else index[place]
-            best[place] = line[place] if nearer else best[place]
-    others.fill(np.inf)
-    for number in range(centres.shape[0]):
-        line, least = squared[number], others[groups[number]]
-        for place in range(count):
-            found = np.float32(np.inf) if index[place] == number else line[place]
-            least[place] = found if found < least[place] else least[place]
-    for group in range(others.shape[0]):
-        least = others[group]
-        for place in range(count):
-            least[place] = np.sqrt(least[place]) * np.float32(2.0 - slack)
+    for place in range(count):
+        best[place] = np.sqrt(best[place])
+        second[place] = np.sqrt(second[place])

@@ -8,7 +8,6 @@ from muskox.learn.clusters.grid import Floats32, Limbs, Matrix
 from muskox.learn.columns import Codes, Floats
 
 TINY = 2.0**-60  # on the grid, where everything is below 1 or so: more than what float32 loses when squares underflow
-GROUPS_MAX = 15  # of centres, each with a bound for every row: all of a row's lie in one cache line
 UP = 1.0 + 1e-12  # what float64's rounding may have taken from a distance
 
 
@@ -17,8 +16,8 @@ class Assignment:
     """Which cluster each row of a shard belongs to, for certain centres, with bounds and sums. Made anew, it gives the same.
 
     centres : shape (clusters, width), those that labels, bounds and sums are of
-    labels, gap : shape (rows,); bounds : shape (rows, 1 + groups); see :func:`muskox.learn.clusters.kernels.assign`
-    groups, strayed, doubt : shape (clusters,); travelled : shape (groups,); as there
+    labels, gap, upper : shape (rows,); see :func:`muskox.learn.clusters.kernels.assign`
+    strayed, doubt : shape (clusters,); as there
     sums : shape (clusters, 2, width + 1): of the rows of each cluster, and of their weights, in limbs
     is_busy : somebody is at it, or was interrupted: whoever finds it so makes one of their own
     """
@@ -26,27 +25,22 @@ class Assignment:
     centres: Floats32
     labels: Codes
     gap: Floats32
-    bounds: Floats32
-    groups: Codes
+    upper: Floats32
     strayed: Floats
     doubt: Floats
-    travelled: Floats
     sums: Floats
     is_busy: bool = False
 
     @classmethod
     def of(cls, matrix: Matrix, clusters: int) -> "Assignment":
         rows, width = matrix.high.shape
-        groups = min(clusters, GROUPS_MAX)
         return cls(
             centres=np.zeros((clusters, width), dtype=np.float32),
             labels=np.full(rows, -1, dtype=np.int32),
             gap=np.zeros(rows, dtype=np.float32),
-            bounds=np.zeros((rows, 1 + groups), dtype=np.float32),
-            groups=(np.arange(clusters) * groups // clusters).astype(np.int32),
+            upper=np.zeros(rows, dtype=np.float32),
             strayed=np.zeros(clusters),
             doubt=np.zeros(clusters),
-            travelled=np.zeros(groups),
             sums=np.zeros((clusters, 2, width + 1)),
         )
 
@@ -61,9 +55,8 @@ class Assignment:
         exact = rounded.astype(np.float64)
         slack = 1.0 + (rounded.shape[1] + 8) * 2.0**-21  # of a distance: four times what rounding can do
         self._move(lengths(exact - self.centres) * UP, slack)
-        travelled = np.nextafter((self.travelled * UP).astype(np.float32), np.float32(np.inf))
-        places = (rounded, self.strayed, self.doubt, half_gaps(exact) / UP, self.groups, travelled, slack, TINY)
-        bounds = (self.gap, self.bounds, self.labels)
+        places = (rounded, self.strayed, self.doubt, half_gaps(exact) / UP, slack, TINY)
+        bounds = (self.gap, self.upper, self.labels)
         assign(matrix.high, matrix.low, matrix.weights, *places, *bounds, limbs.coarse, limbs.fine, self.sums)
         self.centres = rounded
         self.is_busy = False
@@ -76,9 +69,6 @@ class Assignment:
         others[order[0]] = moved[order[1]] if len(moved) > 1 else 0.0
         self.strayed = (self.strayed + moved) * UP
         self.doubt = (self.doubt + moved * slack + others) * UP
-        farthest = np.zeros_like(self.travelled)
-        np.maximum.at(farthest, self.groups, moved)
-        self.travelled = (self.travelled + farthest) * UP
 
 
 def lengths(vectors: Floats) -> Floats:
