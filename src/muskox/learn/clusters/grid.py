@@ -27,11 +27,15 @@ EXPONENT_MAX = 900  # of a scale: beyond it weights are denormal or near overflo
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """The rows of one shard on the grid: high + low, shape (rows, width) each; weights of shape (rows,), or (0,)."""
+    """The rows of one shard on the grid: high + low, shape (rows, width) each; weights of shape (rows,), or (0,).
+
+    tiles : high once more, a tile of rows after the other, one feature a line: shape (tiles, width, rows of a tile)
+    """
 
     high: Floats32
     low: Floats32
     weights: Floats
+    tiles: Floats32
 
     def points(self, rows: Array) -> Floats:
         return self.high[rows].astype(np.float64) + self.low[rows]
@@ -79,7 +83,8 @@ class Grid:
             if rows.weights is not None:
                 weights.append(rows.weights)
         empty = np.zeros((0, self.encoder.width), dtype=np.float32)
-        return Matrix(np.concatenate([empty, *high]), np.concatenate([empty, *low]), np.concatenate([np.zeros(0), *weights]))
+        whole = np.concatenate([empty, *high])
+        return Matrix(whole, np.concatenate([empty, *low]), np.concatenate([np.zeros(0), *weights]), tiled(whole))
 
     def raw(self, points: Floats) -> Floats:
         """Return points of the grid, shape (points, width), in units of the columns."""
@@ -96,6 +101,19 @@ class Grid:
         out = raw * self.unit
         out[:, :numeric] = (raw[:, :numeric] - self.encoder.mean) * self._factor
         return out
+
+
+def tiled(high: Floats32) -> Floats32:
+    """Return rows, shape (rows, width), in tiles of TILE rows, shape (tiles, width, TILE); the last is filled up with 0."""
+    from muskox.learn.clusters.kernels import TILE
+
+    rows, width = high.shape
+    out = np.zeros((-(-rows // TILE), width, TILE), dtype=np.float32)
+    whole = rows // TILE
+    out[:whole] = high[: whole * TILE].reshape(whole, TILE, width).transpose(0, 2, 1)
+    if whole < len(out):
+        out[whole, :, : rows - whole * TILE] = high[whole * TILE :].T
+    return out
 
 
 def key_of(inputs: Inputs, encoder: Record, unit: float) -> str:

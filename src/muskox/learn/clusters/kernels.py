@@ -17,6 +17,7 @@ from muskox.learn.compiled import compiled
 
 TILE = 256  # rows: 28 features of them take 28 kB, a core's first cache
 FAR = 1e30  # a squared distance beyond any on the grid
+MANY = 12  # rows of a tile
 MAGIC = 1.5 * 2.0**52  # added and taken away again, it rounds a float64 below 2**51 to a whole number
 
 
@@ -60,18 +61,14 @@ def tile_distances(tile: Any, rows: int, centre: Any, out: Any) -> None:
 
 
 @compiled
-def absorb(high: Any, centres: Any, first_index: int, best: Any, index: Any) -> None:
+def absorb(tiles: Any, centres: Any, first_index: int, best: Any, index: Any) -> None:
     """Let the nearest centre of each row be one of `centres`, counted from `first_index`, where that is nearer than `best`."""
-    rows, features = high.shape
-    tile = np.empty((features, TILE), dtype=np.float32)
+    rows = best.shape[0]
     squared = np.empty(TILE, dtype=np.float32)
     for first in range(0, rows, TILE):
         count = min(TILE, rows - first)
-        for row in range(count):
-            for feature in range(features):
-                tile[feature, row] = high[first + row, feature]
         for number in range(centres.shape[0]):
-            tile_distances(tile, count, centres[number], squared)
+            tile_distances(tiles[first // TILE], count, centres[number], squared)
             for row in range(count):
                 nearer = squared[row] < best[first + row]
                 index[first + row] = np.int32(first_index + number) if nearer else index[first + row]
@@ -107,8 +104,8 @@ def add_row(high: Any, low: Any, weight: float, sign: float, coarse: float, fine
 
 @compiled
 def assign(  # noqa: PLR0913, PLR0917  # a kernel's arguments are its buffers
-    high: Any, low: Any, weights: Any, centres: Any, strayed: Any, doubt: Any, half: Any, slack: float, tiny: float,
-    gap: Any, upper: Any, labels: Any, coarse: float, fine: float, sums: Any,
+    tiles: Any, high: Any, low: Any, weights: Any, centres: Any, strayed: Any, doubt: Any, half: Any, slack: float,
+    tiny: float, gap: Any, upper: Any, labels: Any, coarse: float, fine: float, sums: Any,
 ) -> int:  # fmt: skip
     """Give each row the nearest of `centres` and keep `sums`, shape (clusters, limbs, features + 1), by it.
 
@@ -131,41 +128,50 @@ def assign(  # noqa: PLR0913, PLR0917  # a kernel's arguments are its buffers
     rows, features = high.shape
     tile, line = np.empty((features, TILE), dtype=np.float32), np.empty(TILE, dtype=np.float32)
     best, second = np.empty(TILE, dtype=np.float32), np.empty(TILE, dtype=np.float32)
-    index, chosen = np.empty(TILE, dtype=np.int32), np.empty(TILE, dtype=np.int64)
+    index, chosen = np.empty(TILE, dtype=np.int32), np.empty(2 * TILE, dtype=np.int64)
     count, looked = 0, 0
-    for row in range(rows):
-        label = labels[row]
-        if label < 0 or (gap[row] <= doubt[label] and (upper[row] + strayed[label]) * slack + tiny >= half[label]):
-            chosen[count] = row
-            count += 1
-        if count == 0 or (count < TILE and row < rows - 1):
-            continue
-        for place in range(count):
-            for feature in range(features):
-                tile[feature, place] = high[chosen[place], feature]
-        nearest_of_tile(tile, count, centres, line, best, second, index)
-        for place in range(count):
-            this, found, label = chosen[place], index[place], labels[chosen[place]]
-            above = np.float64(best[place]) * slack + tiny
-            rest = above - strayed[found]
-            upper[this] = np.float32(rest + 2e-7 * abs(rest))
-            rest = (np.float64(second[place]) * (2.0 - slack) - tiny) - (above * slack + tiny) + doubt[found]
-            gap[this] = np.float32(rest - 2e-7 * abs(rest))
-            if found != label:
-                weight = weights[this] if weights.size else 1.0
-                if label >= 0:
-                    add_row(high[this], low[this], weight, -1.0, coarse, fine, sums[label])
-                add_row(high[this], low[this], weight, 1.0, coarse, fine, sums[found])
-                labels[this] = found
-        looked += count
-        count = 0
+    for first in range(0, rows, TILE):
+        here, before = min(TILE, rows - first), count
+        for row in range(first, first + here):
+            label = labels[row]
+            if label < 0 or (gap[row] <= doubt[label] and (upper[row] + strayed[label]) * slack + tiny >= half[label]):
+                chosen[count] = row
+                count += 1
+        looked += count - before
+        is_whole = count - before >= MANY  # a whole tile as it lies costs less than gathering some of it
+        while is_whole or count >= TILE or (count > 0 and first + here == rows):
+            start, stop = (before, count) if is_whole else (0, min(count, TILE))
+            if is_whole:
+                nearest_of_tile(tiles[first // TILE], here, centres, line, best, second, index)
+            else:
+                for place in range(stop):
+                    for feature in range(features):
+                        tile[feature, place] = high[chosen[place], feature]
+                nearest_of_tile(tile, stop, centres, line, best, second, index)
+            for place in range(start, stop):
+                row = chosen[place]
+                at = row - first if is_whole else place
+                label, found = labels[row], index[at]
+                above = np.float64(best[at]) * slack + tiny
+                rest = above - strayed[found]
+                upper[row] = np.float32(rest + 2e-7 * abs(rest))
+                rest = (np.float64(second[at]) * (2.0 - slack) - tiny) - (above * slack + tiny) + doubt[found]
+                gap[row] = np.float32(rest - 2e-7 * abs(rest))
+                if found != label:
+                    weight = weights[row] if weights.size else 1.0
+                    if label >= 0:
+                        add_row(high[row], low[row], weight, -1.0, coarse, fine, sums[label])
+                    add_row(high[row], low[row], weight, 1.0, coarse, fine, sums[found])
+                    labels[row] = found
+            count -= stop - start
+            if not is_whole:
+                chosen[:count] = chosen[stop : stop + count]
+            is_whole = False
     return looked
 
 
 @compiled
-def nearest_of_tile(  # noqa: PLR0913, PLR0917
-    tile: Any, count: int, centres: Any, line: Any, best: Any, second: Any, index: Any
-) -> None:
+def nearest_of_tile(tile: Any, count: int, centres: Any, line: Any, best: Any, second: Any, index: Any) -> None:
     """Set `best`, `second` and `index` to each row's distances to the nearest centre and the next, and which is nearest."""
     best.fill(FAR)
     second.fill(FAR)

@@ -43,7 +43,7 @@ class LabelProgram:
         model, record = self._predictor, self.model
         key = key_of(Inputs.from_parameters(record["parameters"]), record["encoder"], record["unit"])
         matrix: Matrix = shard.cached(key, lambda: model.grid.shard(EVERY_ROW, shard, blocks))
-        return {"labels": model.nearest(matrix.high)}
+        return {"labels": model.nearest(matrix.tiles, len(matrix.high))}
 
     def merge(self, left: Record, right: Record) -> Record:
         return {"labels": np.concatenate([left["labels"], right["labels"]])}

@@ -57,7 +57,7 @@ class Assignment:
         self._move(lengths(exact - self.centres) * UP, slack)
         places = (rounded, self.strayed, self.doubt, half_gaps(exact) / UP, slack, TINY)
         bounds = (self.gap, self.upper, self.labels)
-        assign(matrix.high, matrix.low, matrix.weights, *places, *bounds, limbs.coarse, limbs.fine, self.sums)
+        assign(matrix.tiles, matrix.high, matrix.low, matrix.weights, *places, *bounds, limbs.coarse, limbs.fine, self.sums)
         self.centres = rounded
         self.is_busy = False
         return self.sums.copy()

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from muskox.learn.clusters.grid import Floats32, Grid
+from muskox.learn.clusters.grid import Floats32, Grid, tiled
 from muskox.learn.columns import Codes, Floats, Kind
 from muskox.learn.encoder import Encoder
 from muskox.learn.model import CLUSTER, DISTANCE, Model, Task
@@ -43,16 +43,16 @@ class KMeansModel(Model):
         for first in range(0, batch.num_rows, BLOCK_ROWS):
             rows = slice(first, first + BLOCK_ROWS)
             high, low = self.grid.batch(batch.slice(first, BLOCK_ROWS))
-            index[rows] = self.nearest(high)
+            index[rows] = self.nearest(tiled(high), len(high))
             own_distances(high, low, self._centres, index[rows], distance[rows])
         return {CLUSTER: index, DISTANCE: distance / self.grid.unit}
 
-    def nearest(self, high: Floats32) -> Codes:
-        """Return the index of the nearest centre of each row of the grid."""
+    def nearest(self, tiles: Floats32, rows: int) -> Codes:
+        """Return the index of the nearest centre of each of the rows in `tiles`; see :func:`muskox.learn.clusters.grid.tiled`."""
         from muskox.learn.clusters.kernels import absorb
 
-        squared, index = np.full(len(high), np.inf, dtype=np.float32), np.zeros(len(high), dtype=np.int32)
-        absorb(high, self._centres.astype(np.float32), 0, squared, index)
+        squared, index = np.full(rows, np.inf, dtype=np.float32), np.zeros(rows, dtype=np.int32)
+        absorb(tiles, self._centres.astype(np.float32), 0, squared, index)
         return index
 
     def distances(self, batch: Any) -> Floats:

@@ -47,7 +47,7 @@ class Nearest:
         if self.is_busy or not np.array_equal(candidates[:known], self.candidates):
             return Nearest.of(matrix).look(matrix, candidates)
         self.is_busy = True
-        absorb(matrix.high, candidates[known:].astype(np.float32), known, self.squared, self.index)
+        absorb(matrix.tiles, candidates[known:].astype(np.float32), known, self.squared, self.index)
         self.candidates = candidates
         self.is_busy = False
         return self
