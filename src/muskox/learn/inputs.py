@@ -354,7 +354,8 @@ def _classes(target: Column, found: Mapping[str, Any], prepared: Record) -> list
     values, missing = found["values"][-1], found["missing"][-1]
     if missing:
         raise CallerError(
-            f"the target {target.name!r} is missing (or infinite) in {missing:g} of {prepared['rows']} rows: drop those rows first"
+            f"the target {target.name!r} is missing (or infinite) in {missing:g} of {prepared['rows']} rows: "
+            f"drop those rows first"
         )
     if target.kind is Kind.FLOAT and any(value != int(value) for value in values):
         raise CallerError(
@@ -376,7 +377,7 @@ def _class_weights(inputs: Inputs, classes: Sequence[Any], counts: Floats) -> Fl
         balanced: Floats = float(np.add.reduce(counts)) / (len(classes) * known)
         return balanced
     given = dict(inputs.class_weight)
-    for value, factor in given.items():
+    for value in given:
         if value not in classes:
             raise CallerError(f"class_weight names {value!r}, which is no class: they are {', '.join(map(repr, classes))}")
     return np.array([float(given.get(value, 1.0)) for value in classes])
