@@ -48,7 +48,7 @@ class KMeansModel(Model):
         return {CLUSTER: index, DISTANCE: distance / self.grid.unit}
 
     def nearest(self, tiles: Floats32, rows: int) -> Codes:
-        """Return the index of the nearest centre of each of the rows in `tiles`; see :func:`muskox.learn.clusters.grid.tiled`."""
+        """Return the index of the nearest centre of each row in `tiles`; see :func:`muskox.learn.clusters.grid.tiled`."""
         from muskox.learn.clusters.kernels import absorb
 
         squared, index = np.full(rows, np.inf, dtype=np.float32), np.zeros(rows, dtype=np.int32)
