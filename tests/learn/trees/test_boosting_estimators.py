@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.metrics import log_loss
@@ -161,3 +162,9 @@ def test_a_row_predicts_as_in_a_batch_and_a_record_as_the_model() -> None:
 def test_a_wrong_parameter_is_refused_with_its_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(CallerError, match=next(iter(wrong))):
         GradientBoostingRegressor(**wrong).fit([[0.0], [1.0]], [0.0, 1.0])
+
+
+def test_rows_to_stop_by_that_are_none_are_missed() -> None:
+    table = mixed_table(200).append_column("aside", pa.array([False] * 200))
+    with pytest.raises(CallerError, match="no row is held out"):
+        GradientBoostingClassifier(n_estimators=2, features=FEATURES).fit(table, target="class", validation="aside")

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from muskox.digest import digest
+from muskox.errors import CallerError
 from muskox.learn.columns import Floats
 from muskox.learn.functions import log, log_sum_exp
 from muskox.learn.inputs import Target
@@ -334,8 +335,16 @@ def with_siblings(flight: Record, histograms: Array, above: Array, parents: Arra
 
 
 def watched(state: Record, sums: Array, tol: float) -> Record:
-    """Return the state that knows the held-out loss of its trees, and which number of trees has the best."""
-    loss = float(sums[0] / sums[1]) if sums[1] > 0.0 else 0.0
+    """Return the state that knows the held-out loss of its trees, and which number of trees has the best.
+
+    Raises
+    ------
+    CallerError
+        If no row is held out.
+    """
+    if not sums[1] > 0.0:
+        raise CallerError("no row is held out: validation marks none, or validation_fraction is too small for so few rows")
+    loss = float(sums[0] / sums[1])
     losses = [*state["losses"], loss]
     is_better = len(losses) == 1 or loss < losses[state["best"]] - tol
     return {**state, "losses": losses, "best": len(losses) - 1 if is_better else state["best"]}
