@@ -110,8 +110,8 @@ def assign(  # noqa: PLR0913, PLR0917  # a kernel's arguments are its buffers
     """Give each row the nearest of `centres` and keep `sums`, shape (clusters, limbs, features + 1), by it.
 
     A row whose bounds prove that its centre is still the nearest is not looked at (Hamerly, "Making k-means even faster",
-    2010). Bounds are kept with what centres had moved by then taken off or added, so that they need not be written again when those
-    move on:
+    2010). Bounds are kept with what centres had moved by then taken off or added, so that they need not be written again when
+    those move on:
 
     doubt, gap : by how much bounds of rows of a centre have shrunk so far, and by row the distance to any other centre less
         that to its own, plus that

@@ -8,6 +8,7 @@ from muskox.learn.clusters.grid import Floats32, Limbs, Matrix
 from muskox.learn.columns import Codes, Floats
 
 TINY = 2.0**-60  # on the grid, where everything is below 1 or so: more than what float32 loses when squares underflow
+TOGETHER = 32  # centres whose distances to all others are computed at once
 UP = 1.0 + 1e-12  # what float64's rounding may have taken from a distance
 
 
@@ -79,8 +80,10 @@ def lengths(vectors: Floats) -> Floats:
 def half_gaps(centres: Floats) -> Floats:
     """Return half the distance from each centre to the nearest other one, shape (clusters,)."""
     out = np.empty(len(centres))
-    for index, centre in enumerate(centres):
-        away = lengths(centres - centre)
-        away[index] = np.inf
-        out[index] = 0.5 * np.min(away)
+    for first in range(0, len(centres), TOGETHER):
+        apart = centres[first : first + TOGETHER, None, :] - centres[None, :, :]
+        squared = np.einsum("ijk,ijk->ij", apart, apart, optimize=False)
+        rows = np.arange(len(squared))
+        squared[rows, first + rows] = np.inf
+        out[first : first + TOGETHER] = 0.5 * np.sqrt(np.min(squared, axis=1))
     return out
