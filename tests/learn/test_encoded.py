@@ -66,6 +66,32 @@ def test_a_column_wider_than_the_bound_has_a_group_of_its_own() -> None:
     assert [group.columns for group in groups_of(encoder)] == [(0,), (1,)]
 
 
+@pytest.mark.parametrize("columns", [["city"], ["colour", "city"], ["city", "colour", "size"]])
+def test_held_out_categories_that_training_never_saw_add_nothing(columns: list[str]) -> None:
+    rng = np.random.default_rng(7)
+    held_out = np.arange(800) % 4 == 0
+    weights = np.where(np.arange(800) % 5 == 0, 0.0, 1.0)
+    unseen = held_out | (weights == 0.0)
+    values = {name: np.where(unseen, rng.choice(["a", "c", "new"], 800), rng.choice(["a", "c"], 800)) for name in columns}
+    late = rng.random(800) < 0.5
+    table = pa.table({**values, "late": late, "weight": weights, "mark": held_out})
+    prepared = prepared_of(table, features=tuple(columns), weight="weight", validation="mark")
+    encoder = Encoder(prepared["encoder"])
+    assert encoder.widths == [2] * len(columns)
+    shard = in_process(table, ArrayPartition()).shards[0]  # type: ignore[attr-defined]
+    coefficients = rng.normal(size=encoder.width + 1)
+    X = encoder.transform(table)
+    for is_held_out in (False, True):
+        encoded = encode_shard(prepared, shard, shard.blocks, is_held_out=is_held_out)
+        assert len(encoded.groups) == 1
+        rows = (held_out == is_held_out) & (weights > 0.0)
+        want = expected(X[rows], late[rows], coefficients)
+        sums = objective_sums(encoded, coefficients[None], LOGISTIC)
+        np.testing.assert_allclose(sums[:-1], want, rtol=1e-11, atol=1e-10)
+        codes = encoded.groups[0].apart(encoded.blocks[0].codes[0])
+        assert [int(code.max()) for code in codes] == [2 if is_held_out else 1] * len(columns)
+
+
 def test_labels_of_text_and_int_targets_are_signs() -> None:
     for values in (["no", "yes", "no"], [3, 7, 3], [False, True, False]):
         table = pa.table({"x": [0.0, 1.0, 2.0], "late": values})

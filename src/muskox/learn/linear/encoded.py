@@ -31,36 +31,46 @@ OFFSET_MAX = 1024.0  # deviations of a column's mean from 0: ten bits are lost a
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Categorical columns that share one code: their places, their widths, where their coefficients start."""
+    """Categorical columns that share one code: their places, their widths, where their coefficients start.
+
+    is_open : whether a category that training never saw, whose code is the width, has a place of its own; its coefficient is 0
+    """
 
     columns: tuple[int, ...]
     widths: tuple[int, ...]
     starts: tuple[int, ...]
+    is_open: bool = False
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """How many codes each column has."""
+        return tuple(width + self.is_open for width in self.widths)
 
     def codes(self, codes: Sequence[Codes]) -> Codes:
         total = np.zeros(codes[0].shape, dtype=np.int32)
-        for index, width in zip(self.columns, self.widths, strict=True):
-            total *= width
+        for index, places in zip(self.columns, self.places, strict=True):
+            total *= places
             total += codes[index]
         return total
 
     def apart(self, codes: Codes) -> list[Array]:
         """Return the codes of each column, of shared ones."""
-        return list(np.unravel_index(codes, self.widths))
+        return list(np.unravel_index(codes, self.places))
 
     def table(self, coefficients: Floats) -> Floats:
         """Return for each shared code the sum of its columns' coefficients."""
         table = np.zeros(1)
         for start, width in zip(self.starts, self.widths, strict=True):
-            table = (table[:, None] + coefficients[start : start + width]).ravel()
+            own = coefficients[start : start + width]
+            table = (table[:, None] + (np.append(own, 0.0) if self.is_open else own)).ravel()
         return table
 
     def spread(self, sums: Floats, out: Floats) -> None:
         """Add the sums of the shared codes up for each column, into `out` at its start."""
-        cube = sums.reshape(self.widths)
+        cube = sums.reshape(self.places)
         for axis, (start, width) in enumerate(zip(self.starts, self.widths, strict=True)):
             others = tuple(other for other in range(len(self.widths)) if other != axis)
-            out[start : start + width] = np.add.reduce(cube, axis=others)
+            out[start : start + width] = np.add.reduce(cube, axis=others)[:width]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,29 +118,30 @@ class EncodedShard:
         return float(sum(parts))
 
 
-def groups_of(encoder: Encoder, codes_max: int = GROUP_CODES_MAX) -> tuple[Group, ...]:
+def groups_of(encoder: Encoder, codes_max: int = GROUP_CODES_MAX, *, is_open: bool = False) -> tuple[Group, ...]:
     """Return how the categorical columns share codes: widest first, each into the first group that has room."""
     widths, first = encoder.widths, len(encoder.numeric)
     starts = [first + sum(widths[:index]) for index in range(len(widths))]
     members: list[list[int]] = []
     for index in sorted(range(len(widths)), key=lambda index: (-widths[index], index)):
-        room = (group for group in members if prod(widths[i] for i in group) * widths[index] <= codes_max)
+        room = (group for group in members if prod(widths[i] + is_open for i in [*group, index]) <= codes_max)
         found = next(room, None)
         if found is None:
             members.append([index])
         else:
             found.append(index)
     groups = map(sorted, members)
-    return tuple(Group(tuple(group), tuple(widths[i] for i in group), tuple(starts[i] for i in group)) for group in groups)
+    return tuple(Group(tuple(own), tuple(widths[i] for i in own), tuple(starts[i] for i in own), is_open) for own in groups)
 
 
 def encode_shard(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_held_out: bool = False) -> EncodedShard:
     """Return a shard encoded; which columns share codes depends on its number of rows.
 
-    Of rows held out, those of a class that training never saw are left out.
+    Of rows held out, those of a class that training never saw are left out, and a category may be one that it never saw: of
+    the rows that training learns from it saw each.
     """
     encoder = Encoder(prepared["encoder"])
-    groups = groups_of(encoder, min(GROUP_CODES_MAX, shard.rows // GROUP_CODES_SHARE))
+    groups = groups_of(encoder, min(GROUP_CODES_MAX, shard.rows // GROUP_CODES_SHARE), is_open=is_held_out)
     is_near = bool(np.all(np.abs(encoder.mean) <= OFFSET_MAX * encoder.scale))
     encoded = []
     for rows in rows_of(prepared, shard, blocks, is_held_out=is_held_out):
