@@ -157,6 +157,37 @@ def test_a_warm_start_goes_on_where_the_last_fit_ended() -> None:
         model.fit(X[:, :5], y)
 
 
+@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize("make", [lambda **given: Ridge(solver="lbfgs", **given), LinearSVR])
+def test_a_warm_start_begins_in_the_units_of_the_target(make: Any, standardise: bool) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(3.0, 2.0, (400, 3))
+    y = 1e4 + 50.0 * X[:, 0] + X[:, 1] + rng.normal(size=400)
+    model = make(warm_start=True, standardise=standardise).fit(X, y)
+    assert model.status_ == "converged"
+    cold, coef, intercept = model.n_rounds_, model.coef_, model.intercept_
+    assert model.fit(X, y).n_rounds_ < cold
+    again = make(warm_start=True, standardise=standardise).fit(X, y).set_params(max_rounds=1).fit(X, y)
+    assert again.n_rounds_ == 1
+    np.testing.assert_allclose(again.coef_, coef, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(again.intercept_, intercept, rtol=1e-6)
+
+
+@pytest.mark.parametrize("columns", [["colour", "city"], ["colour"]])
+def test_rows_held_out_may_have_categories_that_training_never_saw(columns: list[str]) -> None:
+    rng = np.random.default_rng(0)
+    mark = np.arange(800) % 4 == 0
+    colour = np.where(mark, rng.choice(["p", "q"], 800), rng.choice(["p", "q", "r"], 800))
+    city = np.where(mark, "new", rng.choice(["a", "b"], 800))
+    late = (colour == "q") ^ (rng.random(800) < 0.05)
+    table = pa.table({"colour": colour, "city": city, "late": late, "mark": mark})
+    model = LogisticRegression(features=columns).fit(table, target="late", validation="mark")
+    unseen = table.filter(table.column("mark"))
+    truth = unseen.column("late").to_numpy()
+    np.testing.assert_allclose(model.validation_loss_, log_loss(truth, model.predict_proba(unseen)), rtol=1e-9)
+    assert np.mean(model.predict(unseen) == truth) > 0.9
+
+
 def test_rows_held_out_stop_the_training_at_the_best_point() -> None:
     rng = np.random.default_rng(4)
     X = rng.normal(size=(300, 80))

@@ -18,6 +18,7 @@ import numpy as np
 from muskox.errors import CallerError
 from muskox.learn.columns import Floats
 from muskox.learn.encoder import Encoder
+from muskox.learn.inputs import Target
 from muskox.learn.linear import curvature, descent, lbfgs, orthant
 from muskox.learn.linear.encoded import EncodedShard, encode_shard
 from muskox.learn.linear.losses import CORNERS, Loss
@@ -45,7 +46,7 @@ class LinearProgram(SparseColumns):
     tol : stop when no component of the mean objective's gradient, over standardised columns, exceeds it
     learning_rate : of solver "gd"; None finds the step by backtracking
     n_iter_no_change : where rows are held out: stop after so many evaluations without a lower loss on them
-    begin_at : coefficients for raw columns to begin at, "coef" (outputs, width) and "intercept" (outputs,)
+    begin_at : coefficients for raw columns and the raw target to begin at, "coef" (outputs, width) and "intercept" (outputs,)
     """
 
     solvers: ClassVar[tuple[str, ...]] = ("lbfgs",)
@@ -111,6 +112,9 @@ class LinearProgram(SparseColumns):
         points[:, -1], bends = self.intercepts(prepared)
         if self.begin_at is not None:
             points = standardised(encoder, self.begin_at, (outputs, width))
+            if prepared["kind"] == Target.NUMBER:  # the solver's target is (y - mean) / scale
+                points[:, -1] -= prepared["mean"]
+                points /= prepared["scale"]
         means, moments = feature_moments(prepared)
         known, trailing = (moments, means, encoder.widths, squares * pattern), width - encoder.width
         bent = [curvature.of_features(float(bend), *known, trailing) for bend in bends]
