@@ -217,8 +217,8 @@ def test_separable_data_and_huge_numbers_stay_finite() -> None:
     [
         ([True] * 6, "the target 'y' has one class only, True: a classifier needs rows of two"),
         ([0.5, 1.5, 2.5, 3.5, 4.5, 5.5], "Unknown label type: continuous"),
-        ([1, 0, None, 0, None, 1], "'y' is missing in 2 of 6 rows: drop those rows first"),
-        ([1.0, 0.0, float("nan"), 0.0, 1.0, 1.0], "'y' is missing in 1 of 6 rows"),
+        ([1, 0, None, 0, None, 1], r"'y' is missing \(or infinite\) in 2 of 6 rows: drop those rows first"),
+        ([1.0, 0.0, float("nan"), 0.0, 1.0, 1.0], r"'y' is missing \(or infinite\) in 1 of 6 rows"),
     ],
 )
 def test_a_target_without_classes_is_refused_however_it_is_cut(y: list[Any], says: str) -> None:
