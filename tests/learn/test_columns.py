@@ -82,3 +82,11 @@ def test_a_batch_of_another_kind_is_refused_by_name(column: Column, values: pa.A
 def test_a_missing_column_is_refused_by_name() -> None:
     with pytest.raises(CallerError, match="no column 'x' in these rows: they have y"):
         Column("x", Kind.FLOAT, categorical=False).numbers(batch(y=[1.0]))
+
+
+def test_single_precision_is_widened_as_arrow_does_with_and_without_nulls() -> None:
+    values = np.array([0.1, -0.0, np.nan, np.inf, 1e-45, 3e38], dtype=np.float32)
+    column = Column("x", Kind.FLOAT, categorical=False)
+    for array in (pa.array(values), pa.array(values).slice(1, 4), pa.array([0.1, None], pa.float32())):
+        expected = array.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        assert column.numbers(batch(x=array)).tobytes() == expected.tobytes()

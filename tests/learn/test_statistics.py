@@ -4,12 +4,13 @@ from functools import reduce
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from muskox.digest import digest
 from muskox.learn.columns import Column, Kind
-from muskox.learn.statistics import block_statistics, empty, merge, shard_statistics
+from muskox.learn.statistics import block_statistics, empty, merge, number_statistics, shard_statistics
 from muskox.program import Block
 from muskox.records import Record, pack, unpack
 
@@ -69,3 +70,13 @@ def test_ints_and_text_sort_by_value_and_by_utf8() -> None:
     found = block_statistics(columns, [9, 9], (0, 0), Block(batch))
     assert found["values"] == [[-1, 9, 10], ["Z", "z", "é"]]
     assert found["values"][1] == sorted(found["values"][1], key=lambda value: value.encode())
+
+
+@pytest.mark.parametrize("weights", [None, np.array([2.0, 1.0, 3.0, 0.5])])
+def test_missing_numbers_do_not_count(weights: np.ndarray | None) -> None:
+    numbers = np.array([np.nan, 1.0, 4.0, np.nan])
+    count, mean, squares, low, high, _ = number_statistics(numbers, (0, 0), weights)
+    assert (count, low, high) == ((2, 1.0, 4.0) if weights is None else (4.0, 1.0, 4.0))
+    assert (mean, squares) == ((2.5, 4.5) if weights is None else (3.25, 6.75))
+    assert number_statistics(np.array([np.nan, -np.inf]), (2, 5))[-1] == (2, 6)
+    assert number_statistics(np.full(2, np.nan), (0, 0))[0] == 0

@@ -93,9 +93,10 @@ def number_statistics(
     numbers: Floats, place: Place, weights: Floats | None = None
 ) -> tuple[float, float, float, float, float, tuple[int, int]]:
     """Return count, mean, squared deviations, least, greatest and the place of the first infinity."""
-    missing = np.isnan(numbers)
-    present = numbers[~missing] if missing.any() else numbers
-    weight = None if weights is None else weights[~missing]
+    present, weight = numbers, weights
+    if numbers.size and np.isnan(numbers.min()):  # the least is NaN where any is
+        there = ~np.isnan(numbers)
+        present, weight = numbers[there], None if weights is None else weights[there]
     count = int(present.size) if weight is None else float(np.add.reduce(weight))
     if count == 0:
         return 0, 0.0, 0.0, np.inf, -np.inf, NOWHERE
@@ -107,7 +108,7 @@ def number_statistics(
     with np.errstate(over="ignore"):  # what overflows is reported by whoever reads the whole
         mean = float(np.add.reduce(present if weight is None else weight * present)) / count
         deviations = present - mean
-        squared = deviations * deviations
+        squared = np.multiply(deviations, deviations, out=deviations)
         squares = float(np.add.reduce(squared if weight is None else weight * squared))
     return count, mean, squares, low, high, NOWHERE
 
