@@ -4,17 +4,18 @@ A row is its numbers and, for each categorical column, the place of its indicato
 coefficients W have shape (outputs, width + 1), the intercept last. Every sum has a fixed order: four running sums over a row's
 numbers, then its indicators, then the intercept; rows of a batch as they lie, and whoever calls has put them in their order.
 There is no fastmath and no parallel loop, so the compiler may neither reorder nor contract (:mod:`muskox.learn.compiled`); exp,
-log1p and pow are the C library's.
+log and powers are ours, for those of the C library differ by CPU (:mod:`muskox.learn.elementary`).
 
 The options of a run are one vector of floats, by the places named below: one signature for all, which is compiled once.
 """
 
-from math import exp, log1p, sqrt
+from math import sqrt
 
 import numpy as np
 
 from muskox.learn.columns import Codes, Floats
 from muskox.learn.compiled import compiled
+from muskox.learn.elementary import exp_minus, log_1_plus, power_of
 from muskox.learn.sgd.rows import Ints
 
 LOSSES = (
@@ -87,10 +88,10 @@ def loss_and_slope(loss: float, y: float, z: float, epsilon: float) -> tuple[flo
         return ((1.0 - m) * (1.0 - m), -2.0 * y * (1.0 - m)) if m < 1.0 else (0.0, 0.0)
     if loss == LOG_LOSS:
         if m > 0.0:
-            e = exp(-m)
-            return log1p(e), -y * e / (1.0 + e)
-        e = exp(m)
-        return log1p(e) - m, -y / (1.0 + e)
+            e = exp_minus(m)
+            return log_1_plus(e), -y * e / (1.0 + e)
+        e = exp_minus(-m)
+        return log_1_plus(e) - m, -y / (1.0 + e)
     if loss == MODIFIED_HUBER:
         if m >= 1.0:
             return 0.0, 0.0
@@ -173,7 +174,7 @@ def rate_of(options: Floats, t: float) -> float:
     if options[SCHEDULE] == OPTIMAL:
         rate = 1.0 / (options[ALPHA] * (options[OFFSET] + t - 1.0))
     elif options[SCHEDULE] == INVSCALING:
-        rate = rate / t ** options[POWER]
+        rate = rate / power_of(t, options[POWER])
     return rate
 
 
