@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from learning_data import mixed_table
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
 from muskox import tree
@@ -14,8 +15,9 @@ from muskox.errors import CallerError
 from muskox.learn import SGDClassifier, SGDRegressor
 from muskox.learn.sgd.batches import steps_of_round
 from muskox.learn.sgd.rows import order_of, taken
-from muskox.program import ArrayPartition, Done, RunOptions, in_process
+from muskox.program import ArrayPartition, Done, Program, RunOptions, in_process
 from muskox.records import pack, unpack
+from muskox.together import Together
 
 TABLE = mixed_table(500)
 
@@ -72,24 +74,41 @@ def test_large_batches_send_gradients_and_small_ones_rows() -> None:
     assert SGDClassifier(batch_size=100, max_epochs=1).fit(wide, wide[:, 0] > 0).n_rounds_ == 2 + 3
 
 
+def taken_over(program: Program, shards: int, table: pa.Table = TABLE) -> Any:
+    """The result of a run whose shards are in other hands each round, backwards, and whose records travel."""
+    state: Any = program.initial(in_process(table, ArrayPartition(shards)).manifest)
+    while not isinstance(state, Done):
+        elsewhere = in_process(table, ArrayPartition(shards))  # nothing is kept from round to round
+        partials = {}
+        for shard in reversed(elsewhere.shards):
+            partials[0, shard.index] = unpack(pack(program.partial(state, shard, shard.blocks)))
+        total = tree.reduce(partials, tree.root(shards), shards, lambda left, right: unpack(pack(program.merge(left, right))))
+        after = program.update(state, total)
+        state = after if isinstance(after, Done) else unpack(pack(after))
+    return state.result
+
+
 @pytest.mark.parametrize("solver", ["sgd", "adam", "average"])
 def test_a_state_goes_on_elsewhere_and_shards_in_any_order(solver: str) -> None:
     estimator = SGDClassifier(
         solver=solver, penalty="elasticnet", max_epochs=3, average=2 if solver == "sgd" else 0, early_stopping=True
     )
-    dataset = in_process(TABLE, ArrayPartition(5))
     program = estimator.program("late")
-    whole = digest(dataset.run(program, RunOptions()).result)
-    state: Any = program.initial(dataset.manifest)
-    while not isinstance(state, Done):
-        elsewhere = in_process(TABLE, ArrayPartition(5))  # nothing is kept from round to round
-        partials = {}
-        for shard in reversed(elsewhere.shards):
-            partials[0, shard.index] = unpack(pack(program.partial(state, shard, shard.blocks)))
-        total = tree.reduce(partials, tree.root(5), 5, lambda left, right: unpack(pack(program.merge(left, right))))
-        after = program.update(state, total)
-        state = after if isinstance(after, Done) else unpack(pack(after))
-    assert digest(state.result) == whole
+    whole = digest(in_process(TABLE, ArrayPartition(5)).run(program, RunOptions()).result)
+    assert digest(taken_over(program, 5)) == whole
+
+
+@pytest.mark.parametrize("other", [{"shuffle": False}, {"seed": 1}, {"steps_per_round": 4}], ids=str)
+def test_programs_side_by_side_have_the_digests_of_runs_of_their_own(other: dict[str, Any]) -> None:
+    """Also where shards change hands all the time, which empties what was kept for them."""
+    given: dict[str, Any] = {"loss": "log_loss", "steps_per_round": 2, "tol": None}
+    table = TABLE.append_column("mark", pa.array(np.arange(500) % 5 == 0))
+    estimators = SGDClassifier(max_epochs=2, **given), SGDClassifier(max_epochs=3, **{**given, **other})
+    programs = [estimator.program("late", validation="mark") for estimator in estimators]
+    alone = [digest(in_process(table, ArrayPartition(2)).run(program, RunOptions()).result) for program in programs]
+    together = Together(tuple(programs))
+    for both in (in_process(table, ArrayPartition(2)).run(together, RunOptions()).result, taken_over(together, 2, table)):
+        assert [digest(both[number]) for number in ("0", "1")] == alone
 
 
 def test_its_parameters_travel() -> None:
@@ -140,6 +159,59 @@ def test_rows_to_hold_out_may_be_given() -> None:
     model = SGDClassifier(loss="log_loss", max_epochs=20).fit(X[:400], y[:400], validation=(X[400:], y[400:]))
     margins = model.decision_function(X[400:]) * np.where(y[400:], 1, -1)
     assert_allclose(model.held_out_loss_, np.logaddexp(0, -margins).mean())
+
+
+@pytest.mark.parametrize("target", [None, "third"])
+def test_held_out_rows_of_no_known_class_are_left_out(target: str | None) -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    mark = np.arange(len(y)) % 5 == 0
+    strange = mark & (np.arange(len(y)) % 2 == 0)
+    names = np.where(y, "p", "n").astype(object)
+
+    losses: list[float] = []
+
+    def fit(kept: np.ndarray, labels: np.ndarray) -> Any:
+        table = pa.table({"x": X[kept, 0], "z": X[kept, 1], "y": labels[kept].tolist(), "mark": mark[kept]})
+        once = SGDClassifier(loss="log_loss", shuffle=False, max_epochs=5, warm_start=True).fit(
+            table, target="y", validation="mark"
+        )
+        losses.append(once.held_out_loss_)
+        return once.fit(table, target="y", validation="mark")
+
+    without = fit(~strange, names)
+    names[strange] = target
+    model = fit(np.ones(len(y), dtype=bool), names)
+    assert losses[0] == losses[1]
+    assert model.held_out_loss_ == without.held_out_loss_
+    assert_array_equal(model.coef_, without.coef_)
+
+
+def test_held_out_rows_without_a_number_are_left_out() -> None:
+    X, y = load_diabetes(return_X_y=True)
+    mark = np.arange(len(y)) % 5 == 0
+    strange = mark & (np.arange(len(y)) % 2 == 0)
+
+    def fit(kept: np.ndarray, numbers: np.ndarray) -> Any:
+        table = pa.table({"x": X[kept, 2], "y": pa.array(numbers[kept], from_pandas=True), "mark": mark[kept]})
+        return SGDRegressor(shuffle=False, max_epochs=5).fit(table, target="y", validation="mark")
+
+    without = fit(~strange, y)
+    model = fit(np.ones(len(y), dtype=bool), np.where(strange, np.nan, y))
+    assert model.held_out_loss_ == without.held_out_loss_
+    assert_array_equal(model.coef_, without.coef_)
+
+
+@pytest.mark.parametrize("given", [{}, {"momentum": 0.5}, {"average": 3}, {"solver": "adam"}, {"solver": "average"}], ids=str)
+def test_partial_fit_goes_on_from_the_best_epoch_at_the_rate_that_is_given(given: dict[str, Any]) -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    steps = {"loss": "log_loss", "learning_rate": "constant", "eta0": 2.0, "batch_size": 4, "max_epochs": 6, "tol": None}
+    model = SGDClassifier(early_stopping=True, **{**steps, **given}).fit(X[:100], y[:100])
+    coef, point = model.coef_, model.model_record_["point"]
+    model.set_params(eta0=1e-12, momentum=0.0).partial_fit(X[:100], y[:100])
+    if "average" in given:
+        assert_allclose(model.model_record_["point"]["W"], point["W"], atol=1e-8)
+    else:
+        assert_allclose(model.coef_, coef, rtol=1e-6)
 
 
 def test_steps_that_are_too_long_say_what_to_do() -> None:

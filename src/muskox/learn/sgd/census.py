@@ -4,7 +4,7 @@ A first training has had its rows looked at in round 1. One that goes on from a 
 what rows may be wrong with is found here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from muskox.errors import CallerError
 from muskox.learn.columns import ARROW_TYPES, Column, Floats, Kind, from_record, to_record
 from muskox.learn.encoder import Encoder
-from muskox.learn.inputs import Inputs, Target, begin
+from muskox.learn.inputs import Inputs, Target, begin, blocks_seen
 from muskox.learn.sgd.rows import EncodedRows
 from muskox.program import Manifest, Shard
 from muskox.records import Record
@@ -89,14 +89,27 @@ def with_classes(total: Record, classes: Sequence[Any]) -> Record:
     return {**total, "statistics": {**found, "values": values, "counts": counts}}
 
 
-def count(prepared: Record, shard: Shard, rows: EncodedRows, *, is_checked: bool) -> Record:
-    """Return the rows of a shard, their weight and their squared lengths; and what is wrong with them, unless `is_checked`."""
+def count(prepared: Record, shard: Shard, encoded: Callable[[], EncodedRows], *, is_checked: bool) -> Record:
+    """Return the rows of a shard, their weight and their squared lengths; or what is wrong with them, unless `is_checked`.
+
+    Rows that something is wrong with cannot be `encoded`.
+    """
+    wrong = None if is_checked else fault(prepared, shard)
+    if wrong is not None:
+        return {
+            "census": True,
+            "rows": np.zeros(1, dtype=np.int64),
+            "weight": np.zeros(1),
+            "length": np.zeros(1),
+            "wrong": wrong,
+        }
+    rows = encoded()
     return {
         "census": True,
         "rows": np.array([rows.rows], dtype=np.int64),
         "weight": np.array([np.add.reduce(rows.weights)]),
         "length": np.array([np.add.reduce(rows.weights * rows.squared_lengths())]),
-        "wrong": None if is_checked else fault(prepared, shard),
+        "wrong": None,
     }
 
 
@@ -133,10 +146,10 @@ def shape(prepared: Mapping[str, Any], encoder: Encoder) -> tuple[int, int]:
 
 
 def fault(prepared: Record, shard: Shard) -> str | None:
-    """Return what is wrong with the first row of a shard that a model cannot go on with; None if all are well."""
+    """Return what is wrong with the first row not held out that a model cannot go on with; None if all are well."""
     weight = from_record(prepared["weight"])[0] if prepared["weight"] is not None else None
     target = from_record(prepared["target"])[0]
-    for block in shard.blocks:
+    for block in blocks_seen(prepared["validation"], shard, shard.blocks, is_held_out=False):
         batch = block.batch
         if weight is not None:
             weights = weight.numbers(batch)

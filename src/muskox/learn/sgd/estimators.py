@@ -137,7 +137,7 @@ class SGDClassifier(Probabilities, Margins, DescentEstimator, ClassifierEstimato
     intercept_ : shape (outputs,)
     loss_, held_out_loss_ : mean loss of the last epoch's steps without the penalty, and the least of held-out rows
     status_ : "converged", "max_epochs" or "max_rounds"
-    n_iter_, t_ : epochs, and 1 + steps
+    n_iter_, t_ : epochs, and 1 + steps up to the coefficients
     classes_, encoder_, n_rounds_, digest_, model_record_, feature_names_in_, n_features_in_
 
     Examples
@@ -290,7 +290,7 @@ class SGDRegressor(DescentEstimator, RegressorEstimator):
     intercept_ : shape (1,)
     loss_, held_out_loss_ : mean loss of the last epoch's steps without the penalty, and the least of held-out rows
     status_ : "converged", "max_epochs" or "max_rounds"
-    n_iter_, t_ : epochs, and 1 + steps
+    n_iter_, t_ : epochs, and 1 + steps up to the coefficients
     encoder_, n_rounds_, digest_, model_record_, feature_names_in_, n_features_in_
 
     Examples

@@ -128,7 +128,8 @@ class SGDProgram(TrainingProgram):
     def fit_partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
         prepared, key = state["prepared"], state["key"]
         if state["stage"] == CENSUS:
-            return census.count(prepared, shard, self._rows(state, shard, blocks), is_checked=self.begin_with is None)
+            is_checked = self.begin_with is None
+            return census.count(prepared, shard, lambda: self._rows(state, shard, blocks), is_checked=is_checked)
         out: Record = {}
         if state["look"]:
             held = shard.cached(f"{key}/sgd held out", lambda: encode_rows(prepared, shard, shard.blocks, is_held_out=True))
@@ -188,8 +189,11 @@ class SGDProgram(TrainingProgram):
         return shard.cached(f"{state['key']}/sgd rows", lambda: encode_rows(state["prepared"], shard, blocks))
 
     def _order(self, state: Record, shard: Shard, rows: EncodedRows) -> Ints:
-        """Return the epoch's order of a shard's rows, kept until the epoch ends."""
-        key, epoch = f"{state['key']}/sgd order", state["epochs"]
+        """Return the epoch's order of a shard's rows, kept until the epoch ends.
+
+        The key names all that it depends on beside the epoch: other programs may run over the same shard.
+        """
+        key, epoch = f"{state['key']}/sgd order/{self.inputs.seed}/{self.descent.shuffle}", state["epochs"]
 
         def make() -> tuple[int, Ints]:
             return epoch, self._drawn(shard, epoch, rows)
@@ -239,7 +243,8 @@ class SGDProgram(TrainingProgram):
         if begun is not None and self.resume:
             began, kept = int(begun["epochs"]), begun["point"]
             point |= {name: kept[name] for name in point if name in kept}
-            plan["first_rate"] = float(begun["first_rate"])
+            if descent.eta0 is None:
+                plan["first_rate"] = float(begun["first_rate"])
         elif begun is not None:
             point["W"] = np.column_stack([begun["coef"], begun["intercept"]])
         return {
@@ -247,7 +252,7 @@ class SGDProgram(TrainingProgram):
             "stage": TRAIN,
             "plan": plan,
             "point": point,
-            "best": np.array(standing(point)),
+            "best": point if self.inputs.holds_out else None,
             "progress": progress.begin(plan["first_rate"]),
             "round": state["round"] + 1,
             "rounds": 0,
@@ -282,7 +287,7 @@ class SGDProgram(TrainingProgram):
         if weight == 0.0:
             raise CallerError("no row is held out to tell when to stop: raise validation_fraction, or mark some rows")
         told = progress.judge(state["progress"], loss / weight, self._patience)
-        best = np.array(standing(state["point"])) if told["improved"] else state["best"]
+        best = state["point"] if told["improved"] else state["best"]
         return {**state, "progress": told, "best": best, "held_out_loss": told["best"]}
 
     def _ended(self, state: Record, status: str) -> Record | Done:
@@ -291,8 +296,8 @@ class SGDProgram(TrainingProgram):
         return {**state, "stage": CLOSE, "look": True} if self.inputs.holds_out else Done(self._model(state))
 
     def _model(self, state: Record) -> Record:
-        point = state["point"]
-        W = state["best"] if self.inputs.holds_out else standing(point)
+        point = state["best"] if self.inputs.holds_out else state["point"]
+        W = standing(point)
         loss = state["loss"]
         if loss is None and state["sums"][1] > 0.0:
             loss = float(state["sums"][0] / state["sums"][1])
