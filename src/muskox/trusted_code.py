@@ -6,7 +6,7 @@ it, and they proved the cluster's secret.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from muskox.errors import CallerError
@@ -18,6 +18,23 @@ _trusted: dict[str, bool] = {}  # by SHA-256 of the text
 def trust(source: str) -> None:
     """Let this text run as code in this process from now on."""
     _trusted[_name(source)] = True
+
+
+def trust_held(record: Mapping[str, Any]) -> None:
+    """Let the code that a model's record holds, if any, run in this process from now on."""
+    for source in sources(record):
+        trust(source)
+
+
+def trusted() -> list[str]:
+    """Return what is trusted here, for :func:`trust_only` in a process that works for this one."""
+    return list(_trusted)
+
+
+def trust_only(names: Iterable[str]) -> None:
+    """Trust what another process does, which told it by :func:`trusted`, and nothing else."""
+    _trusted.clear()
+    _trusted.update(dict.fromkeys(names, True))
 
 
 def trust_everything() -> None:
@@ -32,12 +49,26 @@ def require_trust(record: Mapping[str, Any]) -> None:
     --------
     >>> require_trust({"model": "muskox.learn:LogisticModel"})
     """
-    source = record.get("source")
-    if source and not (_trusted.get(_EVERYTHING) or _trusted.get(_name(str(source)))):
+    if not all(_trusted.get(_EVERYTHING) or _trusted.get(_name(source)) for source in sources(record)):
         raise CallerError(
-            'this model contains Python code, which runs when it predicts: read it (record["source"]), and if you trust '
-            "whoever wrote it, say so: load_model(record, trust_code=True), cluster.model(name, trust_code=True), --trust-code"
+            'this model contains Python code, which runs when it predicts or is fitted: read it (record["source"]), and if you '
+            "trust its author, say so: load_model(record, trust_code=True), cluster.model(name, trust_code=True), --trust-code"
         )
+
+
+def sources(record: Mapping[str, Any]) -> Iterator[str]:
+    """Return the code that a model's record holds, and that of the models it is made of, the steps of a pipeline."""
+    if record.get("source"):
+        yield str(record["source"])
+    steps = record.get("steps")
+    for step in steps.values() if isinstance(steps, Mapping) else ():
+        yield from sources(step) if isinstance(step, Mapping) else ()
+
+
+class Adopted(str):
+    """A source that came with a model's record: it runs only where it is trusted, as whoever copies it is told by its type."""
+
+    __slots__ = ()
 
 
 def _name(source: str) -> str:

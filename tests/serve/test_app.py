@@ -157,3 +157,4 @@ def test_a_model_that_holds_code_is_served_only_if_it_is_trusted(monkeypatch: py
     client = Client(make_app(trained.model_record_, "sesame"))
     found = ask(client, [{"x0": 0.0}, {"x0": 3.0}]).json()
     assert found["predictions"] == trained.predict([[0.0], [3.0]]).tolist()
+    assert found["probabilities"] == trained.predict_proba([[0.0], [3.0]])[:, 1].tolist()

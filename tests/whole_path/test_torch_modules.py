@@ -40,8 +40,7 @@ def test_a_module_keeps_its_digest_whoever_computes_and_dies(cluster, dataset, f
     """As the other estimators do, with fewer workers: each loads PyTorch first."""
     estimator = mx.TorchClassifier(source=DRAWING, features=FEATURES, batch_size=4000, max_rounds=60)
     whole = estimator.fit(flights, target=TARGET, shards=SHARDS, by=BY).digest_
-    for workers in (1, 3):
-        assert estimator.fit(dataset, target=TARGET, workers=workers).digest_ == whole
+    assert estimator.fit(dataset, target=TARGET, workers=3).digest_ == whole
     assert killed(cluster, dataset, estimator, TARGET, "killed-module", workers=2) == whole
 
 
@@ -49,7 +48,7 @@ def test_a_module_of_a_users_own_gives_one_digest(cluster, dataset, flights) -> 
     estimator = mx.TorchClassifier(Deep, **QUICK)
     whole = estimator.fit(flights, target=TARGET, shards=SHARDS, by=BY)
     told = whole.predict_proba(flights.slice(0, 100))
-    assert estimator.fit(dataset, target=TARGET, workers=2).digest_ == whole.digest_
+    assert estimator.fit(dataset, target=TARGET, workers=1).digest_ == whole.digest_
     np.testing.assert_array_equal(estimator.predict_proba(flights.slice(0, 100)), told)
 
 

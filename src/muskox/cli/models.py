@@ -1,10 +1,12 @@
 """``muskox models``, ``evaluate``, ``predict`` and ``serve``: what a trained model is good for."""
 
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 from warnings import catch_warnings, simplefilter
 
 import typer
@@ -183,19 +185,21 @@ def serve(  # typer: an option is a parameter
 ) -> None:
     """Serve a model over HTTP on this machine until Ctrl-C: POST /predict with rows as JSON, GET /healthz."""
     from muskox.digest import digest
-    from muskox.runtime import pin_environment
+    from muskox.learn import load_predictor
+    from muskox.runtime import is_pinned
     from muskox.serve import bind, endpoint_key, make_app
     from muskox.serve import serve as run
-    from muskox.trusted_code import require_trust, trust
+    from muskox.trusted_code import require_trust, trust_held
 
     with bind("127.0.0.1", port) as listener:  # before anything slow: a port in use is told at once
         with connected(dir_, zk, secret_file) as cluster:
             record = cluster.model_record(model)
-            if trust_code and record.get("source"):
-                trust(str(record["source"]))
+            if trust_code:
+                trust_held(record)
             require_trust(record)
-            pin_environment()  # before PyTorch is loaded, if it is: the model then answers with the bits that workers give
             key = read_key(api_key_file) if api_key_file else endpoint_key(cluster.secret, model)
+        if load_predictor(record).pinned and not is_pinned():
+            again()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         screen.say(f"{model} ({digest(record)[:12]}) is served at {url}; Ctrl-C ends it")
         if api_key_file is None:
@@ -207,6 +211,13 @@ def serve(  # typer: an option is a parameter
         screen.say(f"try: curl {url}/predict -H \"Authorization: Bearer {shown}\" -d '[{{}}]'")
         with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
             run(make_app(record, key), listener)
+
+
+def again() -> NoReturn:
+    """Become the same command in a process that was started with the pins, and so computes without asking another one."""
+    from muskox.runtime import pinned_environment
+
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **pinned_environment()})
 
 
 def read_key(path: Path) -> str:

@@ -10,6 +10,7 @@ from muskox.client.scoring import check_scoring, score_of, scoring_of
 from muskox.errors import CallerError
 from muskox.evaluate import PermutationProgram
 from muskox.program import ArrayPartition, RunOptions, Runs, run_options
+from muskox.trusted_code import require_trust
 
 INTERCEPT = "(intercept)"
 
@@ -60,6 +61,7 @@ def permutation_importance(  # noqa: PLR0913  # keywords of the public door
     estimator = fitted(model)
     data, wanted, weighed = compared(estimator, dataset, y, target, weight, partition)
     is_ranked = scoring is not None and scoring_of(scoring, {}) == "auc"
+    require_trust(estimator.model_record_)  # a cluster's workers run what it holds of code
     program = PermutationProgram(estimator.model_record_, wanted, weighed, repeats, seed, is_ranked)
     found = data.run(program, run_options(options)).result
     plain = score_of(scoring, found["plain"])

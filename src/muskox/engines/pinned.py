@@ -31,6 +31,7 @@ from muskox.errors import CallerError, Corrupt, MuskoxError, PeerError, Unavaila
 from muskox.program import ArrayPartition, Outcome, RoundReport, RunOptions
 from muskox.records import Record, pack, unpack
 from muskox.task_list import TaskList
+from muskox.trusted_code import trust_only, trusted
 
 if TYPE_CHECKING:
     from muskox.engines.in_process import TableDataset
@@ -65,6 +66,7 @@ def run_pinned(program: "Program | TaskList", dataset: "TableDataset", options: 
             "rounds_max": options.rounds_max,
             "changes": [[round_, dict(values)] for round_, values in options.changes],
             "reports": options.on_round is not None,
+            "trusted": trusted(),
         }
         with _child() as child:
             child.send(request)
@@ -186,12 +188,9 @@ def _keep(child: Child) -> None:
 
 def serve(fileno: int) -> None:
     """Do one run after the other, until whoever started us is gone; the entry of the child."""
-    from muskox.trusted_code import trust_everything
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe = socket.socket(fileno=fileno)
     threading.Thread(target=_end_with, args=(pipe.dup(),), name="parent", daemon=True).start()
-    trust_everything()  # it is whoever started us that asks for a run
     with contextlib.suppress(OSError):
         while (request := _read(pipe)) is not None:
             _write(pipe, _answer(pipe, request))
@@ -214,6 +213,7 @@ def _run(pipe: socket.socket, request: Record) -> Outcome:
         told = {"round": report.round, "metrics": metrics, "phases": dict(report.phases)}
         _write(pipe, {"report": told})
 
+    trust_only(map(str, request["trusted"]))
     with pa.memory_map(request["path"]) as source:
         table = pa.ipc.open_file(source).read_all()
     dataset = TableDataset(table, ArrayPartition(int(request["shards"]), str(request["by"])))

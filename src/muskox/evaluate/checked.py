@@ -43,6 +43,10 @@ class CheckedEvaluation:
         scorer = self.scores.scorer
         return OneColumnProgram(self.target, tuple(scorer.features), scorer.task == REGRESSION)
 
+    @property
+    def pinned(self) -> bool:
+        return self.scores.pinned
+
     def reads(self) -> list[str]:
         return self.scores.reads()
 

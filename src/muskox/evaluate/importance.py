@@ -64,6 +64,10 @@ class PermutationProgram:
     def scores(self) -> EvaluateProgram:
         return EvaluateProgram(self.model, self.target, self.weight, self.is_ranked)
 
+    @property
+    def pinned(self) -> bool:
+        return self.scores.pinned
+
     def reads(self) -> list[str]:
         return self.scores.reads()
 

@@ -65,6 +65,11 @@ class EvaluateProgram:
         named = [name for name in (self.target, self.weight) if name is not None]
         return [*self.scorer.features, *(name for name in named if name not in self.scorer.features)]
 
+    @property
+    def pinned(self) -> bool:
+        """Whether the model's answers are those of pinned processes: then all shards are scored in one."""
+        return bool(getattr(self.scorer, "pinned", False))
+
     @cached_property
     def scorer(self) -> Scorer:
         scorer: Scorer = load_scorer(self.model)

@@ -17,6 +17,7 @@ from muskox.learn.model import choose, load_predictor
 from muskox.learn.tables import to_table, with_mark, with_target, with_weight
 from muskox.program import ArrayPartition, Program, RoundReport, RunOptions, Runs, in_process, resolve, run_options
 from muskox.records import Array, Record
+from muskox.trusted_code import require_trust
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -197,6 +198,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         return tags
 
     def _evaluated(self, dataset: Runs) -> Record:
+        require_trust(self.model_record_)  # a cluster's workers run what it holds of code
         parameters = {"model": self.model_record_, "target": self.target_}
         program = resolve({"program": "muskox.evaluate:EvaluateProgram", "parameters": parameters})
         return dataset.run(program, RunOptions()).result

@@ -14,7 +14,7 @@ import numpy as np
 from muskox.errors import CallerError
 from muskox.learn.columns import Column, Floats, Kind, from_record
 from muskox.records import Array, Record
-from muskox.trusted_code import trust
+from muskox.trusted_code import trust_held
 
 PREDICTION, PROBABILITY, SCORE, CLUSTER, DISTANCE = "prediction", "probability", "score", "cluster", "distance"
 
@@ -37,9 +37,11 @@ class Model:
     record : the model; its digest is the model's identity
     columns : what it reads of a row, in order
     target : the column it was trained to predict; None where there is none
+    pinned : whether it asks a pinned process for its answers, unless this is one; see :mod:`muskox.engines.pinned`
     """
 
     task: ClassVar[Task]
+    pinned: bool = False
 
     def __init__(self, record: Record) -> None:
         self.record = record
@@ -193,6 +195,6 @@ def load_model(record: Record, *, trust_code: bool = False) -> Any:
     CallerError
         If this version of muskox knows no such estimator.
     """
-    if trust_code and record.get("source"):
-        trust(str(record["source"]))
+    if trust_code:
+        trust_held(record)
     return made(record, "estimator")

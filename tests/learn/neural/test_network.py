@@ -1,5 +1,6 @@
 """Perceptrons as functions: the gradient is that of the loss, and neither chunks nor vectors change a bit."""
 
+import os
 import subprocess
 import sys
 
@@ -69,12 +70,9 @@ for dtype, activation in (("float64", "relu"), ("float32", "tanh")):
 """
 
 
-def test_the_bits_do_not_depend_on_what_the_cpu_can(tmp_path) -> None:
-    import os
-
-    told = []
-    for pins in ({}, {"NUMBA_CPU_NAME": "generic", "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX2 FMA3"}):
-        environment = {**os.environ, **pins, "NUMBA_CACHE_DIR": str(tmp_path)}
-        done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
-        told.append(done.stdout)
-    assert told[0] == told[1] != ""
+def test_the_bits_do_not_depend_on_what_the_cpu_can(tmp_path, capsys) -> None:
+    poor = {"NUMBA_CPU_NAME": "generic", "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX2 FMA3"}
+    environment = {**os.environ, **poor, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
+    exec(PROGRAM, {})  # here, by all that this CPU can
+    assert done.stdout == capsys.readouterr().out != ""

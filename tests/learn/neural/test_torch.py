@@ -3,20 +3,33 @@
 import os
 import subprocess
 import sys
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.model_selection import train_test_split
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from muskox import trusted_code
+from muskox import cross_validate, permutation_importance, trusted_code
 from muskox.errors import CallerError
-from muskox.learn import MLPClassifier, TorchClassifier, TorchEstimator, TorchRegressor, load_model, load_predictor
-from muskox.program import ArrayPartition, RunOptions, in_process, is_portable
+from muskox.evaluate import EvaluateProgram
+from muskox.learn import (
+    Encode,
+    MLPClassifier,
+    Pipeline,
+    TorchClassifier,
+    TorchEstimator,
+    TorchRegressor,
+    load_model,
+    load_predictor,
+)
+from muskox.program import ArrayPartition, RunOptions, in_process, is_portable, needs_pins
 from muskox.records import pack, unpack
+from muskox.runtime import pinned_environment
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -74,53 +87,87 @@ def test_diabetes_is_told_by_every_loss_of_numbers(loss: str) -> None:
 PROGRAM = f"""
 from sklearn.datasets import load_iris
 from muskox.learn import TorchClassifier
-import torch
-torch.randn(500, 500) @ torch.randn(500, 500)
 X, y = load_iris(return_X_y=True)
 model = TorchClassifier(source={DRAWING!r}, max_rounds=20, batch_size=40).fit(X, y, shards=3)
 print(model.digest_, model.predict_proba(X).tobytes().hex())
 """
 
 
-def test_whatever_the_callers_process_is_like_the_bits_are_the_same() -> None:
+def test_whatever_the_callers_process_is_like_the_bits_are_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     strange = {"OMP_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "SKYLAKEX", "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AUTO"}
-    told = []
-    for environment in ({}, strange):
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM], env={**os.environ, **environment}, capture_output=True, check=True
-        )
-        told.append(done.stdout)
-    assert told[0] == told[1] != b""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env={**os.environ, **strange}, capture_output=True, text=True, check=True
+    )
+    torch.randn(500, 500) @ torch.randn(500, 500)
+    exec(PROGRAM, {})  # here, where PyTorch is in use
+    assert done.stdout == capsys.readouterr().out != ""
 
 
 SERVING = """
 import sys
 from pathlib import Path
 import numpy, pyarrow as pa, scipy.special
+from muskox.engines import pinned
 from muskox.learn import load_predictor
 from muskox.records import unpack
-from muskox.runtime import pin_environment
 from muskox.trusted_code import trust_everything
 
-pin_environment()
 trust_everything()
 folder = Path(sys.argv[1])
 batch = pa.ipc.open_file(folder / "rows.arrow").read_all().to_batches()[0]
 predictor = load_predictor(unpack((folder / "model").read_bytes()))
 print(*(predictor.probabilities(part).tobytes().hex() for part in (batch, batch.slice(7, 1))))
+print(len(pinned._idle))
 """
 
 
-def test_whoever_sets_the_pins_before_pytorch_is_loaded_answers_with_the_same_bits(tmp_path: Any) -> None:
+def test_a_process_started_with_the_pins_answers_itself_with_the_same_bits(tmp_path: Any) -> None:
     X, y = load_digits(return_X_y=True)
     model = TorchClassifier(**{**QUICK, "max_rounds": 10}).fit(X, y)
     table = pa.table({f"x{index}": column[:200] for index, column in enumerate(X.T)})
     with pa.ipc.new_file(tmp_path / "rows.arrow", table.schema) as writer:
         writer.write_table(table)
     (tmp_path / "model").write_bytes(pack(model.model_record_))
-    done = subprocess.run([sys.executable, "-c", SERVING, str(tmp_path)], capture_output=True, check=True, text=True)
+    done = subprocess.run([sys.executable, "-c", SERVING, str(tmp_path)], env={**os.environ, **pinned_environment()},
+                          capture_output=True, check=True, text=True)  # fmt: skip
     told = model.predict_proba(X[:200])
-    assert done.stdout.split() == [told.tobytes().hex(), told[7:8].tobytes().hex()]
+    assert done.stdout.split() == [told.tobytes().hex(), told[7:8].tobytes().hex(), "0"]
+
+
+def test_whatever_asks_a_model_is_answered_with_the_same_bits() -> None:
+    X = np.random.default_rng(0).normal(size=(600, 3))
+    wide = PERCEPTRON.replace("16", "33")  # in this process, unpinned, hundreds of rows have other last bits
+    model = TorchRegressor(source=wide, learning_rate_init=0.05, max_rounds=30).fit(X, X[:, 0])
+    told = model.predict(X)
+    columns = dict(zip(model.feature_names_in_, X.T, strict=True))
+    batch = pa.record_batch(columns)
+    np.testing.assert_array_equal(model.predict_batch(batch)["prediction"], told)
+    np.testing.assert_array_equal(load_predictor(model.model_record_).values(batch), told)
+    one = load_predictor(model.model_record_).values(batch.slice(5, 1))
+    np.testing.assert_array_equal(one, told[5:6])
+    exact = in_process(pa.table({**columns, "y": told}), ArrayPartition(shards=3))
+    evaluated = EvaluateProgram(model.model_record_, "y")
+    assert needs_pins(evaluated) and exact.run(evaluated, RunOptions()).result["max_error"] == 0.0
+    assert permutation_importance(model, exact, target="y", repeats=1).num_rows == 3
+
+
+def test_a_pipeline_ends_with_a_module_and_asks_for_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = load_iris(return_X_y=True)
+    model = Pipeline([("encode", Encode()), ("net", TorchClassifier(**QUICK))]).fit(X, y)
+    batch = pa.record_batch(dict(zip(model.feature_names_in_, X.T, strict=True)))
+    np.testing.assert_array_equal(model.predict_batch(batch)["prediction"], model.predict(X))
+    data = in_process(pa.table({**batch.to_pydict(), "y": y}), ArrayPartition())
+    program = EvaluateProgram(model.model_record_, "y")
+    right = data.run(program, RunOptions()).result["accuracy"]
+    assert right == model.score(X, y) > 0.9
+    monkeypatch.setattr(trusted_code, "_trusted", {})  # as in another process
+    stranger = load_model(model.model_record_)
+    asked = [lambda: stranger.predict(X), lambda: stranger.fit(X, y), lambda: stranger.score(data),
+             lambda: data.run(EvaluateProgram(model.model_record_, "y"), RunOptions())]  # fmt: skip
+    for ask in asked:
+        with pytest.raises(CallerError, match="trust_code=True"):
+            ask()
+    assert load_model(model.model_record_, trust_code=True).score(data) == right
 
 
 @pytest.mark.parametrize("make", [lambda: Forked, lambda: Forked(4, 3)], ids=["a class", "a module"])
@@ -160,13 +207,19 @@ def test_no_code_of_a_record_runs_unless_it_is_trusted(tmp_path: Any, monkeypatc
     monkeypatch.setattr(trusted_code, "_trusted", {})  # as in another process
     stranger, predictor = load_model(record), load_predictor(record)
     batch = pa.RecordBatch.from_arrays([pa.array(column) for column in X.T], names=predictor.features)
+    data = in_process(pa.table({**batch.to_pydict(), "y": y}), ArrayPartition())
+    hidden = {**record, "parameters": {**record["parameters"], "source": source}}
     asked = [lambda: stranger.predict(X), lambda: predictor.probabilities(batch), stranger.trained_module,
-             lambda: stranger.score(in_process(pa.table({**batch.to_pydict(), "y": y}), ArrayPartition()))]  # fmt: skip
+             lambda: stranger.score(data), lambda: data.run(EvaluateProgram(record, "y"), RunOptions()),
+             lambda: permutation_importance(stranger, data, target="y"),
+             lambda: stranger.set_params(warm_start=True).fit(X, y), lambda: clone(stranger).fit(X, y),
+             lambda: deepcopy(stranger).fit(X, y), lambda: TorchClassifier(**stranger.get_params()).fit(X, y),
+             lambda: cross_validate(stranger, X, y, folds=2), lambda: load_model(hidden).fit(X, y)]  # fmt: skip
     for ask in asked:
         with pytest.raises(CallerError, match="trust_code=True"):
             ask()
-    assert not trace.exists()
-    assert load_model(record, trust_code=True).predict(X).shape == (150,)
+    assert not trace.exists() and trusted_code.trusted() == []
+    assert load_model(record, trust_code=True).fit(X, y).predict(X).shape == (150,)
     assert trace.exists()
 
 

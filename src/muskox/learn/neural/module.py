@@ -100,14 +100,14 @@ class Net:
         with self._torch.no_grad():
             return float((self._losses(X, target, loss) * self._tensor(weights)).sum())
 
-    def outputs(self, X: Array, block_rows: int = BLOCK_ROWS) -> Floats:
-        """Return the outputs for each row, shape (rows, outputs), in blocks of `block_rows` rows filled up with zeros."""
+    def outputs(self, X: Array) -> Floats:
+        """Return the outputs for each row, shape (rows, outputs), in blocks of `BLOCK_ROWS` rows filled up with zeros."""
         self._module.eval()
         out = []
         with self._torch.no_grad():
-            for first in range(0, len(X), block_rows):
-                part = X[first : first + block_rows]
-                block = np.zeros((block_rows, X.shape[1]), dtype=X.dtype)
+            for first in range(0, len(X), BLOCK_ROWS):
+                part = X[first : first + BLOCK_ROWS]
+                block = np.zeros((BLOCK_ROWS, X.shape[1]), dtype=X.dtype)
                 block[: len(part)] = part
                 told = self._outputs(block)[: len(part)]
                 out.append(told.double().cpu().numpy())
@@ -154,11 +154,6 @@ class Net:
     def trained(self) -> Any:
         """Return the module itself, in evaluation mode."""
         return self._module.eval()
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether PyTorch computes with its plainest kernels here, as in a pinned process."""
-        return str(self._torch.backends.cpu.get_cpu_capability()) == "DEFAULT"
 
 
 def _cut(tensors: Mapping[str, Any], flat: Array) -> list[tuple[Any, Array]]:

@@ -9,11 +9,9 @@ from muskox.learn.encoder import CATEGORIES_MAX
 from muskox.learn.inputs import Inputs
 from muskox.learn.neural.mlp_estimators import AUTO, Stepped
 from muskox.learn.neural.module import CPU, OWN_LOSS
-from muskox.learn.neural.torch_program import AnswersProgram, TorchClassifierProgram, TorchProgram, TorchRegressorProgram
-from muskox.learn.tables import to_table
-from muskox.program import ArrayPartition, RunOptions, Runs, in_process
-from muskox.records import Array, Record
-from muskox.trusted_code import require_trust, trust
+from muskox.learn.neural.torch_program import TorchClassifierProgram, TorchProgram, TorchRegressorProgram
+from muskox.records import Record
+from muskox.trusted_code import Adopted, require_trust, trust
 
 
 class Modular(Stepped):
@@ -25,8 +23,12 @@ class Modular(Stepped):
         told = self.settings(self.program_type)
         if callable(told["loss"]):
             told |= {"loss": OWN_LOSS, "own_loss": told["loss"]}
-        if told["source"]:
-            trust(told["source"])  # it is whoever calls us that has it run
+        source = told["source"]
+        if isinstance(source, Adopted):
+            require_trust({"source": source})
+        elif source:
+            trust(source)  # it is whoever calls us that has it run
+        told["source"] = str(source)
         if self.warm_start and hasattr(self, "model_record_"):  # type: ignore[attr-defined]
             told["begin"] = {"parameters": self.model_record_["weights"], "buffers": self.model_record_["buffers"]}
         return self.program_type(inputs=inputs, **told)
@@ -35,24 +37,13 @@ class Modular(Stepped):
     def from_record(cls, record: Record, module: Any = None) -> Self:
         """Return the fitted model of `record`; `module` is what it was trained with, if that was an object."""
         fitted: Self = super().from_record(record)  # type: ignore[misc]
-        fitted.source, fitted.module = record["source"], module  # type: ignore[attr-defined]
+        fitted.source, fitted.module = Adopted(record["source"]), module  # type: ignore[attr-defined]
         fitted.model_.module = module  # type: ignore[attr-defined]
         return fitted
 
     def adopt(self, record: Record) -> None:
         super().adopt(record)
         self.model_.module = self.module  # type: ignore[attr-defined]
-
-    def each_batch(self, X: Any, ask: Callable[[Any], Array]) -> Array:  # noqa: ARG002  # there is but one thing to ask
-        """Return what the model answers for every row of `X`, computed where it has the bits that it has on a cluster."""
-        from sklearn.utils.validation import check_is_fitted
-
-        check_is_fitted(self)
-        require_trust(self.model_record_)  # type: ignore[attr-defined]
-        table = to_table(X, list(self.feature_names_in_), type(self).__name__)  # type: ignore[attr-defined]
-        program = AnswersProgram(self.model_record_, self.module)  # type: ignore[attr-defined]
-        answers: Array = in_process(table, ArrayPartition()).run(program, RunOptions()).result["answers"]
-        return answers
 
     def trained_module(self) -> Any:
         """Return the trained module, a torch.nn.Module on the CPU, in evaluation mode; it is the caller's own.
@@ -63,10 +54,6 @@ class Modular(Stepped):
             If the model holds code that nobody has trusted here.
         """
         return self.model_.trained()  # type: ignore[attr-defined]
-
-    def _evaluated(self, dataset: Runs) -> Record:
-        require_trust(self.model_record_)  # type: ignore[attr-defined]
-        return super()._evaluated(dataset)  # type: ignore[misc,no-any-return]
 
 
 class TorchClassifier(Modular, Probabilities, ClassifierEstimator):

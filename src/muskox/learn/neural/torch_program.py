@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pyarrow as pa
 
 from muskox.errors import CallerError
 from muskox.learn.columns import Floats
@@ -28,11 +29,12 @@ from muskox.learn.neural.rows import KeptRows
 from muskox.learn.neural.steps import StepsProgram
 from muskox.learn.parameters import require_choice
 from muskox.learn.training import PREPARE
-from muskox.program import Block, Done, Manifest, Shard
+from muskox.program import BLOCK_ROWS, ArrayPartition, Block, Done, Manifest, RunOptions, Shard, in_process
 from muskox.records import Array, Record
 from muskox.trusted_code import require_trust
 
 DTYPES = ("float32", "float64")
+ROWS, OUTPUTS = "rows", "outputs"
 OBJECTS = ("module", "own_loss", "begin")  # what is no parameter of a record
 
 
@@ -238,6 +240,7 @@ class TorchRegressorProgram(TorchProgram):
 class TorchModel(Model):
     """What models of modules share: the module is built, and so its code run, when the first row is asked for."""
 
+    pinned = True
     module: Any = None  # the user's object, where the record has no source
 
     @cached_property
@@ -245,32 +248,28 @@ class TorchModel(Model):
         return Encoder(self.record["encoder"])
 
     def module_outputs(self, batch: Any) -> Floats:
-        """Return the module's outputs for each row, shape (rows, outputs).
-
-        In a process that is not pinned rows go one by one, for there a row's bits may depend on those beside it.
-        """
-        if batch.num_rows == 0:
-            return np.zeros((0, int(self.record["outputs"])))
-        net = self._net
-        return net.outputs(self.encoder.transform_batch(batch), modules.BLOCK_ROWS if net.is_plain else 1)
+        """Return the module's outputs for each row, shape (rows, outputs): a pinned process's, which this may be."""
+        self._check()
+        out = [np.zeros((0, int(self.record["outputs"])))]
+        for first in range(0, batch.num_rows, BLOCK_ROWS):
+            rows = self.encoder.transform_batch(batch.slice(first, BLOCK_ROWS))
+            table = pa.table({ROWS: np.ascontiguousarray(rows, dtype=np.float64).reshape(-1)})
+            told = in_process(table, ArrayPartition()).run(self._outputs, RunOptions()).result[OUTPUTS]
+            out.append(told)
+        return np.concatenate(out)
 
     def trained(self) -> Any:
         """Return the trained torch.nn.Module, anew."""
-        return self._make().trained()
+        return self.make().trained()
 
     @cached_property
-    def _net(self) -> Net:
-        return self._make()
+    def _outputs(self) -> "OutputsProgram":
+        return OutputsProgram(self.record, self.module)
 
-    def _make(self) -> Net:
+    def make(self) -> Net:
+        """Return the module, built by its code and with the parameters that were trained."""
+        self._check()
         record = self.record
-        if record["source"]:
-            require_trust(record)
-        elif self.module is None:
-            raise CallerError(
-                "this model's module was a Python object, which its record does not hold: give it, as "
-                "TorchClassifier.from_record(record, module=...); a module given as source= travels with its model"
-            )
         sizes = (int(record["inputs"]), int(record["outputs"]))
         net = modules.build(record["source"] or self.module, sizes, 0, record["dtype"], CPU)
         if net.shapes() != record["shapes"]:
@@ -278,8 +277,14 @@ class TorchModel(Model):
         net.load(record["weights"], record["buffers"])
         return net
 
-    def answers(self, batch: Any) -> Floats:
-        raise NotImplementedError
+    def _check(self) -> None:
+        if self.record["source"]:
+            require_trust(self.record)
+        elif self.module is None:
+            raise CallerError(
+                "this model's module was a Python object, which its record does not hold: give it, as "
+                "TorchClassifier.from_record(record, module=...); a module given as source= travels with its model"
+            )
 
 
 class TorchClassifierModel(TorchModel, Classifier):
@@ -287,9 +292,6 @@ class TorchClassifierModel(TorchModel, Classifier):
 
     def probabilities(self, batch: Any) -> Floats:
         return softmax(self.module_outputs(batch))
-
-    def answers(self, batch: Any) -> Floats:
-        return self.probabilities(batch)
 
 
 class TorchRegressorModel(TorchModel, Regressor):
@@ -299,16 +301,13 @@ class TorchRegressorModel(TorchModel, Regressor):
         told: Floats = self.module_outputs(batch)[:, 0] * self.record["scale"] + self.record["mean"]
         return told
 
-    def answers(self, batch: Any) -> Floats:
-        return self.values(batch)
 
-
-@dataclass(frozen=True)
-class AnswersProgram:
-    """Tell what a model answers for every row, in a pinned process: "answers", shape (rows, classes) or (rows,)."""
+@dataclass(frozen=True, eq=False)  # the model holds arrays, which do not compare to one bool
+class OutputsProgram:
+    """Tell what a model's module makes of encoded rows, one after the other in the one column of a table of one shard."""
 
     pinned: ClassVar[bool] = True
-    kind: ClassVar[str] = "answers"
+    kind: ClassVar[str] = "outputs"
 
     model: Record
     module: Any = None
@@ -320,7 +319,7 @@ class AnswersProgram:
         return {"model": self.model}
 
     @classmethod
-    def from_parameters(cls, parameters: Record) -> "AnswersProgram":
+    def from_parameters(cls, parameters: Record) -> "OutputsProgram":
         return cls(parameters["model"])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -330,18 +329,17 @@ class AnswersProgram:
         return {}
 
     def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:  # noqa: ARG002  # the contract's
-        empty = np.zeros((0, int(self.model["outputs"]))) if "classes" in self.model else np.zeros(0)
-        return {"answers": np.concatenate([empty, *(self._predictor.answers(block.batch) for block in blocks)])}
+        numbers = np.concatenate([block.batch.column(ROWS).to_numpy() for block in blocks])
+        return {OUTPUTS: self._net.outputs(numbers.reshape(-1, int(self.model["inputs"])))}
 
     def merge(self, left: Record, right: Record) -> Record:
-        return {"answers": np.concatenate([left["answers"], right["answers"]])}
+        return {OUTPUTS: np.concatenate([left[OUTPUTS], right[OUTPUTS]])}
 
     def update(self, state: Record, total: Record) -> Record | Done:  # noqa: ARG002  # the contract's
         return Done(total)
 
     @cached_property
-    def _predictor(self) -> Any:
-        kind = TorchClassifierModel if "classes" in self.model else TorchRegressorModel
-        predictor = kind(self.model)
-        predictor.module = self.module
-        return predictor
+    def _net(self) -> Net:
+        model = TorchModel(self.model)
+        model.module = self.module
+        return model.make()

@@ -18,6 +18,7 @@ class PipelineModel(Model):
     def __init__(self, record: Record) -> None:
         super().__init__(record)
         self.steps: list[Any] = [load_predictor(record["steps"][str(index)]) for index in range(len(record["steps"]))]
+        self.pinned = any(step.pinned for step in self.steps)
 
     @property
     def last(self) -> Any:
