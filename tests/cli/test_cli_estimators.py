@@ -1,11 +1,15 @@
 """Every word of ``muskox train`` on a real cluster: trained, listed, evaluated, predicted with, made again to the same bits."""
 
+import json
+import signal
+import urllib.request
 from pathlib import Path
 
 import pytest
 from command_line import Muskox
 
 from muskox import trusted_code
+from muskox.runtime import pinned_environment
 from muskox.serve import read_output
 
 NUMBERS = ["--features", "amount"]
@@ -51,6 +55,20 @@ def test_a_module_in_a_file_is_trained_and_served_only_where_it_is_trusted(
     assert read_output(tmp_path / "out").num_rows == told["rows"] == 6000
     monkeypatch.setattr(trusted_code, "_trusted", {})  # as in the process of another command
     assert "this model contains Python code" in muskox.refused("serve", "a-net", "--port", "0")
+    endpoint = muskox.start("serve", "a-net", "--port", "0", "--trust-code")
+    try:
+        assert endpoint.stdout is not None
+        first, second = endpoint.stdout.readline(), endpoint.stdout.readline()
+        pinned = [f"{name}={value}".encode() for name, value in pinned_environment().items()]
+        assert set(pinned) <= set(Path(f"/proc/{endpoint.pid}/environ").read_bytes().split(b"\0"))
+        url, key = first.split(" served at ")[1].split(";")[0], second.split()[1]
+        asked = urllib.request.Request(f"{url}/predict", b'[{"amount": 1.5}, {}]', {"Authorization": f"Bearer {key}"})
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            assert len(json.load(answer)["predictions"]) == 2
+    finally:
+        endpoint.send_signal(signal.SIGINT)
+        _, err = endpoint.communicate(timeout=30)
+    assert endpoint.returncode == 0 and not err
 
 
 def test_components_are_predicted_with(muskox: Muskox, tmp_path: Path) -> None:
