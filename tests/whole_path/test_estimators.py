@@ -1,5 +1,6 @@
 """Every estimator on a real cluster: whoever computes, and whoever dies meanwhile, one digest."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -36,6 +37,18 @@ FAMILY: list[tuple[Any, str | None]] = [
     (mx.SGDClassifier(features=FEATURES, solver="average", penalty="elasticnet", max_rounds=8, tol=None), TARGET),
     (mx.SGDRegressor(features=["hour", "origin"], momentum=0.9, average=True, batch_size=1, max_epochs=1), "distance"),
 ]
+
+
+@pytest.fixture(scope="module")
+def three_nodes(tmp_path_factory) -> Iterator[mx.Cluster]:
+    """A cluster of our own: whoever looks at one with hundreds of jobs is too late for a blow at a short one."""
+    with mx.local(nodes=3, dir=tmp_path_factory.mktemp("family")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def dataset(three_nodes, flights):
+    return three_nodes.put("flights", flights, shards=SHARDS, by=BY, replicas=2)
 
 
 @pytest.mark.parametrize(("estimator", "target"), FAMILY, ids=lambda value: type(value).__name__)

@@ -19,7 +19,7 @@ from muskox.digest import digest
 from muskox.program import ArrayPartition, RunOptions, Runs, in_process
 
 TASKS = 30
-TURNS = 12  # of a task: some hundredths of a second of work each
+TURNS = 24  # of a task: a tenth of a second of work each, so that a killer has time to look
 FOLD_ROUNDS = 25
 ROLES = ["worker", "root", "node", "coordinator", "keeper"]
 
