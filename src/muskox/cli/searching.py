@@ -154,13 +154,15 @@ def show(told: dict[str, Any]) -> None:
     """Print candidates as a table, and the best."""
     shown = told["candidates"][:SHOWN_MAX]
     tried = sorted({key for each in told["candidates"] for key in each["parameters"]})
+    failed = any(each["reason"] for each in shown)
     rows = [
-        (each["rank"], *(str(each["parameters"].get(key, "-")) for key in tried), *scores(each), each["reason"] or "")
+        (each["rank"], *(str(each["parameters"].get(key, "-")) for key in tried), *scores(each), *reasons(each, failed))
         for each in shown
     ]
     score = f"{told['scoring']} of {told['folds']} folds"
     numbers = ("rank", score, "deviation", "on training rows")
-    screen.print_table(("rank", *tried, *numbers[1:], "failed since"), rows, numbers, empty="no candidate")
+    columns = ("rank", *tried, *numbers[1:], *(["why it failed"] if failed else []))
+    screen.print_table(columns, rows, numbers, empty="no candidate")
     if len(told["candidates"]) > SHOWN_MAX:
         screen.say(f"and {len(told['candidates']) - SHOWN_MAX} more: --json tells all")
     best = ", ".join(f"{key}={value}" for key, value in sorted(told["best"].items()))
@@ -173,3 +175,8 @@ def show(told: dict[str, Any]) -> None:
 def scores(candidate: Mapping[str, Any]) -> list[str]:
     told = (candidate["score"], candidate["deviation"], candidate["training_score"])
     return ["-" if value is None else screen.number(value) for value in told]
+
+
+def reasons(candidate: Mapping[str, Any], failed: bool) -> list[str]:
+    """Return why a candidate failed, for a table with a column for that."""
+    return [candidate["reason"] or ""] if failed else []

@@ -15,10 +15,19 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 def compiled(kernel: Kernel) -> Kernel:
     """Return `kernel` compiled when first called; machine code is kept where Numba finds a place that it may write to."""
+    return _made(kernel, None, {})
+
+
+def compiled_for(*signatures: Any) -> Callable[[Kernel], Kernel]:
+    """Return what compiles a kernel for these types at once, and keeps it likewise. A division by 0 is no error there."""
+    return lambda kernel: _made(kernel, list(signatures), {"error_model": "numpy"})
+
+
+def _made(kernel: Kernel, signatures: list[Any] | None, options: dict[str, Any]) -> Kernel:
     try:
-        made: Kernel = numba.njit(nogil=True, cache=True)(kernel)
-    except RuntimeError:  # no such place: it is compiled by each process anew
-        made = numba.njit(nogil=True)(kernel)
+        made: Kernel = numba.njit(signatures, nogil=True, cache=True, **options)(kernel)
+    except RuntimeError:  # no place where it may be kept: each process compiles anew
+        made = numba.njit(signatures, nogil=True, **options)(kernel)
     return made
 
 

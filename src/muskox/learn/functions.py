@@ -1,6 +1,8 @@
-"""Elementary functions whose bits do not depend on the CPU: NumPy's own exp and log differ by its vector extensions.
+"""Elementary functions of arrays whose bits do not depend on NumPy's vector extensions, as those of its own exp and log do.
 
-They are SciPy's, which call the C library's scalar functions; see the determinism contract in the design, section 4.
+They are SciPy's, which call the C library's scalar functions (the determinism contract, section 4 of the design). The C library
+has variants of some by CPU, with fused multiplication or without: nodes that differ there have other fingerprints. Kernels take
+`elementary.py`'s, which have none.
 """
 
 import numpy as np

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
+from muskox.learn.compiled import compiled_for
 from muskox.learn.elementary import LN2, SQRT2_MINUS_1, atanh_twice, exp_minus, log_1_plus
 
 LOGISTIC, SQUARED, SQUARED_HINGE, HINGE, INSENSITIVE, SQUARED_INSENSITIVE = range(6)
@@ -23,8 +24,6 @@ PIECE_NUMBERS = 1 << 16  # of a piece: 256 kB of float32, in a core's second cac
 PIECE_ROWS_MIN, PIECE_ROWS_MAX = 64, 1024
 LANES = 8
 GRAM_NUMBERS = 1 << 17  # of a piece whose products are summed: 1 MB
-
-OPTIONS = {"nogil": True, "cache": True, "fastmath": False, "error_model": "numpy"}
 
 
 @njit(nogil=True)
@@ -297,13 +296,6 @@ def narrow(wide: Any, out: Any) -> bool:
     return bool(same == wide.size)
 
 
-def compiled(function: Any, *signatures: Any) -> Any:
-    try:
-        return njit(list(signatures), **OPTIONS)(function)
-    except RuntimeError:  # no place where machine code may be kept: each process compiles anew
-        return njit(list(signatures), **{**OPTIONS, "cache": False})(function)
-
-
 REAL, WHOLE = types.float64, types.int64
 V = types.Array(REAL, 1, "C")
 READ = types.Array(REAL, 1, "C", readonly=True)  # what a record or an Arrow array lends
@@ -311,9 +303,9 @@ CLASSES = types.Array(types.int32, 1, "C", readonly=True)
 MATRIX = types.Array(REAL, 2, "C")
 BOTH = (types.Array(types.float32, 2, "C"), MATRIX)
 
-evaluate = compiled(evaluate, *(types.UniTuple(REAL, 3)(WHOLE, READ, X, READ, READ, READ, V, V) for X in BOTH))
-margins = compiled(margins, *(types.void(X, READ, V) for X in BOTH))
-gradients = compiled(gradients, *(types.void(X, READ, V) for X in BOTH))
-soft_lose = compiled(soft_lose, REAL(CLASSES, READ, MATRIX, V))
-add_products = compiled(add_products, *(types.void(X, READ, READ, READ, READ, MATRIX) for X in BOTH))
-narrow = compiled(narrow, types.boolean(READ, types.Array(types.float32, 1, "C")))
+evaluate = compiled_for(*(types.UniTuple(REAL, 3)(WHOLE, READ, X, READ, READ, READ, V, V) for X in BOTH))(evaluate)
+margins = compiled_for(*(types.void(X, READ, V) for X in BOTH))(margins)
+gradients = compiled_for(*(types.void(X, READ, V) for X in BOTH))(gradients)
+soft_lose = compiled_for(REAL(CLASSES, READ, MATRIX, V))(soft_lose)
+add_products = compiled_for(*(types.void(X, READ, READ, READ, READ, MATRIX) for X in BOTH))(add_products)
+narrow = compiled_for(types.boolean(READ, types.Array(types.float32, 1, "C")))(narrow)

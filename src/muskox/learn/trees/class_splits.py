@@ -11,7 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from muskox.learn.trees.kernels import kernel
+from muskox.learn.compiled import compiled_for
 from muskox.learn.trees.splits import CONSTANT, FINISHED, keep_set, sort_by
 
 _RESULTS = "i4[:, ::1], i8[::1], i4[::1], i8, i8, i8, i4[::1], i4[::1], u1[::1], f8[::1], i8[:, ::1], u1[:, ::1])"
@@ -78,7 +78,7 @@ def _best_cut(
     return best, place, left_weight
 
 
-@kernel(f"void(i4[:, :, ::1], {_RESULTS}", f"void(i8[:, :, ::1], {_RESULTS}")
+@compiled_for(f"void(i4[:, :, ::1], {_RESULTS}", f"void(i8[:, :, ::1], {_RESULTS}")
 def class_splits(
     histograms: Any, features: Any, bases: Any, widths: Any, numeric: int, least: int, classes: int,
     feature: Any, cut: Any, missing_left: Any, gain: Any, lefts: Any, sets: Any,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from muskox.learn.trees.kernels import kernel
+from muskox.learn.compiled import compiled_for
 
 CHUNK = 1 << 13  # rows whose packed sums are added before they are unpacked
 HESSIAN_BITS = 28
@@ -19,7 +19,7 @@ GRADIENT_MOST = (1 << 22) - 1  # CHUNK of them stay within 35 bits and a sign
 HESSIAN_MOST = (1 << 15) - 1  # CHUNK of them stay within 28 bits
 
 
-@kernel("void(u1[:, ::1], i8[::1], i4[::1], i8[::1], i8[::1], i4[::1], i8[::1], i8[:, :, ::1])")
+@compiled_for("void(u1[:, ::1], i8[::1], i4[::1], i8[::1], i8[::1], i4[::1], i8[::1], i8[:, :, ::1])")
 def gradient_histograms(
     bins: Any, packed: Any, order: Any, begins: Any, ends: Any, features: Any, bases: Any, out: Any
 ) -> None:
@@ -50,7 +50,7 @@ def gradient_histograms(
             first = last
 
 
-@kernel(
+@compiled_for(
     "void(u1[:, ::1], i4[::1], i8[::1], u1[:, ::1], i4[::1], i8[::1], i8[::1], i4[::1], i4[:, ::1], i8, i4[:, :, ::1])",
     "void(u1[:, ::1], i4[::1], i8[::1], u1[:, ::1], i4[::1], i8[::1], i8[::1], i4[::1], i4[:, ::1], i8, i8[:, :, ::1])",
 )
@@ -75,7 +75,9 @@ def class_histograms(
                 out[slot, j * stride + bins[row, features[slot, j]], k] += value
 
 
-@kernel("void(u1[:, ::1], i8[::1], i8[::1], u1[:, ::1], i4[::1], i8[::1], i8[::1], i4[::1], i4[:, ::1], i8, i8[:, :, ::1])")
+@compiled_for(
+    "void(u1[:, ::1], i8[::1], i8[::1], u1[:, ::1], i4[::1], i8[::1], i8[::1], i4[::1], i4[:, ::1], i8, i8[:, :, ::1])"
+)
 def number_histograms(
     bins: Any, targets: Any, weights: Any, counts: Any, order: Any, begins: Any, ends: Any, trees: Any, features: Any,
     stride: int, out: Any,

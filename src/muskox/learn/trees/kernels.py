@@ -1,32 +1,18 @@
-"""Kernels: how this room compiles its inner loops, and those that walk along rows: bins, places in trees, predictions.
+"""Kernels that walk along rows: bins, places in trees, predictions.
 
-Compiled ahead for explicit types by Numba: no fastmath, no threads, loops in a fixed order, so that LLVM neither reassociates
-nor contracts anything and the bits do not depend on the CPU. Most of the arithmetic is of integers and exact anyway. The
-compiled code is kept beside the source or in the user's cache; where neither can be written each process compiles anew.
+Loops are in a fixed order, and most of the arithmetic is of integers and exact anyway.
 """
 
 # ruff: noqa: PLR0913, PLR0917  # kernels take arrays, not objects
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
-
-def kernel(*signatures: str) -> Callable[[Any], Any]:
-    """Return a decorator that compiles a function for these types, free of the interpreter's lock."""
-
-    def compiled(function: Any) -> Any:
-        try:
-            return numba.njit(list(signatures), nogil=True, error_model="numpy", cache=True)(function)
-        except RuntimeError:  # no place where compiled code could be kept
-            return numba.njit(list(signatures), nogil=True, error_model="numpy")(function)
-
-    return compiled
+from muskox.learn.compiled import compiled_for
 
 
-@kernel("void(f8[::1], f8[::1], i8, u1[:, ::1])", "void(f8[::1], f8[::1], i8, i4[:, ::1])")
+@compiled_for("void(f8[::1], f8[::1], i8, u1[:, ::1])", "void(f8[::1], f8[::1], i8, i4[:, ::1])")
 def bin_numbers(numbers: Any, edges: Any, feature: int, bins: Any) -> None:
     """Write to column `feature` how many edges lie below each number, edges.size + 1 where it is missing."""
     count = edges.size
@@ -46,7 +32,9 @@ def bin_numbers(numbers: Any, edges: Any, feature: int, bins: Any) -> None:
         bins[row, feature] = low
 
 
-@kernel("i8(u1[:, ::1], i4[::1], i8[::1], i8[::1], i4[::1], i4[::1], u1[::1], i4[::1], u1[:, ::1], i4[::1], i8, i8, i4[::1])")
+@compiled_for(
+    "i8(u1[:, ::1], i4[::1], i8[::1], i8[::1], i4[::1], i4[::1], u1[::1], i4[::1], u1[:, ::1], i4[::1], i8, i8, i4[::1])"
+)
 def place(
     bins: Any, order: Any, begins: Any, ends: Any, feature: Any, cut: Any, missing_left: Any, left: Any,
     sets: Any, widths: Any, numeric: int, known: int, scratch: Any,
@@ -86,7 +74,7 @@ def place(
     return int(left.size)
 
 
-@kernel(
+@compiled_for(
     "void(u1[:, ::1], i8[::1], i4[::1], i4[::1], u1[::1], i4[::1], u1[:, ::1], f8[:, ::1], i4[::1], i8, i8[::1], f8[:, ::1])",
     "void(i4[:, ::1], i8[::1], i4[::1], i4[::1], u1[::1], i4[::1], u1[:, ::1], f8[:, ::1], i4[::1], i8, i8[::1], f8[:, ::1])",
 )

@@ -14,13 +14,13 @@ from typing import Any
 import numba
 import numpy as np
 
-from muskox.learn.trees.kernels import kernel
+from muskox.learn.compiled import compiled_for
 
 SET_BYTES = 32  # of a set of up to 255 bins, one bit each
 FINISHED, CONSTANT = -1, -2  # why a slot has no split: nothing gains, or no feature varies
 
 
-@kernel("void(i8, i4[::1], i8[::1], i4[::1], i4[::1], i4[:, ::1])")
+@compiled_for("void(i8, i4[::1], i8[::1], i4[::1], i4[::1], i4[:, ::1])")
 def draw_features(key: int, trees: Any, numbers: Any, attempts: Any, usable: Any, out: Any) -> None:
     """Write to out[slot] the features that a node looks at: those of its `attempts`-th turn in a shuffle of the usable ones.
 
@@ -106,7 +106,7 @@ def _best_cut(
     return best, place, best_g, best_h
 
 
-@kernel(
+@compiled_for(
     "void(i8[:, :, ::1], i4[:, ::1], i8[::1], i4[::1], i8, f8[::1], f8[::1], "
     "i4[::1], i4[::1], u1[::1], f8[::1], i8[:, ::1], u1[:, ::1])"
 )
