@@ -27,8 +27,9 @@ class Stub:
     def columns(self, batch: Any) -> np.ndarray:
         return np.stack([batch.column(name).to_numpy(zero_copy_only=False) for name in self.features], axis=1)
 
-    def probabilities(self, batch: Any) -> np.ndarray:
-        return self.columns(batch)
+    def decide(self, batch: Any) -> tuple[np.ndarray, np.ndarray]:
+        values = self.columns(batch)
+        return np.argmax(values, axis=1), values
 
     def predict_batch(self, batch: Any) -> dict[str, np.ndarray]:
         values = self.columns(batch)

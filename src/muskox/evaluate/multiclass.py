@@ -37,20 +37,15 @@ class MulticlassMetrics:
         classes = self.scorer.classes_.tolist()
         counts, losses = Counts(), np.zeros(1)
         cells = np.zeros(len(classes) ** 2, dtype=np.int64 if self.weight is None else np.float64)
-        index_of = {value: index for index, value in enumerate(classes)}
         for block in blocks:
             known = known_classes(block, self.target, classes, self.weight, counts)
             if not known.truth.size:
                 continue
+            guessed, told = self.scorer.decide(known.batch)
             if self.scorer.has_probabilities:
-                probability = self.scorer.probabilities(known.batch)
-                guessed = np.argmax(probability, axis=1)
-                right = np.take_along_axis(probability, known.truth[:, None], axis=1)[:, 0]
+                right = np.take_along_axis(told, known.truth[:, None], axis=1)[:, 0]
                 logs = xlogy(1.0, np.clip(right, EPSILON, 1.0 - EPSILON))
                 losses -= np.add.reduce(logs if known.weights is None else logs * known.weights)
-            else:
-                told = self.scorer.predict_batch(known.batch)["prediction"].tolist()
-                guessed = np.array([index_of[value] for value in told], dtype=np.int64)
             pairs = len(classes) * known.truth + guessed
             cells += np.bincount(pairs, known.weights, minlength=cells.size).astype(cells.dtype)
         return {"counts": counts.record(), "log_loss": losses, "confusion": cells.reshape(len(classes), len(classes))}

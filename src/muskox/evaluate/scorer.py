@@ -45,8 +45,8 @@ class ClassScorer(Scorer, Protocol):
     def has_probabilities(self) -> bool:
         """Whether it tells them."""
 
-    def probabilities(self, batch: Any) -> Array:
-        """Return the probability of each class, shape (rows, classes)."""
+    def decide(self, batch: Any) -> tuple[Array, Array]:
+        """Return the index of each row's class, and the probabilities, shape (rows, classes), or scores where it has none."""
 
 
 def load_scorer(record: Mapping[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from muskox.errors import CallerError
 from muskox.learn.columns import Floats
 from muskox.learn.functions import log
 from muskox.learn.inputs import Inputs, Target
-from muskox.learn.model import choose, load_predictor
+from muskox.learn.model import load_predictor
 from muskox.learn.tables import to_table, with_mark, with_target, with_weight
 from muskox.program import ArrayPartition, Program, RoundReport, RunOptions, Runs, in_process, resolve, run_options
 from muskox.records import Array, Record
@@ -225,8 +225,7 @@ class ClassifierEstimator(ClassifierMixin, Estimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         check_is_fitted(self)
-        ask = self.model_.probabilities if self.model_.has_probabilities else self.model_.scores
-        chosen: Array = self.classes_[choose(self.each_batch(X, ask))]
+        chosen: Array = self.classes_[self.each_batch(X, lambda batch: self.model_.decide(batch)[0])]
         return chosen
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:

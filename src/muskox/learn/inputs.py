@@ -16,7 +16,19 @@ import pyarrow as pa
 
 from muskox.errors import CallerError
 from muskox.learn import statistics
-from muskox.learn.columns import ARROW_TYPES, Codes, Column, Floats, Kind, choose, column, from_record, require, to_record
+from muskox.learn.columns import (
+    ARROW_TYPES,
+    Codes,
+    Column,
+    Floats,
+    Kind,
+    choose,
+    column,
+    from_record,
+    require,
+    target_column,
+    to_record,
+)
 from muskox.learn.encoder import CATEGORIES_MAX, encode, encoder_record
 from muskox.learn.parameters import require_choice, require_count, require_number
 from muskox.program import Block, Manifest, Shard
@@ -277,11 +289,7 @@ def _target(manifest: Manifest, name: str | None, kind: Target) -> list[Column]:
         raise CallerError("requires y to be passed, but the target y is None: name the column to predict with target=")
     if kind is Target.NUMBER:
         return [_numeric(manifest, name, "target")]
-    require(manifest, [name], "target")
-    found = Kind(manifest.columns[name])
-    if found is Kind.TIMESTAMP:
-        raise CallerError(f"the target {name!r} is a timestamp: a classifier's target is bool, int or string")
-    return [Column(name, found, categorical=True)]
+    return [target_column(manifest, name)]
 
 
 def _numeric(manifest: Manifest, name: str, what: str) -> Column:
@@ -376,11 +384,22 @@ def _class_weights(inputs: Inputs, classes: Sequence[Any], counts: Floats) -> Fl
         known = np.where(counts > 0.0, counts, np.inf)  # a class that has no rows yet weighs nothing
         balanced: Floats = float(np.add.reduce(counts)) / (len(classes) * known)
         return balanced
-    given = dict(inputs.class_weight)
-    for value in given:
+    return factors_of(inputs.class_weight, classes)
+
+
+def factors_of(given: Sequence[tuple[Any, float]], classes: Sequence[Any]) -> Floats:
+    """Return the factor of each class, of pairs (class, factor); 1 where none is given.
+
+    Raises
+    ------
+    CallerError
+        If a pair is of no class.
+    """
+    factors = dict(given)
+    for value in factors:
         if value not in classes:
             raise CallerError(f"class_weight names {value!r}, which is no class: they are {', '.join(map(repr, classes))}")
-    return np.array([float(given.get(value, 1.0)) for value in classes])
+    return np.array([float(factors.get(value, 1.0)) for value in classes])
 
 
 def _check_number(target: Column, found: Mapping[str, Any], weight_sum: float, index: int) -> None:

@@ -106,13 +106,17 @@ class Classifier(Model):
         """
         raise NotImplementedError
 
+    def decide(self, batch: Any) -> tuple[Array, Floats]:
+        """Return the index of each row's class, shape (rows,), and its probabilities or, where it has none, scores."""
+        found = self.probabilities(batch) if self.has_probabilities else self.scores(batch)
+        return choose(found), found
+
     def predict_batch(self, batch: Any) -> dict[str, Array]:
         """Return "prediction" and "probability" of each row: of the second class of two, of the predicted one of more.
 
         A model without probabilities tells its "score" instead.
         """
-        found = self.probabilities(batch) if self.has_probabilities else self.scores(batch)
-        chosen = choose(found)
+        chosen, found = self.decide(batch)
         if len(self.classes_) == 2:
             told = found[:, 1] if found.ndim == 2 else found
         else:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import pyarrow as pa
 
 from muskox.learn.columns import Codes, Floats
 from muskox.learn.encoder import Encoder
@@ -148,10 +147,6 @@ def encode_shard(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_
         batch, target, weights = rows.batch, rows.target, rows.weights
         assert target is not None, "linear models have one"
         if prepared["kind"] == Target.CLASSES:
-            known = target < len(prepared["classes"])
-            if not known.all():
-                batch, target = batch.filter(pa.array(known)), target[known]
-                weights = None if weights is None else weights[known]
             of_two = len(prepared["classes"]) == 2
             target = np.where(target == 1, 1.0, -1.0) if of_two else np.ascontiguousarray(target, dtype=np.int32)
         else:

@@ -55,9 +55,6 @@ class LogisticProgram(LinearProgram):
     def loss_of(self, prepared: Record) -> Loss:
         return LOGISTIC if self.outputs(prepared) == 1 else MULTINOMIAL
 
-    def outputs(self, prepared: Record) -> int:
-        return 1 if len(prepared["classes"]) == 2 else len(prepared["classes"])
-
     def strengths(self, prepared: Record) -> tuple[float, float]:
         share = {"l2": 0.0, "l1": 1.0, "elasticnet": float(self.l1_ratio)}
         if self.penalty is None:

@@ -14,7 +14,6 @@ from muskox.learn.columns import Column, Floats, Kind
 from muskox.learn.encoder import Encoder
 from muskox.learn.functions import softmax
 from muskox.learn.linear.sparse import read
-from muskox.learn.linear.sparse_kernels import add_sparse_margins
 from muskox.learn.model import Classifier, Model, Regressor
 from muskox.records import Record
 
@@ -65,6 +64,8 @@ class Linear(Model):
             for code, table in zip(codes, tables, strict=True):
                 np.add(margin, table[code], out=margin)
         if self._sparse is not None:
+            from muskox.learn.linear.sparse_kernels import add_sparse_margins  # compiled: only sparse models wait for it
+
             rows = read(self._sparse, batch)
             for margin, coef in zip(out, self._coef, strict=True):
                 weights = np.ascontiguousarray(coef[self.encoder.width :])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from muskox.learn.columns import Floats
 from muskox.learn.linear import kernels
 from muskox.learn.linear.encoded import EncodedBlock, EncodedShard
+from muskox.learn.linear.lbfgs import inner
 
 Indexes = NDArray[np.int64]
 
@@ -67,7 +68,7 @@ def solve(lower: Floats, rows: float, penalty: Floats, norm: Floats) -> tuple[Fl
     point[first] += both(L, left_over[first])  # once more: the digits that the factorisation lost
     if rest.size:
         point = least(point, free_directions(factor, order, rank), np.append(norm, 0.0))
-    loss = 0.5 * (square - 2.0 * product(right, point) + product(point, np.einsum("ij,j->i", matrix, point, optimize=False)))
+    loss = 0.5 * (square - 2.0 * inner(right, point) + inner(point, np.einsum("ij,j->i", matrix, point, optimize=False)))
     return point, max(float(loss), 0.0)
 
 
@@ -125,16 +126,12 @@ def both(L: Floats, right: Floats) -> Floats:
 def forward(L: Floats, right: Floats) -> Floats:
     out = np.zeros(len(right))
     for i in range(len(right)):
-        out[i] = (right[i] - product(L[i, :i], out[:i])) / L[i, i]
+        out[i] = (right[i] - inner(L[i, :i], out[:i])) / L[i, i]
     return out
 
 
 def backward(L: Floats, right: Floats) -> Floats:
     out = np.zeros(len(right))
     for i in reversed(range(len(right))):
-        out[i] = (right[i] - product(np.ascontiguousarray(L[i + 1 :, i]), out[i + 1 :])) / L[i, i]
+        out[i] = (right[i] - inner(np.ascontiguousarray(L[i + 1 :, i]), out[i + 1 :])) / L[i, i]
     return out
-
-
-def product(left: Floats, right: Floats) -> float:
-    return float(np.einsum("i,i->", left, right, optimize=False))

@@ -63,8 +63,10 @@ class LinearProgram(SparseColumns):
     def loss_of(self, prepared: Record) -> Loss:
         raise NotImplementedError
 
-    def outputs(self, prepared: Record) -> int:  # noqa: ARG002  # it depends on the classes where there are any
-        return 1
+    def outputs(self, prepared: Record) -> int:
+        """Return how many linear functions there are: one of a number or of two classes, one for each of more."""
+        classes = len(prepared.get("classes", ()))
+        return classes if classes > 2 else 1
 
     def strengths(self, prepared: Record) -> tuple[float, float]:
         """Return the factors of the squares and of the absolute values beside the mean loss."""

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from muskox.errors import CallerError
 from muskox.learn.columns import Floats
-from muskox.learn.linear.sparse_kernels import hash_words
 from muskox.records import Array
 
 MATRIX = "X"  # the column that a SciPy matrix becomes
@@ -67,6 +66,8 @@ def hashed(texts: Any, features: int) -> SparseRows:
     text = np.frombuffer(data, dtype=np.uint8) if data is not None and data.size else np.zeros(1, dtype=np.uint8)
     room = int(ends[-1] - ends[0]) // 2 + len(lowered) + 1
     starts, indexes, values = np.empty(len(lowered) + 1, dtype=np.int64), np.empty(room, dtype=np.int32), np.empty(room)
+    from muskox.learn.linear.sparse_kernels import hash_words  # compiled: only who hashes words waits for it
+
     count = hash_words(text, ends, features, starts, indexes, values)
     return SparseRows(starts, indexes[:count].copy(), values[:count].copy())
 

@@ -7,8 +7,6 @@ more than two classes each is told from all others. A number is scaled to deviat
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from muskox.learn.columns import Floats
 from muskox.learn.inputs import Target
 from muskox.learn.linear.losses import HINGE, SQUARED_HINGE, Loss, insensitive, squared_insensitive
@@ -44,9 +42,6 @@ class SupportProgram(LinearProgram):
 
     def loss_of(self, prepared: Record) -> Loss:  # noqa: ARG002
         return HINGE if self.loss == "hinge" else SQUARED_HINGE
-
-    def outputs(self, prepared: Record) -> int:
-        return 1 if len(prepared["classes"]) == 2 else len(prepared["classes"])
 
     def strengths(self, prepared: Record) -> tuple[float, float]:
         return 1.0 / (self.C * prepared["weight_sum"]), 0.0
@@ -96,9 +91,6 @@ class SupportRegressionProgram(LinearProgram):
     def strengths(self, prepared: Record) -> tuple[float, float]:
         unit = 1.0 if self.is_squared else prepared["scale"]
         return unit / (self.C * prepared["weight_sum"]), 0.0
-
-    def intercepts(self, prepared: Record) -> tuple[Floats, Floats]:
-        return np.zeros(1), np.array([self.loss_of(prepared).bend])
 
     def model(self, state: Record, points: Floats, told: Record) -> Record:
         prepared = state["prepared"]

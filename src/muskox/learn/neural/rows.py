@@ -98,15 +98,9 @@ def trained_rows(state: Record, shard: Shard, blocks: Iterator[Block]) -> KeptRo
 
 
 def held_out_rows(state: Record, shard: Shard) -> KeptRows:
-    """Return the rows of a shard that are held out, without those of a class that training never saw."""
+    """Return the rows of a shard that are held out."""
 
     def make() -> KeptRows:
-        prepared = state["prepared"]
-        kept = keep_rows(prepared, rows_of(prepared, shard, shard.blocks, is_held_out=True))
-        if "classes" in prepared:
-            known = kept.target < len(prepared["classes"])
-            kept.numbers, kept.codes = kept.numbers[known], kept.codes[known]
-            kept.target, kept.weights = kept.target[known], kept.weights[known]
-        return kept
+        return keep_rows(state["prepared"], rows_of(state["prepared"], shard, shard.blocks, is_held_out=True))
 
     return shard.cached(state["key"] + "/neural/held out", make)

@@ -60,6 +60,10 @@ class PipelineModel(Model):
         found: Floats = self.last.transformed(self.before_last(batch))
         return found
 
+    def decide(self, batch: Any) -> tuple[Array, Floats]:
+        found: tuple[Array, Floats] = self.last.decide(self.before_last(batch))
+        return found
+
     def probabilities(self, batch: Any) -> Floats:
         found: Floats = self.last.probabilities(self.before_last(batch))
         return found

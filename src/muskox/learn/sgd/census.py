@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from muskox.errors import CallerError
-from muskox.learn.columns import ARROW_TYPES, Column, Floats, Kind, from_record, to_record
+from muskox.learn.columns import ARROW_TYPES, Column, Kind, from_record, to_record
 from muskox.learn.encoder import Encoder
-from muskox.learn.inputs import Inputs, Target, begin, blocks_seen
+from muskox.learn.inputs import Inputs, Target, begin, blocks_seen, factors_of
 from muskox.learn.sgd.rows import EncodedRows
 from muskox.program import Manifest, Shard
 from muskox.records import Record
@@ -47,7 +47,9 @@ def resumed(manifest: Manifest, inputs: Inputs, kind: Target, model: Record) -> 
         "scale": model["scale"],
     }
     if classes is not None:
-        prepared |= {"classes": classes, "class_weights": class_weights(inputs.class_weight, classes)}
+        given = inputs.class_weight
+        assert not isinstance(given, str), "who goes on gives factors: what is balanced is not known of rows to come"
+        prepared |= {"classes": classes, "class_weights": None if given is None else factors_of(given, classes)}
     return prepared
 
 
@@ -63,17 +65,6 @@ def check_features(manifest: Manifest, inputs: Inputs, model: Record, learned: S
             f"the model that this training goes on from has not learned column {strange[0]!r}: "
             f"it has {len(learned)} features, {', '.join(learned)}"
         )
-
-
-def class_weights(given: Any, classes: Sequence[Any]) -> Floats | None:
-    """Return the factor of each class, of pairs (class, factor); 1 where none is given."""
-    if given is None:
-        return None
-    factors = dict(given)
-    unknown = [value for value in factors if value not in classes]
-    if unknown:
-        raise CallerError(f"class_weight names {unknown[0]!r}, which is no class: they are {', '.join(map(repr, classes))}")
-    return np.array([float(factors.get(value, 1.0)) for value in classes])
 
 
 def with_classes(total: Record, classes: Sequence[Any]) -> Record:

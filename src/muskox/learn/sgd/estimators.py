@@ -12,13 +12,12 @@ from muskox.learn.base import ClassifierEstimator, Estimator, Margins, Probabili
 from muskox.learn.columns import Floats
 from muskox.learn.encoder import CATEGORIES_MAX, Encoder
 from muskox.learn.inputs import Inputs
-from muskox.learn.model import choose
 from muskox.learn.sgd.model import WITH_PROBABILITIES
 from muskox.learn.sgd.options import Descent
 from muskox.learn.sgd.program import SGDClassifierProgram, SGDProgram, SGDRegressorProgram
 from muskox.learn.tables import to_table
 from muskox.program import Runs
-from muskox.records import Array, Record
+from muskox.records import Record
 
 NUMBERS = ("alpha", "l1_ratio", "epsilon", "power_t", "momentum", "beta_1", "beta_2")  # 1 is 1.0, in the digest, too
 
@@ -84,7 +83,7 @@ class DescentEstimator(Estimator):
             raise CallerError(f"classes={list(classes)!r} is not the same as on the first call: {learned.tolist()}")
 
     def adopt(self, record: Record) -> None:
-        encoder = Encoder(record["encoder"])
+        encoder = self.model_.encoder
         coef, self.intercept_ = raw(encoder, record["coef"], record["intercept"])
         self.coef_ = coef
         self.encoder_ = encoder
@@ -214,11 +213,6 @@ class SGDClassifier(Probabilities, Margins, DescentEstimator, ClassifierEstimato
         self.features = features
         self.categorical = categorical
         self.categories_max = categories_max
-
-    def predict(self, X: Any) -> Array:
-        margins = self.decision_function(X)
-        chosen: Array = self.classes_[choose(margins)]
-        return chosen
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, sample_weight: Any = None, **fit: Any) -> Self:
         """Take one epoch over further rows, or over a dataset to which rows were appended, from where the model stands.

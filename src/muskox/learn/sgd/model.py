@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from muskox.learn.columns import Floats
 from muskox.learn.encoder import Encoder
-from muskox.learn.model import PREDICTION, PROBABILITY, SCORE, Classifier, Regressor, choose
+from muskox.learn.model import Classifier, Regressor, choose
 from muskox.learn.sgd.rows import encode_batch
 from muskox.records import Array, Record
 
@@ -40,9 +40,9 @@ class SGDClassifierModel(Classifier):
 
     def __init__(self, record: Record) -> None:
         super().__init__(record)
-        self.encoder = Encoder(record["encoder"])
         self.loss = str(record["parameters"]["loss"])
         self._margins = LinearMargins(record)
+        self.encoder = self._margins.encoder
 
     @property
     def has_probabilities(self) -> bool:  # type: ignore[override]  # here it depends on the loss
@@ -56,18 +56,10 @@ class SGDClassifierModel(Classifier):
         """Return each class's probability, one class against the others, scaled to a sum of 1 where there are more than two."""
         return probabilities(self.loss, self.scores(batch))
 
-    def predict_batch(self, batch: Any) -> dict[str, Array]:
+    def decide(self, batch: Any) -> tuple[Array, Floats]:
         """As of all classifiers, but the margins decide: of clipped probabilities two may be equal."""
         scores = self.scores(batch)
-        chosen = choose(scores)
-        told, name = scores, SCORE
-        if self.has_probabilities:
-            told, name = probabilities(self.loss, scores), PROBABILITY
-        if len(self.classes_) == 2:
-            told = told[:, 1] if told.ndim == 2 else told
-        else:
-            told = np.take_along_axis(told, chosen[:, None], axis=1)[:, 0]
-        return {PREDICTION: self.classes_[chosen], name: told}
+        return choose(scores), probabilities(self.loss, scores) if self.has_probabilities else scores
 
 
 class SGDRegressorModel(Regressor):
@@ -75,8 +67,8 @@ class SGDRegressorModel(Regressor):
 
     def __init__(self, record: Record) -> None:
         super().__init__(record)
-        self.encoder = Encoder(record["encoder"])
         self._margins = LinearMargins(record)
+        self.encoder = self._margins.encoder
 
     def values(self, batch: Any) -> Floats:
         return self._margins(batch)[:, 0]

@@ -139,9 +139,7 @@ class SGDProgram(TrainingProgram):
         rows, options = self._rows(state, shard, blocks), self._options(state)
         if self.descent.solver == "average":
             epochs = range(state["epochs"], state["epochs"] + self.descent.local_epochs)
-            orders = [
-                order_of(self.inputs.seed, shard.index, epoch, rows.rows, shuffle=self.descent.shuffle) for epoch in epochs
-            ]
+            orders = [self._drawn(shard, epoch, rows) for epoch in epochs]
             return {**out, **averaging.local_model(state, rows, orders, options)}
         order = self._order(state, shard, rows)
         if state["plan"]["rows_travel"]:
@@ -198,9 +196,11 @@ class SGDProgram(TrainingProgram):
         def make() -> tuple[int, Ints]:
             return epoch, self._drawn(shard, epoch, rows)
 
-        if shard.cached(key, make)[0] != epoch:
+        kept = shard.cached(key, make)
+        if kept[0] != epoch:
             shard.forget(key)
-        return shard.cached(key, make)[1]
+            kept = shard.cached(key, make)
+        return kept[1]
 
     def _drawn(self, shard: Shard, epoch: int, rows: EncodedRows) -> Ints:
         return order_of(self.inputs.seed, shard.index, epoch, rows.rows, shuffle=self.descent.shuffle)
