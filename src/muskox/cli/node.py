@@ -5,7 +5,6 @@ It runs until SIGTERM or Ctrl-C, and says what happens to it on stderr, one line
 
 import json
 import logging
-import os
 import secrets
 import socket
 import sys
@@ -50,7 +49,7 @@ def run(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
 
     pin_environment()
     from muskox.coordination import make_tls, read_secret
-    from muskox.runtime import Node, NodeOptions, find_memory_bytes, hold_lifeline, offered_gpus
+    from muskox.runtime import Node, NodeOptions, find_memory_bytes, hold_lifeline, offered_gpus, usable_cores
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=LOG_FORMAT)
     hold_lifeline()
@@ -93,7 +92,3 @@ def new_name() -> str:
     """Return a name for a new node: the host's, with a few letters so that two nodes of one host differ."""
     host = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in socket.gethostname()).strip(".-_")
     return f"{host[:64] or 'node'}-{secrets.token_hex(2)}"
-
-
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0))

@@ -23,7 +23,7 @@ from muskox.client.cluster import Cluster
 from muskox.client.folder import LocalCluster, LocalFolder
 from muskox.coordination import CHROOT, Session, layout, live_members, make_secret, parse_url, tls_from_environment
 from muskox.errors import CallerError, Unavailable
-from muskox.runtime import LIFELINE, KeeperCommand, ensure_keeper, is_being_started, start_detached
+from muskox.runtime import LIFELINE, KeeperCommand, ensure_keeper, is_being_started, start_detached, usable_cores
 from muskox.store import ObjectBlobs
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ def _start_node(home: LocalFolder, cluster: LocalCluster, name: str) -> "subproc
     command = [sys.executable, "-m", "muskox", "node", "run", "--zk", cluster.url, "--secret-file", str(home.secret_file)]
     command += ["--name", name, "--dir", str(home.node(name)), "--session-timeout", str(cluster.session_timeout_s)]
     command += ["--metrics-port", "0"]
-    command += ["--cores", str(max(len(os.sched_getaffinity(0)), CORES_MIN))]
+    command += ["--cores", str(max(usable_cores(), CORES_MIN))]
     if cluster.store:
         command += ["--store", cluster.store]
     if cluster.has_keeper:

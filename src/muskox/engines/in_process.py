@@ -3,7 +3,6 @@
 It is the plainest of the engines and the measure of the others: same program, same shards, same bits.
 """
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from muskox.program import (
     needs_pins,
 )
 from muskox.records import Record, normal
+from muskox.runtime import usable_cores
 from muskox.store import columns_of, conform_table, cut
 from muskox.task_list import Shards, TaskList, described, needed
 
@@ -95,9 +95,8 @@ class InProcess:
         def compute(shard: Shard) -> Record:
             return normal(program.partial(state, shard, shard.blocks))
 
-        threads = (
-            min(len(shards), cores(), options.workers or len(shards)) if is_portable(program) and not needs_pins(program) else 1
-        )
+        is_ours = is_portable(program) and not needs_pins(program)
+        threads = min(len(shards), usable_cores(), options.workers or len(shards)) if is_ours else 1
         if threads < 2:
             return {(0, shard.index): compute(shard) for shard in shards}
         with ThreadPoolExecutor(threads, "shards") as pool:
@@ -107,11 +106,6 @@ class InProcess:
             finally:
                 for future in waiting:
                     future.cancel()
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_tasks(listed: TaskList, dataset: "TableDataset", options: RunOptions) -> Outcome:

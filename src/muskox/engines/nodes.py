@@ -44,11 +44,7 @@ class Nodes:
             changes=options.changes,
             model=options.name or "",
             rounds_max=options.rounds_max,
-            lineage={
-                **options.lineage,
-                "dataset": f"{dataset.name}@{dataset.version}",
-                "dataset_digest": dataset.digest,
-            },
+            lineage={**options.lineage, "dataset": f"{dataset.name}@{dataset.version}", "dataset_digest": dataset.digest},
         )
 
     def run(self, program: Program | TaskList, dataset: "ClusterDataset", options: RunOptions) -> Outcome:

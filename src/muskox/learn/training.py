@@ -57,6 +57,11 @@ class TrainingProgram:
         """Return what round 1 told of the whole dataset."""
         return rows.prepare(state["begun"], total[PREPARE], self.inputs)
 
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """The columns that the subclass looks at by itself: the encoder knows nothing of them."""
+        return ()
+
     # -- the contract of Program --
 
     def parameters(self) -> Record:
@@ -73,7 +78,7 @@ class TrainingProgram:
         return self.inputs.reads()
 
     def initial(self, manifest: Manifest) -> Record:
-        return {"phase": PREPARE, "begun": rows.begin(manifest, self.inputs, self.target_kind), **self.live()}
+        return {"phase": PREPARE, "begun": rows.begin(manifest, self.inputs, self.target_kind, self.apart), **self.live()}
 
     def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
         if state["phase"] == PREPARE:

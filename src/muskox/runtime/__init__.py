@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from muskox.runtime.agent import Node, NodeOptions
     from muskox.runtime.changes import change, changes_of, parameters_of
     from muskox.runtime.computing import load_program
-    from muskox.runtime.devices import find_memory_bytes, offered_gpus
+    from muskox.runtime.devices import find_memory_bytes, offered_gpus, usable_cores
     from muskox.runtime.following import follow, run
     from muskox.runtime.guard import KeeperCommand, ensure_keeper, is_being_started, is_serving, try_lock
     from muskox.runtime.jobs import JobSpec, cancel, job_state, program_record, result, submit, wait
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "agent": ("Node", "NodeOptions"),
     "computing": ("load_program",),
-    "devices": ("find_memory_bytes", "offered_gpus"),
+    "devices": ("find_memory_bytes", "offered_gpus", "usable_cores"),
     "changes": ("change", "changes_of", "parameters_of"),
     "following": ("follow", "run"),
     "guard": ("KeeperCommand", "ensure_keeper", "is_being_started", "is_serving", "try_lock"),
@@ -58,6 +58,7 @@ __all__ = [
     "start_detached",
     "submit",
     "try_lock",
+    "usable_cores",
     "wait",
 ]
 

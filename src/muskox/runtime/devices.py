@@ -29,6 +29,11 @@ def find_memory_bytes() -> int:
     return min(bounds)
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def find_gpus() -> list[str]:
     """Return the names by which CUDA knows this machine's GPUs: those that our own environment shows us, else all."""
     shown = os.environ.get(VISIBLE)

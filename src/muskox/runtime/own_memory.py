@@ -4,14 +4,13 @@ A job that says how much memory each worker takes is held to it: what finds no r
 whose pages the system takes back when it needs to. Without a word, half of the machine is shared by as many workers as cores.
 """
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from muskox.program import Shard
 from muskox.runtime.computing import OpenShard
-from muskox.runtime.devices import find_memory_bytes
+from muskox.runtime.devices import find_memory_bytes, usable_cores
 from muskox.runtime.messages import Setup
 from muskox.shelf import Shelf
 from muskox.store import open_shard
@@ -24,7 +23,7 @@ def kept_bytes(memory_bytes: int) -> int:
     """Return how much may be kept by a worker of a job that asked for `memory_bytes` (0: it did not say)."""
     if memory_bytes:
         return int(max(memory_bytes - WORKER_BYTES, 0) * KEPT_SHARE)
-    return find_memory_bytes() // 2 // (os.cpu_count() or 1)
+    return find_memory_bytes() // 2 // usable_cores()
 
 
 def shard_opener(setup: Setup) -> OpenShard:

@@ -59,7 +59,7 @@ class SparseColumns(TrainingProgram):
                 raise CallerError(f"column {name!r} is {manifest.columns[name]}: a sparse or hashed column is text")
             if self.apart.count(name) > 1 or name in (self.inputs.target, self.inputs.weight, self.inputs.validation):
                 raise CallerError(f"column {name!r} is sparse or hashed, and something else at once")
-        state = {"phase": PREPARE, "begun": rows.begin(manifest, self.inputs, self.target_kind, self.apart), **self.live()}
+        state = super().initial(manifest)
         if self.apart:
             kinds = ["svmlight"] * len(self.sparse) + ["hashed"] * len(self.hashed)
             state[SPARSE] = {"names": list(self.apart), "kinds": kinds, "widths": [self.hash_features] * len(kinds)}

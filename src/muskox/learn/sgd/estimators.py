@@ -10,8 +10,9 @@ from sklearn.utils.metaestimators import available_if
 from muskox.errors import CallerError
 from muskox.learn.base import ClassifierEstimator, Estimator, Margins, Probabilities, RegressorEstimator, plain
 from muskox.learn.columns import Floats
-from muskox.learn.encoder import CATEGORIES_MAX, Encoder
+from muskox.learn.encoder import CATEGORIES_MAX
 from muskox.learn.inputs import Inputs
+from muskox.learn.linear.estimators import raw_coefficients
 from muskox.learn.sgd.model import WITH_PROBABILITIES
 from muskox.learn.sgd.options import Descent
 from muskox.learn.sgd.program import SGDClassifierProgram, SGDProgram, SGDRegressorProgram
@@ -84,8 +85,9 @@ class DescentEstimator(Estimator):
 
     def adopt(self, record: Record) -> None:
         encoder = self.model_.encoder
-        coef, self.intercept_ = raw(encoder, record["coef"], record["intercept"])
-        self.coef_ = coef
+        self.coef_, self.intercept_ = record["coef"].copy(), record["intercept"].copy()
+        if encoder.record["standardise"]:
+            self.coef_, self.intercept_ = raw_coefficients(encoder, self.coef_, self.intercept_)
         self.encoder_ = encoder
         self.status_ = str(record["status"])
         self.loss_ = record["loss"]
@@ -370,13 +372,3 @@ class SGDRegressor(DescentEstimator, RegressorEstimator):
     def adopt(self, record: Record) -> None:
         super().adopt(record)
         self.coef_ = self.coef_[0]
-
-
-def raw(encoder: Encoder, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
-    """Return coefficients and intercepts for columns that are imputed but not standardised, of each output."""
-    if not encoder.record["standardise"]:
-        return coef.copy(), intercept.copy()
-    numeric = len(encoder.numeric)
-    out = coef.copy()
-    out[:, :numeric] /= encoder.scale
-    return out, intercept - np.add.reduce(out[:, :numeric] * encoder.mean, axis=1)
