@@ -174,7 +174,8 @@ def status(session: Session, keeper_pid: int | None) -> dict[str, Any]:
         for name, member in members.items()
     ]
     keys = ("id", "state", "round", "generation", "workers", "reason", "model")
-    jobs = [job(session, job_id) for job_id in session.children(layout.JOBS)]
+    open_ = [job_id for job_id in session.children(layout.JOBS) if not job_state(session, job_id).phase.is_final]
+    jobs = [job(session, job_id) for job_id in open_]  # all of those that are over would be read for nothing
     running = [{key: view[key] for key in keys} for view in jobs if view["state"] in ("waiting", "running")]
     view = {"zk": str(session.address), "keeper": {"pid": keeper_pid}, "nodes": nodes, "jobs": running}
     return {**view, "storage": health.storage(session)}

@@ -1,7 +1,8 @@
 """How much of a worker's memory may hold what it derived from its shards: encoded blocks, binned columns.
 
-A job that says how much memory each worker takes is held to it: what finds no room is made again each round, from mapped files,
-whose pages the system takes back when it needs to. Without a word, half of the machine is shared by as many workers as cores.
+Of a job that says how much memory each worker takes, what finds no room in that is made again each round, from mapped
+files, whose pages the system takes back when it needs to. What one shard needs while it is worked on is not bounded here.
+Without a word, half of the machine is shared by as many workers as cores.
 """
 
 from collections.abc import Sequence
