@@ -26,6 +26,7 @@ from muskox.learn import (
     LogisticRegression,
     Pipeline,
     PipelineProgram,
+    RandomForestClassifier,
     Ridge,
     load_model,
     load_predictor,
@@ -199,6 +200,7 @@ def test_what_no_longer_is_needed_of_a_step_is_let_go() -> None:
     ("steps", "words"),
     [
         ([], "at least one step"),
+        ([("f", RandomForestClassifier(strategy="shards"))], "trains here by tasks of its own, not in rounds: choose"),
         ([("a", GaussianNB()), ("b", GaussianNB())], "step 'a' is a GaussianNB"),
         ([("a", PCA()), ("b", StandardScaler())], "step 'b' is a StandardScaler"),
         ([("a", PCA()), ("a", GaussianNB())], "not unique"),

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from muskox.client import suspicion
 from muskox.client.suspicion import LeakageWarning, OverfittingWarning, warn_of
 from muskox.client.user_program import as_dataset
-from muskox.errors import CallerError
 from muskox.evaluate import FoldTrial
+from muskox.learn import in_rounds
 from muskox.program import ArrayPartition, Program, RunOptions, Runs, run_options
 from muskox.together import Together
 
@@ -114,10 +114,4 @@ def program_of(estimator: Any, columns: Mapping[str, Any]) -> Program:
         If it trains by independent tasks, which share no rounds with others.
     """
     others = {name: value for name, value in columns.items() if name != "target" and value is not None}
-    program = estimator.program(columns["target"], **others)
-    if not isinstance(program, Program):
-        name = type(estimator).__name__
-        raise CallerError(
-            f"{name} trains here by tasks of its own, not in rounds: choose another strategy, of a forest 'global'"
-        )
-    return program
+    return in_rounds(estimator.program(columns["target"], **others), estimator)

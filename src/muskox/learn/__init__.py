@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from muskox.learn.sgd.estimators import SGDClassifier, SGDRegressor
     from muskox.learn.sgd.model import SGDClassifierModel, SGDRegressorModel
     from muskox.learn.sgd.program import SGDClassifierProgram, SGDRegressorProgram
+    from muskox.learn.training import in_rounds
     from muskox.learn.trees.boosting import ClassBoostingProgram, NumberBoostingProgram
     from muskox.learn.trees.boosting_estimators import GradientBoostingClassifier, GradientBoostingRegressor
     from muskox.learn.trees.forest_estimators import RandomForestClassifier, RandomForestRegressor
@@ -126,6 +127,7 @@ __all__ = [
     "TorchRegressorModel",
     "TorchRegressorProgram",
     "distributed_gradient_descent",
+    "in_rounds",
     "load_model",
     "load_predictor",
 ]
@@ -163,6 +165,7 @@ _HOMES = {
         "TorchRegressorModel",
         "TorchRegressorProgram",
     ),
+    "training": ("in_rounds",),
     "trees.boosting": ("ClassBoostingProgram", "NumberBoostingProgram"),
     "trees.boosting_estimators": ("GradientBoostingClassifier", "GradientBoostingRegressor"),
     "trees.forest_kinds": ("ClassForestProgram", "NumberForestProgram"),

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 from muskox.digest import digest
+from muskox.errors import CallerError
 from muskox.learn import inputs as rows
 from muskox.learn.inputs import Inputs, Target
-from muskox.program import Block, Done, Manifest, Shard
+from muskox.program import Block, Done, Manifest, Program, Shard
 from muskox.records import Record
 
 PREPARE, FIT = "prepare", "fit"
@@ -109,6 +110,22 @@ class TrainingProgram:
         if "classes" in prepared:
             record["classes"] = prepared["classes"]
         return {**record, **own}
+
+
+def in_rounds(program: Any, estimator: Any) -> Program:
+    """Return the program that trains `estimator`, which is to be part of a job whose rounds others share.
+
+    Raises
+    ------
+    CallerError
+        If it trains by independent tasks instead.
+    """
+    if not isinstance(program, Program):
+        name = type(estimator).__name__
+        raise CallerError(
+            f"{name} trains here by tasks of its own, not in rounds: choose another strategy, of a forest 'global'"
+        )
+    return program
 
 
 def travelling(value: Any) -> Any:

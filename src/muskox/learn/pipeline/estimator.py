@@ -18,6 +18,7 @@ from muskox.learn.model import load_model
 from muskox.learn.pipeline.encode import EncodeProgram
 from muskox.learn.pipeline.program import PipelineProgram
 from muskox.learn.tables import to_table
+from muskox.learn.training import in_rounds
 from muskox.program import BLOCK_ROWS, Runs
 from muskox.records import Array, Record
 
@@ -80,7 +81,8 @@ def last_has(name: str) -> Callable[["Pipeline"], bool]:
 
 
 class Pipeline(_BaseComposition, Estimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Steps that are trained one after the other, as one job: transformers, and last any estimator.
+    """Steps that are trained one after the other, as one job: transformers, and last any estimator that trains in
+    rounds.
 
     Parameters
     ----------
@@ -141,12 +143,18 @@ class Pipeline(_BaseComposition, Estimator):  # type: ignore[misc]  # scikit-lea
         weight: str | None = None,
         validation: str | None = None,
     ) -> PipelineProgram:
-        """Return what `fit` runs: the programs of all steps; `features` are those of the first one."""
+        """Return what `fit` runs: the programs of all steps; `features` are those of the first one.
+
+        Raises
+        ------
+        CallerError
+            If the steps make no pipeline, or one trains by independent tasks, not in rounds.
+        """
         has_target = self.target_kind is not Target.NONE
         programs = []
         for index, (_, step) in enumerate(self.steps):
             own = target if step.target_kind is not Target.NONE else None
-            programs.append(step.program(own, features if index == 0 else None, weight, validation))
+            programs.append(in_rounds(step.program(own, features if index == 0 else None, weight, validation), step))
         kept = (target if has_target else None, weight, validation)
         return PipelineProgram(tuple(name for name, _ in self.steps), tuple(programs), *kept)
 
