@@ -168,14 +168,8 @@ class BoostingProgram(TreeProgram):
         aside = shard.cached(state["rows_key"] + "/aside", lambda: training_rows(state, shard, shard.blocks, is_held_out=True))
         held = shard.cached(state["run_key"] + "/aside", Boosted)
         held.score(state, aside.bins)
-        known = np.ones(len(aside.target), dtype=bool)
-        if "classes" in state["prepared"]:  # a class that training never saw has no loss
-            known = aside.target < len(state["prepared"]["classes"])
-        chosen = TrainingRows(
-            aside.bins[known], aside.target[known], aside.weights[known] if aside.weights.size else aside.weights
-        )
-        losses = self.losses(held.scores[known], chosen)
-        weights = chosen.weights if chosen.weights.size else np.ones(len(losses))
+        losses = self.losses(held.scores, aside)
+        weights = aside.weights if aside.weights.size else np.ones(len(losses))
         return {"validation": np.array([np.add.reduce(losses * weights), np.add.reduce(weights)])}
 
     def _chosen(self, state: Record, shard: Shard, rows: int) -> list[Array]:
