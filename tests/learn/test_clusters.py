@@ -13,7 +13,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from muskox.digest import digest
 from muskox.errors import CallerError
 from muskox.learn import KMeans, KMeansProgram, load_model, load_predictor
-from muskox.learn.clusters import seeding
 from muskox.learn.clusters.grid import Grid, Limbs, Matrix, unit_of, variances
 from muskox.learn.clusters.lloyd import Assignment
 from muskox.learn.inputs import Inputs, Target, begin, look, prepare
@@ -250,12 +249,6 @@ def test_a_watcher_hears_how_far_the_centres_move() -> None:
     KMeans(3).fit(X, on_round=heard.append)
     assert heard[-1].metrics["moved"] <= 1e-4 * X.var(axis=0).mean()
     assert heard[-1].metrics["iterations"] >= 1
-
-
-def test_the_least_keys_are_drawn_and_ties_go_by_index() -> None:
-    keys = np.array([3.0, 1.0, np.inf, 1.0, 2.0, 1.0])
-    assert seeding.least(keys, 2).tolist() == [1, 3]
-    assert seeding.least(keys, 9).tolist() == [1, 3, 5, 4, 0]
 
 
 def iterations(X: Any, centres: Any, shards: int) -> tuple[Any, Any]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from muskox.errors import CallerError
 from muskox.program import Block, Shard
 from muskox.records import Array, Record
-from muskox.streams import stream
+from muskox.streams import least, stream
 
 NUMBER, WHOLE, FLAG, TEXT = "float", "int", "bool", "string"  # the kinds of columns, by the names that a manifest gives them
 TYPES = {NUMBER: pa.float64(), WHOLE: pa.int64(), FLAG: pa.bool_(), TEXT: pa.string()}
@@ -26,9 +26,8 @@ def draw(  # a sample of which shard, of which columns, how large, by which stre
 ) -> Record:
     """Return at most `rows_max` rows of a shard; `columns` are pairs of name and kind."""
     lots = stream(seed, purpose, shard.index).random(shard.rows)
-    chosen = np.argsort(lots, kind="stable")[:rows_max]
     taken = np.zeros(shard.rows, dtype=bool)
-    taken[chosen] = True
+    taken[least(lots, rows_max)] = True
     parts: list[list[Any]] = [[] for _ in columns]
     first = 0
     for block in blocks:
@@ -50,7 +49,7 @@ def merge(left: Record, right: Record, kinds: Sequence[str], rows_max: int) -> R
 
 
 def sorted_by_lot(lots: Array, arrays: Sequence[Any], rows_max: int) -> Record:
-    order = np.argsort(lots, kind="stable")[:rows_max]
+    order = least(lots, rows_max)
     take = pa.array(order)
     return {"lots": lots[order], "columns": {str(index): kept(array.take(take)) for index, array in enumerate(arrays)}}
 

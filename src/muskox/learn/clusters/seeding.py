@@ -16,7 +16,7 @@ from muskox.learn.clusters.grid import Floats32, Matrix
 from muskox.learn.columns import Codes, Floats
 from muskox.program import Shard
 from muskox.records import Array, Record
-from muskox.streams import stream
+from muskox.streams import least, stream
 
 TRIES = 8  # of k-means++ over the candidates: they are few, and the best start saves rounds over all rows
 SWEEPS = 20  # of Lloyd's over the candidates, at most
@@ -83,17 +83,6 @@ def merge(left: Record, right: Record) -> Record:
     both = {name: np.concatenate([left[name], right[name]]) for name in ("keys", "shards", "rows", "points")}
     order = np.lexsort((both["rows"], both["shards"], both["keys"]))[: left["count"]]
     return {**{name: value[order] for name, value in both.items()}, "count": left["count"]}
-
-
-def least(keys: Floats, count: int) -> Array:
-    """Return the indexes of the `count` least finite keys, in their order, ties by index."""
-    if keys.size > count > 0:
-        bound = np.partition(keys, count - 1)[count - 1]
-        among = np.flatnonzero((keys <= bound) & np.isfinite(keys))
-    else:
-        among = np.flatnonzero(np.isfinite(keys))
-    chosen: Array = among[np.argsort(keys[among], kind="stable")][:count].astype(np.int64)
-    return chosen
 
 
 def plus_plus(candidates: Floats, weights: Floats, clusters: int, place: tuple[int, str]) -> Floats:

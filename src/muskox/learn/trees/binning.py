@@ -7,7 +7,7 @@ edge b - 1 and not above edge b. Categories have a bin each; if there are more t
 values, and categories that training never saw, have the bin after the last.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -16,10 +16,9 @@ import numpy as np
 from muskox.errors import CallerError
 from muskox.learn.columns import Floats
 from muskox.learn.encoder import Encoder
-from muskox.learn.inputs import Rows
 from muskox.learn.trees.kernels import bin_numbers, writable
 from muskox.records import Array, Record
-from muskox.streams import stream
+from muskox.streams import least
 
 BINS_MAX = 255  # of a feature; the one for missing values is the last that a byte can name
 SAMPLE_ROWS = 1 << 14
@@ -30,12 +29,16 @@ def sample_rows_max(columns: int) -> int:
     return max(2048, min(SAMPLE_ROWS, SAMPLE_VALUES // max(columns, 1)))
 
 
-def sample(encoder: Encoder, seed: int, shard: int, rows: Iterator[Rows]) -> Record:
-    """Return the sample of one shard: "keys", shape (rows,), and "numbers", shape (rows, numeric columns), by key."""
-    parts = [numbers_of(encoder, part.batch) for part in rows]
-    numbers = np.concatenate([np.zeros((0, len(encoder.numeric))), *parts])
-    keys = stream(seed, "bins", shard).integers(1 << 63, size=len(numbers), dtype=np.int64)
-    return least_keys(keys, numbers)
+def sample(encoder: Encoder, batches: Iterable[Any], rng: Any) -> Record:
+    """Return the sample of a shard's batches: "keys", shape (rows,), and "numbers", shape (rows, numeric columns), by key.
+
+    Each batch's rows draw from `rng` in turn, and no more is held of those before it than may be in the sample.
+    """
+    found: Record = {"keys": np.zeros(0, dtype=np.int64), "numbers": np.zeros((0, len(encoder.numeric)))}
+    for batch in batches:
+        keys = rng.integers(1 << 63, size=batch.num_rows, dtype=np.int64)
+        found = merge_samples(found, {"keys": keys, "numbers": numbers_of(encoder, batch)})
+    return found
 
 
 def merge_samples(left: Record, right: Record) -> Record:
@@ -44,7 +47,7 @@ def merge_samples(left: Record, right: Record) -> Record:
 
 
 def least_keys(keys: Array, numbers: Floats) -> Record:
-    chosen = np.argsort(keys, kind="stable")[: sample_rows_max(numbers.shape[1])]
+    chosen = least(keys, sample_rows_max(numbers.shape[1]))
     return {"keys": keys[chosen], "numbers": numbers[chosen]}
 
 

@@ -23,6 +23,7 @@ from muskox.learn.trees.growing import DEPTH_MAX
 from muskox.learn.trees.kernels import add_leaves, place
 from muskox.program import Block, Done, Shard
 from muskox.records import Array, Record
+from muskox.streams import stream
 
 BIN, GROW = "bin", "grow"  # steps of fitting
 
@@ -69,14 +70,17 @@ class TreeProgram(TrainingProgram):
         if state["step"] != BIN:
             rows = shard.cached(state["rows_key"], lambda: training_rows(state, shard, blocks))
             return self.grow_partial(state, shard, rows)
-        encoder, seen = Encoder(prepared["encoder"]), list(rows_of(prepared, shard, blocks))
-        weight, target = 0.0, 0.0
-        for rows_ in seen:
-            weight = max(weight, 1.0 if rows_.weights is None else float(np.max(rows_.weights, initial=0.0)))
-            if "mean" in prepared:
-                target = max(target, float(np.max(np.abs(rows_.target - prepared["mean"]), initial=0.0)))
-        drawn = sample(encoder, self.inputs.seed, shard.index, iter(seen))
-        return {**drawn, "peaks": np.array([weight, target])}
+        peaks = np.zeros(2)  # the greatest weight, the greatest deviation of a target
+
+        def batches() -> Iterator[Any]:
+            for seen in rows_of(prepared, shard, blocks):
+                peaks[0] = max(peaks[0], 1.0 if seen.weights is None else np.max(seen.weights, initial=0.0))
+                if "mean" in prepared:
+                    peaks[1] = max(peaks[1], np.max(np.abs(seen.target - prepared["mean"]), initial=0.0))
+                yield seen.batch
+
+        rng = stream(self.inputs.seed, "bins", shard.index)
+        return {**sample(Encoder(prepared["encoder"]), batches(), rng), "peaks": peaks}
 
     def fit_merge(self, left: Record, right: Record) -> Record:
         if "keys" not in left:
