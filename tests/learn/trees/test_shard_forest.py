@@ -10,10 +10,12 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 from tree_data import FEATURES, mixed_table
 
+from muskox.digest import digest
 from muskox.errors import CallerError
 from muskox.learn import ClassShardForest, RandomForestClassifier, RandomForestRegressor, load_model, load_predictor
-from muskox.program import ArrayPartition, Done, Manifest, in_process
+from muskox.program import ArrayPartition, Done, Manifest, Shard, in_process
 from muskox.records import pack, unpack
+from muskox.task_list import Shards
 
 
 def test_trees_are_spread_by_rows_and_none_is_lost() -> None:
@@ -82,6 +84,27 @@ def test_each_tree_says_what_it_said_on_its_own_shard() -> None:
         parts.append(load_predictor(state.result).values(rows))
     known = np.isin(np.array(rows["city"].to_pylist()), ["Rome", "Oslo", "Bern", "Kyiv"])
     np.testing.assert_allclose(whole.predict_batch(rows)["prediction"][known], np.mean(parts, axis=0)[known], rtol=1e-12)
+
+
+def test_the_tasks_of_a_shard_learn_its_columns_and_bins_once() -> None:
+    dataset: Any = in_process(mixed_table(300), ArrayPartition(1))
+    estimator = RandomForestClassifier(n_estimators=8, strategy="shards", features=FEATURES)
+    program = estimator.program("class")
+    opened = 0
+
+    def blocks() -> Any:
+        nonlocal opened
+        opened += 1  # a generator's: when the first block is asked for
+        yield from dataset.shards[0].blocks
+
+    def trees(first: int, shard: Shard) -> Any:
+        shards = Shards(dataset.manifest, [0], lambda _: shard)
+        return digest(program.run({"shard": 0, "first": first, "trees": 4}, shards))
+
+    kept = Shard(0, 300, blocks)
+    found = [trees(0, kept), trees(4, kept)]
+    assert opened == 3, "the columns, the bins, the rows in bins"
+    assert found == [trees(0, Shard(0, 300, blocks)), trees(4, Shard(0, 300, blocks))]
 
 
 def test_what_cannot_be_is_refused() -> None:

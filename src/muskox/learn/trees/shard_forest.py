@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from muskox.digest import digest
 from muskox.errors import CallerError
 from muskox.learn import inputs as rows
 from muskox.learn.columns import from_record
@@ -22,6 +23,7 @@ from muskox.learn.trees.binning import parts_of
 from muskox.learn.trees.forest import ForestProgram
 from muskox.learn.trees.forest_kinds import ClassForestProgram, NumberForestProgram
 from muskox.learn.trees.growing import joined, no_trees
+from muskox.learn.trees.training import BIN
 from muskox.program import Done, Manifest, Shard
 from muskox.records import Array, Record, normal
 from muskox.task_list import Shards
@@ -79,11 +81,9 @@ class ShardForest:
         program = replace(self.program, n_estimators=task["trees"], first_tree=task["first"])
         manifest = Manifest(shards.manifest.columns, (shard.rows,))
         state = normal(program.initial(manifest))
-        looked = normal(program.partial(state, shard, shard.blocks))["prepare"]
+        looked = looked_at(program, state, shard)
         if looked["seen"] == 0 and not looked["bad"]:
             return {"trees": 0}
-        columns = from_record(state["begun"]["columns"])
-        with_values(looked["statistics"], sum(not column.categorical for column in columns))
         classes = looked["statistics"]["values"][-1] if program.target_kind is rows.Target.CLASSES else None
         if classes is not None and len(classes) == 1 and not looked["statistics"]["missing"][-1]:
             alone = rows.prepare({**state["begun"], "kind": "none"}, looked, program.inputs)
@@ -173,12 +173,33 @@ def with_values(found: Record, numeric: int) -> None:
         found[name][empty] = value
 
 
+def looked_at(program: ForestProgram, state: Record, shard: Shard) -> Record:
+    """Return what round 1 tells of a shard: the same for all its tasks, and so kept."""
+
+    def look() -> Record:
+        found: Record = normal(program.partial(state, shard, shard.blocks))["prepare"]
+        columns = from_record(state["begun"]["columns"])
+        with_values(found["statistics"], sum(not column.categorical for column in columns))
+        return found
+
+    return shard.cached(f"forest of a shard/look/{digest(state['begun'])}", look)
+
+
 def grown(program: ForestProgram, state: Record, looked: Record, shard: Shard) -> Record:
-    """Return the record of the forest that one shard makes, its first round being told already."""
+    """Return the record of the forest that one shard makes, its first round being told already.
+
+    The sample that tells the bins is the same for all tasks of the shard, and so kept.
+    """
     after = program.update(state, {"prepare": looked})
     while not isinstance(after, Done):
         state = normal(after)
-        after = program.update(state, normal(program.partial(state, shard, shard.blocks)))
+
+        def contribute(state: Record = state) -> Record:
+            return normal(program.partial(state, shard, shard.blocks))
+
+        is_sample = state["step"] == BIN
+        key = f"{state['key']}/sample/{program.inputs.seed}"
+        after = program.update(state, shard.cached(key, contribute) if is_sample else contribute())
     shard.forget(state["run_key"])
     return normal(after.result)
 
