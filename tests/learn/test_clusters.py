@@ -114,6 +114,14 @@ def test_an_interrupted_assignment_is_not_gone_on_with() -> None:
     )
 
 
+def test_a_program_goes_on_from_the_seed_that_it_began_with_after_a_journey() -> None:
+    program = KMeans(4, seed=3).program()
+    again = KMeansProgram.from_parameters(unpack(pack(program.parameters())))
+    assert again == program and again.inputs.seed == 3 and program.parameters()["seed"] == 3
+    with pytest.raises(TypeError, match="seed"):
+        KMeansProgram(inputs=Inputs(seed=1), n_clusters=4, seed=2)  # type: ignore[call-arg]  # of which one would be lost
+
+
 def test_every_digest_comes_out_again_and_a_seed_changes_it() -> None:
     X, _ = load_wine(return_X_y=True)
     assert KMeans(4).fit(X, shards=3).digest_ == KMeans(4).fit(X, shards=3).digest_

@@ -86,7 +86,6 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClustererEstimat
             tol=plain(self.tol),
             oversampling=plain(self.oversampling),
             n_init=plain(self.n_init),
-            seed=plain(self.seed),
         )
 
     def adopt(self, record: Record) -> None:

@@ -40,7 +40,8 @@ class KMeansProgram(TrainingProgram):
     tol : stop when the centres' squared movement is at most this times the mean variance of the encoded columns
     oversampling : candidates drawn a round, as a multiple of `n_clusters`
     n_init : how often to begin anew; the least inertia wins
-    seed : of all draws
+
+    The seed of all draws is that of `inputs`.
     """
 
     target_kind = Target.NONE
@@ -51,7 +52,6 @@ class KMeansProgram(TrainingProgram):
     tol: float = 1e-4
     oversampling: float = 2.0
     n_init: int = 1
-    seed: int = 0
 
     def __post_init__(self) -> None:
         require_count("n_clusters", self.n_clusters)
@@ -59,7 +59,7 @@ class KMeansProgram(TrainingProgram):
         require_number("tol", self.tol, above=-1e-300)
         require_number("oversampling", self.oversampling, above=0.0)
         require_count("n_init", self.n_init)
-        require_count("seed", self.seed, least=0)
+        require_count("seed", self.inputs.seed, least=0)
 
     # -- a round --
 
@@ -105,7 +105,7 @@ class KMeansProgram(TrainingProgram):
             weights = matrix.weights if matrix.weights.size else None
             return {"weights": np.bincount(nearest.index, weights, len(state["candidates"])).astype(np.float64)}
         squared = nearest.squared if state["draws"] else None
-        place = (self.seed, f"k-means candidates of start {state['run']}", state["draws"])
+        place = (self.inputs.seed, f"k-means candidates of start {state['run']}", state["draws"])
         return seeding.draw(matrix, squared, shard, place, self._each_draw)
 
     def _measured(self, state: Record, matrix: Matrix, shard: Shard) -> Record:
@@ -131,7 +131,7 @@ class KMeansProgram(TrainingProgram):
             case "draw":
                 return self._with_candidates(state, total)
             case "weigh":
-                place = (self.seed, f"k-means centres of start {state['run']}")
+                place = (self.inputs.seed, f"k-means centres of start {state['run']}")
                 centres = seeding.plus_plus(state["candidates"], total["weights"], self.n_clusters, place)
                 return {**state, "step": "assign", "centres": centres, "candidates": np.zeros((0, centres.shape[1]))}
             case "assign":
