@@ -307,6 +307,11 @@ class TransformerEstimator(TransformerMixin, Estimator):  # type: ignore[misc]
         check_is_fitted(self)
         return self.each_batch(X, self.model_.transformed)
 
+    def get_feature_names_out(self, input_features: Any = None) -> Array:  # noqa: ARG002  # scikit-learn's
+        """Return the names of the columns that `transform` tells."""
+        check_is_fitted(self)
+        return np.array(list(self.model_.outputs), dtype=object)
+
 
 def plain(value: Any) -> Any:
     """Return a NumPy scalar (grids of parameters are made of them) as the Python number it is."""

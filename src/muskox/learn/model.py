@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pyarrow as pa
 
 from muskox.errors import CallerError
 from muskox.learn.columns import Column, Floats, Kind, from_record
@@ -139,6 +140,24 @@ class Regressor(Model):
 
     def predict_batch(self, batch: Any) -> dict[str, Array]:
         return {PREDICTION: self.values(batch)}
+
+
+class Transformer(Model):
+    """A transformer: its answers are columns. A subclass defines `outputs` and `transformed`."""
+
+    task = Task.TRANSFORMATION
+
+    def transformed(self, batch: Any) -> Floats:
+        """Return the new columns of each row of an Arrow record batch, shape (rows, columns)."""
+        raise NotImplementedError
+
+    def predict_batch(self, batch: Any) -> dict[str, Array]:
+        found = np.ascontiguousarray(self.transformed(batch).T)
+        return dict(zip(self.outputs, found, strict=True))
+
+    def transform_batch(self, batch: Any) -> Any:
+        """Return the new columns of each row as an Arrow record batch."""
+        return pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in self.predict_batch(batch).items()})
 
 
 def choose(scores: Floats) -> Array:

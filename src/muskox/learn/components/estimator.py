@@ -13,7 +13,7 @@ from muskox.learn.components.model import whitening
 from muskox.learn.components.program import PCAProgram
 from muskox.learn.encoder import CATEGORIES_MAX
 from muskox.learn.inputs import Inputs
-from muskox.records import Array, Record
+from muskox.records import Record
 
 
 class PCA(TransformerEstimator):
@@ -89,8 +89,3 @@ class PCA(TransformerEstimator):
         out = product(points, np.ascontiguousarray(axes))
         out += self.mean_
         return out
-
-    def get_feature_names_out(self, input_features: Any = None) -> Array:  # noqa: ARG002  # scikit-learn's
-        """Return the names of the columns that `transform` tells."""
-        check_is_fitted(self)
-        return np.array(list(self.model_.outputs), dtype=object)

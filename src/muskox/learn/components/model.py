@@ -3,18 +3,15 @@
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from muskox.learn.columns import Floats, Kind
 from muskox.learn.encoder import Encoder
-from muskox.learn.model import Model, Task
-from muskox.records import Array, Record
+from muskox.learn.model import Transformer
+from muskox.records import Record
 
 
-class PCAModel(Model):
+class PCAModel(Transformer):
     """Principal components, made from their record; a row's are ``component_0``, ``component_1`` and so on."""
-
-    task = Task.TRANSFORMATION
 
     def __init__(self, record: Record) -> None:
         super().__init__(record)
@@ -33,15 +30,6 @@ class PCAModel(Model):
         from muskox.learn.products import product
 
         return product(self.encoder.transform_batch(batch) - self.mean, self._axes)
-
-    def predict_batch(self, batch: Any) -> dict[str, Array]:
-        """Return the components of each row, by name."""
-        found = np.ascontiguousarray(self.transformed(batch).T)
-        return dict(zip(self.outputs, found, strict=True))
-
-    def transform_batch(self, batch: Any) -> Any:
-        """Return the components of each row as an Arrow record batch."""
-        return pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in self.predict_batch(batch).items()})
 
 
 def whitening(variances: Floats) -> Floats:

@@ -7,16 +7,13 @@ columns of numbers only.
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from muskox.learn.columns import Floats, Kind
 from muskox.learn.encoder import Encoder
 from muskox.learn.inputs import Target
-from muskox.learn.model import Model, Task
+from muskox.learn.model import Transformer
 from muskox.learn.training import TrainingProgram
 from muskox.program import Done
-from muskox.records import Array, Record
+from muskox.records import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +29,8 @@ class EncodeProgram(TrainingProgram):
         return Done(record)
 
 
-class EncodeModel(Model):
+class EncodeModel(Transformer):
     """An encoder, made from its record; its columns are called as :meth:`Encoder.feature_names_out` tells."""
-
-    task = Task.TRANSFORMATION
 
     def __init__(self, record: Record) -> None:
         super().__init__(record)
@@ -48,11 +43,3 @@ class EncodeModel(Model):
     def transformed(self, batch: Any) -> Floats:
         """Return the encoded columns of each row of an Arrow record batch, shape (rows, encoded columns)."""
         return self.encoder.transform_batch(batch)
-
-    def predict_batch(self, batch: Any) -> dict[str, Array]:
-        found = np.ascontiguousarray(self.transformed(batch).T)
-        return dict(zip(self.outputs, found, strict=True))
-
-    def transform_batch(self, batch: Any) -> Any:
-        """Return the encoded columns of each row as an Arrow record batch."""
-        return pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in self.predict_batch(batch).items()})

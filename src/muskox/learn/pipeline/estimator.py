@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-import numpy as np
 import pyarrow as pa
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metaestimators import _BaseComposition, available_if
@@ -63,11 +62,6 @@ class Encode(TransformerEstimator):
 
     def adopt(self, record: Record) -> None:  # noqa: ARG002  # the model has it
         self.encoder_ = self.model_.encoder
-
-    def get_feature_names_out(self, input_features: Any = None) -> Array:  # noqa: ARG002  # scikit-learn's
-        """Return the names of the columns that `transform` tells."""
-        check_is_fitted(self)
-        return np.array(list(self.model_.outputs), dtype=object)
 
 
 def last_has(name: str) -> Callable[["Pipeline"], bool]:
