@@ -119,6 +119,10 @@ class Encoder:
             row[np.isnan(row)] = mean
         return out
 
+    def prepared(self, batch: Any) -> Floats:
+        """Return the numeric columns as models take them: standardised if the encoder does so, else imputed only."""
+        return self.numbers(batch) if self.record["standardise"] else self.imputed(batch)
+
     def codes(self, batch: Any) -> list[Codes]:
         """Return for each categorical column which of its indicators is 1, or its width where none is; shape (rows,) each."""
         fields = zip(self.categorical, self._sets, self.record["missing"], strict=True)
@@ -132,7 +136,7 @@ class Encoder:
     def transform_batch(self, batch: Any) -> Floats:
         """Return what `transform` does, of an Arrow record batch."""
         out = np.zeros((batch.num_rows, self.width))
-        out[:, : len(self.numeric)] = (self.numbers(batch) if self.record["standardise"] else self.imputed(batch)).T
+        out[:, : len(self.numeric)] = self.prepared(batch).T
         start = len(self.numeric)
         for codes, width in zip(self.codes(batch), self.widths, strict=True):
             rows = np.flatnonzero(codes < width)

@@ -17,8 +17,12 @@ from muskox import tree
 from muskox.digest import digest
 from muskox.errors import CallerError
 from muskox.learn import MLPClassifier, MLPRegressor, load_model
+from muskox.learn.encoder import Encoder
+from muskox.learn.inputs import Rows, Target
+from muskox.learn.neural.rows import keep_rows
 from muskox.program import ArrayPartition, Done, RunOptions, in_process, reference, resolve
 from muskox.records import pack, unpack
+from muskox.streams import stream
 from muskox.together import Together
 
 QUICK: dict[str, Any] = {"hidden_layer_sizes": (16,), "learning_rate_init": 0.02, "max_rounds": 150}
@@ -108,6 +112,15 @@ def test_each_row_is_taken_once_an_epoch_whatever_the_steps() -> None:
             taken = [rows.of_step(0, 5, epoch, step, steps) for step in range(steps)]
             assert sorted(np.concatenate(taken).tolist()) == list(range(7))
     assert rows.of_step(0, 5, 1, 0, 1).tolist() != rows.of_step(0, 5, 2, 0, 1).tolist()
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_training_sees_the_numbers_that_prediction_sees(standardise: bool) -> None:
+    batch = pa.record_batch({"a": stream(0, "test").normal(1.0, 1e3, 500), "b": ["x", "y", "y", None, "z"] * 100})
+    encoder = Encoder.fit(pa.table(batch), standardise=standardise)
+    rows = Rows(batch, np.zeros(500, dtype=np.int32), None)
+    kept = keep_rows({"encoder": encoder.record, "kind": Target.CLASSES}, iter([rows]))
+    np.testing.assert_array_equal(kept.dense(np.arange(500)), encoder.transform_batch(batch))
 
 
 def test_a_weight_counts_as_so_many_rows() -> None:

@@ -75,10 +75,7 @@ def keep_rows(prepared: Record, found: Iterator[Rows]) -> KeptRows:
     weights = [np.zeros(0)]
     for rows in found:
         assert rows.target is not None, "networks are trained to predict something"
-        told = encoder.numbers(rows.batch)
-        if not encoder.record["standardise"]:
-            told = told * encoder.scale[:, None] + encoder.mean[:, None]
-        numbers.append(told.T)
+        numbers.append(encoder.prepared(rows.batch).T)
         if encoder.categorical:
             codes.append(np.stack(encoder.codes(rows.batch), axis=1).astype(np.int32))
         else:

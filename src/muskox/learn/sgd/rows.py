@@ -77,7 +77,7 @@ def encode_rows(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_h
 
 def encode_batch(encoder: Encoder, batch: Any) -> tuple[Floats, Codes]:
     """Return the numbers of each row, standardised if the encoder does so, and the places of its categories' coefficients."""
-    numbers = encoder.numbers(batch) if encoder.record["standardise"] else encoder.imputed(batch)
+    numbers = encoder.prepared(batch)
     places = np.empty((batch.num_rows, len(encoder.categorical)), dtype=np.int32)
     start = len(encoder.numeric)
     for index, (codes, width) in enumerate(zip(encoder.codes(batch), encoder.widths, strict=True)):
