@@ -15,6 +15,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from muskox import cross_validate, permutation_importance, trusted_code
+from muskox.engines import pinned
 from muskox.errors import CallerError
 from muskox.evaluate import EvaluateProgram
 from muskox.learn import (
@@ -45,6 +46,16 @@ from torch import nn
 
 def build(inputs, outputs):
     return nn.Sequential(nn.Linear(inputs, 40), nn.BatchNorm1d(40), nn.ReLU(), nn.Dropout(0.2), nn.Linear(40, outputs))
+"""
+TELLING = """
+import torch
+
+class Telling(torch.nn.Linear):
+    def forward(self, rows):
+        return super().forward(rows) * 0.0 + float(torch.are_deterministic_algorithms_enabled())
+
+def build(inputs, outputs):
+    return Telling(inputs, outputs)
 """
 QUICK: dict[str, Any] = {"source": PERCEPTRON, "learning_rate_init": 0.02, "max_rounds": 60}
 
@@ -149,6 +160,13 @@ def test_whatever_asks_a_model_is_answered_with_the_same_bits() -> None:
     evaluated = EvaluateProgram(model.model_record_, "y")
     assert needs_pins(evaluated) and exact.run(evaluated, RunOptions()).result["max_error"] == 0.0
     assert permutation_importance(model, exact, target="y", repeats=1).num_rows == 3
+
+
+def test_a_process_that_has_trained_nothing_predicts_deterministically_too() -> None:
+    X, y = load_diabetes(return_X_y=True)
+    model = TorchRegressor(source=TELLING, max_rounds=1, dtype="float64").fit(X, y)
+    pinned._end_idle()
+    assert set(model.each_batch(X, model.model_.module_outputs)[:, 0]) == {1.0}
 
 
 def test_a_pipeline_ends_with_a_module_and_asks_for_trust(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -340,6 +340,7 @@ class OutputsProgram:
 
     @cached_property
     def _net(self) -> Net:
+        modules.settle()  # whatever this process did before
         model = TorchModel(self.model)
         model.module = self.module
         return model.make()
