@@ -1,6 +1,7 @@
 """What all estimators share: scikit-learn's API over a program, on arrays in this process or on a dataset where it lies."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -123,11 +124,16 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     @classmethod
     def from_record(cls, record: Record) -> Self:
         """Return the fitted model that `record` (a model's ``model_record_``) describes."""
+        return cls(**cls.parameters_of(record))._adopt(record)
+
+    @classmethod
+    def parameters_of(cls, record: Record) -> dict[str, Any]:
+        """Return what `record` tells of this estimator's parameters."""
         known = set(cls._get_param_names())
         parameters = {name: value for name, value in record["parameters"].items() if name in known}
         if isinstance(parameters.get("class_weight"), list):
             parameters["class_weight"] = dict(parameters["class_weight"])
-        return cls(**parameters)._adopt(record)
+        return parameters
 
     def predict_batch(self, batch: Any) -> dict[str, Array]:
         """Return the model's answer for each row of an Arrow record batch: "prediction", and what else it tells, by name.
@@ -211,6 +217,24 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         if self.target_ not in table.schema.names:
             raise CallerError(f"no column {self.target_!r} to score against: give y")
         return np.array(table.column(self.target_).to_pylist())
+
+
+class EarlyStopping(Estimator):
+    """What estimators share that hold a share of the rows out only with `early_stopping`."""
+
+    early_stopping: bool
+
+    def inputs(self, *args: Any, **given: Any) -> Inputs:
+        found = super().inputs(*args, **given)
+        return found if self.early_stopping else replace(found, validation_fraction=0.0)
+
+    @classmethod
+    def parameters_of(cls, record: Record) -> dict[str, Any]:
+        told = super().parameters_of(record)
+        told["early_stopping"] = told["validation_fraction"] > 0.0
+        if not told["early_stopping"]:
+            del told["validation_fraction"]  # what it was is not told: nothing was held out by it
+        return told
 
 
 class ClassifierEstimator(ClassifierMixin, Estimator):  # type: ignore[misc]

@@ -220,6 +220,15 @@ def test_a_model_survives_its_journey() -> None:
     assert again.fit(X, y).digest_ == model.digest_
 
 
+@pytest.mark.parametrize("given", [{}, {"early_stopping": True, "validation_fraction": 0.25}], ids=str)
+def test_a_model_from_its_record_is_fitted_again_alike(given: dict[str, Any]) -> None:
+    X, y = load_iris(return_X_y=True)
+    model = MLPClassifier(**{**QUICK, "max_rounds": 20}, **given).fit(X, y)
+    again = MLPClassifier.from_record(model.model_record_)
+    assert (again.early_stopping, again.validation_fraction) == (model.early_stopping, model.validation_fraction)
+    assert again.digest_ == model.digest_ == again.fit(X, y).digest_
+
+
 @pytest.mark.parametrize(("given", "rule"), [
     ({"activation": "sinus"}, "activation='sinus': it is one of"),
     ({"solver": "lbfgs"}, "solver='lbfgs': it is one of adam, sgd"),

@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any, ClassVar
 
 from muskox.errors import CallerError
-from muskox.learn.base import ClassifierEstimator, Probabilities, RegressorEstimator, plain
+from muskox.learn.base import ClassifierEstimator, EarlyStopping, Probabilities, RegressorEstimator, plain
 from muskox.learn.encoder import CATEGORIES_MAX
 from muskox.learn.inputs import Inputs
 from muskox.learn.neural.mlp import MLPClassifierProgram, MLPProgram, MLPRegressorProgram
@@ -15,23 +15,19 @@ AUTO = "auto"
 BATCH_ROWS = 200  # of "auto", at most as many as there are
 
 
-class Stepped:
+class Stepped(EarlyStopping):
     """What estimators trained by mini-batch steps share: when rows are held out, what they go on from, what they show."""
 
     def inputs(self, *args: Any, **given: Any) -> Inputs:
-        """As all estimators', with a share of the rows held out only to stop early."""
-        from dataclasses import replace
-
-        found: Inputs = super().inputs(*args, **given)  # type: ignore[misc]
-        early: bool = self.early_stopping  # type: ignore[attr-defined]
-        if early and found.validation is None and not found.validation_fraction > 0.0:
+        found = super().inputs(*args, **given)
+        if self.early_stopping and not found.holds_out:
             raise CallerError("early_stopping needs rows to judge by: validation_fraction above 0, or fit(validation=...)")
-        return found if early or found.validation is not None else replace(found, validation_fraction=0.0)
+        return found
 
     def settings(self, program: type) -> dict[str, Any]:
         """Return this estimator's parameters that `program` has, as it wants them."""
         known = {each.name for each in fields(program)}
-        told = {name: plain(value) for name, value in self.get_params(deep=False).items() if name in known}  # type: ignore[attr-defined]
+        told = {name: plain(value) for name, value in self.get_params(deep=False).items() if name in known}
         size = told["batch_size"]
         return {**told, "batch_size": BATCH_ROWS if size == AUTO else size}
 
@@ -51,13 +47,13 @@ class Perceptron(Stepped):
         told = self.settings(self.program_type)
         sizes = told["hidden_layer_sizes"]
         told["hidden_layer_sizes"] = tuple(map(plain, sizes)) if hasattr(sizes, "__iter__") else (sizes,)
-        if self.warm_start and hasattr(self, "model_record_"):  # type: ignore[attr-defined]
+        if self.warm_start and hasattr(self, "model_record_"):
             told["begin"] = {"parameters": self.model_record_["weights"]}
         return self.program_type(inputs=inputs, **told)
 
     def adopt(self, record: Record) -> None:
         super().adopt(record)
-        network = self.model_.network  # type: ignore[attr-defined]
+        network = self.model_.network
         layers = network.layers(record["weights"])
         self.coefs_: list[Array] = [weights.copy() for weights, _ in layers]
         self.intercepts_: list[Array] = [biases.copy() for _, biases in layers]

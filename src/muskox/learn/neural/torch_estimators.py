@@ -29,21 +29,21 @@ class Modular(Stepped):
         elif source:
             trust(source)  # it is whoever calls us that has it run
         told["source"] = str(source)
-        if self.warm_start and hasattr(self, "model_record_"):  # type: ignore[attr-defined]
+        if self.warm_start and hasattr(self, "model_record_"):
             told["begin"] = {"parameters": self.model_record_["weights"], "buffers": self.model_record_["buffers"]}
         return self.program_type(inputs=inputs, **told)
 
     @classmethod
     def from_record(cls, record: Record, module: Any = None) -> Self:
         """Return the fitted model of `record`; `module` is what it was trained with, if that was an object."""
-        fitted: Self = super().from_record(record)  # type: ignore[misc]
-        fitted.source, fitted.module = Adopted(record["source"]), module  # type: ignore[attr-defined]
-        fitted.model_.module = module  # type: ignore[attr-defined]
+        fitted = super().from_record(record)
+        fitted.source, fitted.module = Adopted(record["source"]), module
+        fitted.model_.module = module
         return fitted
 
     def adopt(self, record: Record) -> None:
         super().adopt(record)
-        self.model_.module = self.module  # type: ignore[attr-defined]
+        self.model_.module = self.module
 
     def trained_module(self) -> Any:
         """Return the trained module, a torch.nn.Module on the CPU, in evaluation mode; it is the caller's own.
@@ -53,7 +53,7 @@ class Modular(Stepped):
         CallerError
             If the model holds code that nobody has trusted here.
         """
-        return self.model_.trained()  # type: ignore[attr-defined]
+        return self.model_.trained()
 
 
 class TorchClassifier(Modular, Probabilities, ClassifierEstimator):

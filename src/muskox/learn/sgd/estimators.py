@@ -1,14 +1,14 @@
 """SGDClassifier and SGDRegressor: scikit-learn's API over the program of stochastic gradient descent."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from muskox.errors import CallerError
-from muskox.learn.base import ClassifierEstimator, Estimator, Margins, Probabilities, RegressorEstimator, plain
+from muskox.learn.base import ClassifierEstimator, EarlyStopping, Margins, Probabilities, RegressorEstimator, plain
 from muskox.learn.columns import Floats
 from muskox.learn.encoder import CATEGORIES_MAX
 from muskox.learn.inputs import Inputs
@@ -23,7 +23,7 @@ from muskox.records import Record
 NUMBERS = ("alpha", "l1_ratio", "epsilon", "power_t", "momentum", "beta_1", "beta_2")  # 1 is 1.0, in the digest, too
 
 
-class DescentEstimator(Estimator):
+class DescentEstimator(EarlyStopping):
     """What both estimators share: how parameters become a program, and going on from a model."""
 
     program_class: type[SGDProgram]
@@ -43,21 +43,6 @@ class DescentEstimator(Estimator):
         if isinstance(given["average"], bool):
             given["average"] = int(given["average"])
         return Descent(**given)
-
-    def inputs(self, *args: Any, **given: Any) -> Inputs:
-        """As all estimators', with rows held out only for early stopping."""
-        found = super().inputs(*args, **given)
-        return found if self.early_stopping else replace(found, validation_fraction=0.0)
-
-    @classmethod
-    def from_record(cls, record: Record) -> Self:
-        """Return the fitted model that `record` describes."""
-        given = dict(record["parameters"])
-        given["early_stopping"] = given["validation_fraction"] > 0.0
-        if not given["early_stopping"]:
-            del given["validation_fraction"]  # what it was is not told: nothing was held out by it
-        model: Self = super().from_record({**record, "parameters": given})
-        return model._adopt(record)
 
     def _go_on(self, rows: tuple[Any, Any, Any], classes: Any, fit: Mapping[str, Any]) -> Self:
         """Take one epoch over `rows` (X, y, sample_weight) from where the model stands, or from the start."""
