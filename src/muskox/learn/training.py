@@ -66,8 +66,8 @@ class TrainingProgram:
     # -- the contract of Program --
 
     def parameters(self) -> Record:
-        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "inputs"}
-        return {**self.inputs.parameters(), **{name: travelling(value) for name, value in own.items()}}
+        own = {name: travelling(value) for name, value in declared(self).items() if name != "inputs"}
+        return {**self.inputs.parameters(), **own}
 
     @classmethod
     def from_parameters(cls, parameters: Record) -> Self:
@@ -126,6 +126,13 @@ def in_rounds(program: Any, estimator: Any) -> Program:
             f"{name} trains here by tasks of its own, not in rounds: choose another strategy, of a forest 'global'"
         )
     return program
+
+
+def declared(record: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass; an int in the place of a float is that float, so that 1 and 1.0 have one digest."""
+    told = {each.name: getattr(record, each.name) for each in fields(record)}
+    real = {each.name for each in fields(record) if each.type in (float, float | None)}
+    return {name: float(value) if name in real and type(value) is int else value for name, value in told.items()}
 
 
 def travelling(value: Any) -> Any:

@@ -92,15 +92,6 @@ class LinearProgram(SparseColumns):
         require_count("max_rounds", self.max_rounds)
         require_count("n_iter_no_change", self.n_iter_no_change)
 
-    def parameters(self) -> Record:
-        told = super().parameters()
-        return {name: float(value) if type(value) is int and name in self.real() else value for name, value in told.items()}
-
-    @classmethod
-    def real(cls) -> tuple[str, ...]:
-        """Return the parameters that are the same as int and as float: C=1 is C=1.0."""
-        return ("C", "tol", "learning_rate", "alpha", "l1_ratio", "epsilon")
-
     def live(self) -> Record:
         return {"max_rounds": self.max_rounds, "learning_rate": self.learning_rate}
 

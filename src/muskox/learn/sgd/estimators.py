@@ -20,8 +20,6 @@ from muskox.learn.tables import to_table
 from muskox.program import Runs
 from muskox.records import Record
 
-NUMBERS = ("alpha", "l1_ratio", "epsilon", "power_t", "momentum", "beta_1", "beta_2")  # 1 is 1.0, in the digest, too
-
 
 class DescentEstimator(EarlyStopping):
     """What both estimators share: how parameters become a program, and going on from a model."""
@@ -37,9 +35,6 @@ class DescentEstimator(EarlyStopping):
 
     def descent(self) -> Descent:
         given = {each.name: plain(getattr(self, each.name)) for each in fields(Descent) if hasattr(self, each.name)}
-        for name in (*NUMBERS, "tol", "eta0"):
-            if type(given.get(name)) is int:
-                given[name] = float(given[name])
         if isinstance(given["average"], bool):
             given["average"] = int(given["average"])
         return Descent(**given)

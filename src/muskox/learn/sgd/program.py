@@ -9,7 +9,7 @@ model: encoder and classes stay as they were learned, and round 1 is left out.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,7 +23,7 @@ from muskox.learn.parameters import require_count, require_number
 from muskox.learn.sgd import averaging, batches, census, progress
 from muskox.learn.sgd.options import LOSSES_OF_CLASSES, LOSSES_OF_NUMBERS, Descent, standing, zeros
 from muskox.learn.sgd.rows import EncodedRows, Ints, encode_rows, order_of
-from muskox.learn.training import FIT, PREPARE, TrainingProgram
+from muskox.learn.training import FIT, PREPARE, TrainingProgram, declared
 from muskox.program import Block, Done, Manifest, Shard
 from muskox.records import Record
 
@@ -67,7 +67,7 @@ class SGDProgram(TrainingProgram):
 
     def parameters(self) -> Record:
         own = {"classes": None if self.classes is None else list(self.classes), "resume": self.resume}
-        return {**self.inputs.parameters(), **asdict(self.descent), **own, "begin_with": self.begin_with}
+        return {**self.inputs.parameters(), **declared(self.descent), **own, "begin_with": self.begin_with}
 
     @classmethod
     def from_parameters(cls, parameters: Record) -> Self:
