@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from muskox.learn.neural import network as network_file
-from muskox.learn.neural.kernels import add_outer, add_product
+from muskox.learn.neural.kernels import add_outer, add_product, rectify
 from muskox.learn.neural.network import ACTIVATIONS, Network
 from muskox.streams import stream
 
@@ -58,6 +58,14 @@ def test_products_are_sums_in_the_order_of_their_terms(dtype: str) -> None:
     for term in range(11):
         expected += left[:, term : term + 1] * right[term]
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rectified_is_what_is_above_zero_and_what_is_no_number_shows(dtype: str) -> None:
+    values = np.array([[np.nan, -1.0, -0.0, 0.0, 2.0, -np.inf, np.inf]], dtype)
+    rectify(values)
+    np.testing.assert_array_equal(values, [[np.nan, 0.0, 0.0, 0.0, 2.0, 0.0, np.inf]])
+    assert not np.signbit(values[0, 1:]).any()
 
 
 PROGRAM = """

@@ -16,7 +16,7 @@ STRIPE_TERMS = 64  # of 256 float64 columns 128 KB; a multiple of four
 def add_product(left: Array, right: Array, out: Array) -> None:
     """Add the product of `left`, shape (rows, inner), and `right`, shape (inner, columns), to `out`; C-ordered, of one dtype.
 
-    Terms whose left factors are 0 are left out: what ReLUs and indicators multiply is mostly that.
+    Four terms whose left factors are all 0 are left out: what ReLUs and indicators multiply is mostly that.
     """
     rows, inner = left.shape
     columns = right.shape[1]
@@ -67,7 +67,8 @@ def rectify(values: Array) -> None:
     """Put 0 in the place of what is 0 or less, shape (rows, columns); what is no number stays, so that it shows in the loss."""
     for i in range(values.shape[0]):
         for j in range(values.shape[1]):
-            values[i, j] = max(0.0, values[i, j])
+            value = values[i, j]
+            values[i, j] = 0.0 if value <= 0.0 else value
 
 
 @compiled

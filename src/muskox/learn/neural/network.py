@@ -1,7 +1,8 @@
 """A multilayer perceptron as a pure function of one flat vector of parameters: its outputs, and the gradient of its loss.
 
 The vector holds, layer after layer, the weights, shape (inputs, outputs), C-ordered, and then the biases, shape (outputs,).
-Rows go through in chunks, so that memory does not grow with them; chunks change no bit, since sums go row by row anyway.
+Rows go through in chunks, so that memory does not grow with them. Chunks change no bit of outputs and gradients, whose sums go
+row by row; a loss is the sum of its chunks' sums, so that :data:`CHUNK_ROWS` is part of its definition.
 """
 
 from collections.abc import Iterator, Sequence
