@@ -19,7 +19,8 @@ from muskox.errors import CallerError
 from muskox.learn import MLPClassifier, MLPRegressor, load_model
 from muskox.learn.encoder import Encoder
 from muskox.learn.inputs import Rows, Target
-from muskox.learn.neural.rows import keep_rows
+from muskox.learn.neural.rows import KeptRows, keep_rows
+from muskox.learn.neural.steps import JUDGED_ROWS
 from muskox.program import ArrayPartition, Done, RunOptions, in_process, reference, resolve
 from muskox.records import pack, unpack
 from muskox.streams import stream
@@ -103,8 +104,6 @@ def test_shards_of_few_rows_and_of_none_take_part() -> None:
 
 
 def test_each_row_is_taken_once_an_epoch_whatever_the_steps() -> None:
-    from muskox.learn.neural.rows import KeptRows
-
     empty = np.zeros((7, 0))
     rows = KeptRows(empty, empty.astype(np.int32), [], 0, np.zeros(7), np.ones(7))
     for steps in (1, 3, 7, 20):
@@ -163,6 +162,15 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
     errors = (model.predict(X[held]) - y[held]) / model.model_record_["scale"]
     assert 0.5 * np.mean(errors**2) == pytest.approx(min(model.validation_losses_))
     assert len(model.validation_losses_) == model.n_iter_ == int(np.argmin(model.validation_losses_)) + 1 + 4
+
+
+def test_few_rows_held_out_are_dense_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts, dense = [], KeptRows.dense
+    monkeypatch.setattr(KeptRows, "dense", lambda self, rows: counts.append(len(rows)) or dense(self, rows))
+    draw = stream(0, "test")
+    X, y = draw.normal(size=(3000, 2)), draw.normal(size=3000)
+    MLPRegressor(**{**QUICK, "max_rounds": 30}, early_stopping=True, validation_fraction=0.5).fit(X, y)
+    assert max(counts) == JUDGED_ROWS
 
 
 def test_an_adaptive_rate_falls_before_training_ends() -> None:

@@ -6,8 +6,6 @@ A number as target is standardised for training; the model's answers are in its 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from muskox.errors import CallerError
 from muskox.learn.columns import Floats
 from muskox.learn.encoder import Encoder
@@ -66,9 +64,9 @@ class MLPProgram(StepsProgram):
         gradient, loss = network_of(state).gradient(state["parameters"], X, rows.target[chosen], rows.weights[chosen])
         return {"gradient": gradient, "loss": loss}
 
-    def loss_of(self, state: Record, rows: KeptRows) -> float:
-        X = rows.dense(np.arange(len(rows))).astype(self.dtype)
-        return network_of(state).loss_of(state["parameters"], X, rows.target, rows.weights)
+    def loss_of(self, state: Record, rows: KeptRows, chosen: Array) -> float:
+        X = rows.dense(chosen).astype(self.dtype)
+        return network_of(state).loss_of(state["parameters"], X, rows.target[chosen], rows.weights[chosen])
 
     def penalised(self, state: Record) -> list[slice]:
         return network_of(state).weights()

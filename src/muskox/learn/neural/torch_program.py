@@ -155,9 +155,9 @@ class TorchProgram(StepsProgram):
             return {}
         return {"buffers": state["buffers"] + total["buffers"] / float(total["rows"][0])}
 
-    def loss_of(self, state: Record, rows: KeptRows) -> float:
-        X = rows.dense(np.arange(len(rows)))
-        return self._loaded(state).loss_of(X, rows.target, rows.weights, self.loss)
+    def loss_of(self, state: Record, rows: KeptRows, chosen: Array) -> float:
+        X, target, weights = rows.dense(chosen), rows.target[chosen], rows.weights[chosen]
+        return self._loaded(state).loss_of(X, target, weights, self.loss)
 
     def penalised(self, state: Record) -> list[slice]:
         return self._net(state["prepared"]).weights()
