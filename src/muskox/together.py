@@ -4,7 +4,7 @@ Each program's state, partials and result keep to themselves, under its number, 
 What they share is the rounds: one exchange, one state and one checkpoint serve them all.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -39,17 +39,15 @@ class Together:
             raise CallerError(f"at_once={self.at_once}: at least one program runs at a time")
 
     def parameters(self) -> Record:
-        return {"programs": {str(i): reference_to(program) for i, program in enumerate(self.programs)}, "at_once": self.at_once}
+        return {"programs": references_to(self.programs), "at_once": self.at_once}
 
     @classmethod
     def from_parameters(cls, parameters: Record) -> Program:
-        references = parameters["programs"]
-        return cls(tuple(referred(references[str(i)]) for i in range(len(references))), parameters["at_once"])
+        return cls(all_referred(parameters["programs"]), parameters["at_once"])
 
     def reads(self) -> list[str]:
         """Return the columns that any of them looks at; none, which means all, if one of them looks at all."""
-        wanted = [columns_read(program) for program in self.programs]
-        return sorted({column for columns in wanted for column in columns}) if all(wanted) else []
+        return all_columns_read(self.programs)
 
     def initial(self, manifest: Manifest) -> Record:
         """Return a state that holds those that run, how many have begun, results as bytes, and what the others begin with.
@@ -151,6 +149,12 @@ def columns_read(program: Program) -> list[str]:
     return list(program.reads()) if isinstance(program, Reads) else []
 
 
+def all_columns_read(programs: Sequence[Program]) -> list[str]:
+    """Return the columns that any of `programs` looks at; none, which means all, if one of them looks at all."""
+    wanted = [columns_read(program) for program in programs]
+    return sorted({column for columns in wanted for column in columns}) if all(wanted) else []
+
+
 def reference_to(program: Program) -> Record:
     """Return the reference of a program that others are made of."""
     if not is_portable(program):
@@ -164,3 +168,13 @@ def referred(record: Mapping[str, object]) -> Program:
     if not isinstance(program, Program):
         raise CallerError(f"{record['program']!r} is a list of tasks, where a program is needed")
     return program
+
+
+def references_to(programs: Sequence[Program]) -> Record:
+    """Return the references of programs, by number."""
+    return {str(number): reference_to(program) for number, program in enumerate(programs)}
+
+
+def all_referred(references: Mapping[str, Mapping[str, object]]) -> tuple[Program, ...]:
+    """Return the programs that :func:`references_to` described."""
+    return tuple(referred(references[key]) for key in in_order(references))

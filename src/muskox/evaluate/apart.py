@@ -12,7 +12,7 @@ from muskox.errors import CallerError
 from muskox.program import Done, Manifest, Program
 from muskox.records import Record, normal
 from muskox.task_list import Shards, TaskList
-from muskox.together import columns_read, reference_to, referred
+from muskox.together import all_columns_read, all_referred, references_to
 from muskox.tree import Climb
 
 ROUNDS_MAX = 1_000_000  # of one program: one that never ends is a bug
@@ -27,17 +27,15 @@ class Apart:
     programs: tuple[Program, ...]
 
     def parameters(self) -> Record:
-        return {"programs": {str(i): reference_to(program) for i, program in enumerate(self.programs)}}
+        return {"programs": references_to(self.programs)}
 
     @classmethod
     def from_parameters(cls, parameters: Record) -> TaskList:
-        references = parameters["programs"]
-        return cls(tuple(referred(references[str(i)]) for i in range(len(references))))
+        return cls(all_referred(parameters["programs"]))
 
     def reads(self) -> list[str]:
         """Return the columns that any of them looks at; none, which means all, if one of them looks at all."""
-        wanted = [columns_read(program) for program in self.programs]
-        return sorted({column for columns in wanted for column in columns}) if all(wanted) else []
+        return all_columns_read(self.programs)
 
     def tasks(self, manifest: Manifest) -> Sequence[Record]:  # noqa: ARG002  # the contract's
         return [{"program": index} for index in range(len(self.programs))]

@@ -14,7 +14,7 @@ from muskox.learn.model import load_predictor
 from muskox.learn.pipeline.steps import manifest_after, shard_after, transformer_of
 from muskox.program import Block, Done, Manifest, Program, Reports, Shard
 from muskox.records import Record
-from muskox.together import adds_in, columns_read, reference_to, referred
+from muskox.together import adds_in, all_referred, columns_read, references_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,13 @@ class PipelineProgram:
         return tuple(name for name in (self.target, self.weight, self.validation) if name is not None)
 
     def parameters(self) -> Record:
-        references = {str(index): reference_to(program) for index, program in enumerate(self.programs)}
         columns = {"target": self.target, "weight": self.weight, "validation": self.validation}
-        return {"names": list(self.names), "programs": references, **columns}
+        return {"names": list(self.names), "programs": references_to(self.programs), **columns}
 
     @classmethod
     def from_parameters(cls, parameters: Record) -> Program:
-        references = parameters["programs"]
-        programs = tuple(referred(references[str(index)]) for index in range(len(references)))
         columns = {name: parameters[name] for name in ("target", "weight", "validation")}
-        return cls(tuple(parameters["names"]), programs, **columns)
+        return cls(tuple(parameters["names"]), all_referred(parameters["programs"]), **columns)
 
     def reads(self) -> list[str]:
         first = columns_read(self.programs[0])
