@@ -49,7 +49,7 @@ class BinaryMetrics:
             guessed = answer["prediction"] == self.scorer.classes_[1]
             cells += np.bincount(2 * known.truth + guessed, known.weights, minlength=4).astype(cells.dtype)
             if self.scorer.has_probabilities:
-                losses += log_loss_sum(answer["probability"], labels, known.weights)
+                losses += log_loss_sum(np.where(labels, answer["probability"], 1.0 - answer["probability"]), known.weights)
             if self.is_ranked:
                 scores.append(answer["probability" if self.scorer.has_probabilities else "score"])
                 positive.append(labels)
@@ -80,7 +80,7 @@ def merge(left: Record, right: Record) -> Record:
     return {"counts": merge_counts(left["counts"], right["counts"]), **summed, **ranks.merge(left, right)}
 
 
-def log_loss_sum(probability: Floats, positive: NDArray[np.bool_], weights: Floats | None = None) -> float:
-    right = np.where(positive, probability, 1.0 - probability)
+def log_loss_sum(right: Floats, weights: Floats | None = None) -> float:
+    """Return the sum of the log losses of rows, whose true classes were given the probabilities `right`."""
     losses = xlogy(1.0, np.clip(right, EPSILON, 1.0 - EPSILON))
     return -float(np.add.reduce(losses if weights is None else losses * weights))

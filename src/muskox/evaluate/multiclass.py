@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import xlogy
 
-from muskox.evaluate.binary import EPSILON
+from muskox.evaluate.binary import log_loss_sum
 from muskox.evaluate.scorer import ClassScorer
 from muskox.evaluate.truth import Counts, check_counts, known_classes, merge_counts, neither
 from muskox.program import Block
@@ -44,8 +43,7 @@ class MulticlassMetrics:
             guessed, told = self.scorer.decide(known.batch)
             if self.scorer.has_probabilities:
                 right = np.take_along_axis(told, known.truth[:, None], axis=1)[:, 0]
-                logs = xlogy(1.0, np.clip(right, EPSILON, 1.0 - EPSILON))
-                losses -= np.add.reduce(logs if known.weights is None else logs * known.weights)
+                losses += log_loss_sum(right, known.weights)
             pairs = len(classes) * known.truth + guessed
             cells += np.bincount(pairs, known.weights, minlength=cells.size).astype(cells.dtype)
         return {"counts": counts.record(), "log_loss": losses, "confusion": cells.reshape(len(classes), len(classes))}
