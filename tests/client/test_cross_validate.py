@@ -8,6 +8,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 import muskox as mx
+from muskox.client.cross_validation import looks
 from muskox.digest import digest
 from muskox.learn import RandomForestClassifier
 from muskox.program import ArrayPartition, in_process
@@ -59,3 +60,14 @@ def test_what_trains_by_tasks_is_refused_with_a_sentence() -> None:
 
 def digests(folds: list[dict[str, Any]]) -> list[str]:
     return [digest(fold) for fold in folds]
+
+
+def test_a_dataset_is_not_given_with_what_to_predict_beside_it() -> None:
+    dataset = in_process(iris(), ArrayPartition(2))
+    with pytest.raises(mx.CallerError, match="a dataset is fitted with target="):
+        mx.cross_validate(mx.GaussianNB(), dataset, np.zeros(3), target="kind")
+
+
+def test_where_no_column_is_left_to_judge_none_is_looked_at() -> None:
+    data = in_process(iris().select(["kind", "w"]), ArrayPartition(2))
+    assert looks(mx.GaussianNB(), data, {"target": "kind", "weight": "w"}) is None

@@ -83,6 +83,36 @@ def test_a_candidate_that_fails_while_it_trains_ends_no_other() -> None:
         assert search.best_params_ == {"categories_max": 1000}
 
 
+@pytest.mark.parametrize("strategy", ["rounds", "tasks"])
+def test_encoded_rows_of_a_fold_are_let_go_of_though_its_last_candidate_was_refused(
+    strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten, forget = [], Fold.forget
+
+    def watched(fold: Fold, shard: Any) -> None:
+        forgotten.append(fold.fold)
+        forget(fold, shard)
+
+    monkeypatch.setattr(Fold, "forget", watched)
+    table = cancer().append_column("id", pa.array([f"row {index}" for index in range(250)]))
+    search = mx.GridSearch(
+        logistic(), {"categories_max": [1000, 5]}, folds=3, strategy=strategy, at_once=2, checks=False, refit=False
+    )
+    with pytest.warns(SearchWarning, match="1 of 2 candidates failed"):
+        search.fit(table, target="y")
+    assert set(forgotten) == {0, 1}  # the last fold's go with the job
+
+
+def test_only_the_auc_has_scores_ranked() -> None:
+    def trials(scoring: str | None) -> list[Any]:
+        search = mx.GridSearch(mx.GaussianNB(), {"var_smoothing": [1e-9]}, scoring=scoring, folds=2, checks=False)
+        program, shape = mx.GaussianNB().program("y"), {"target": "y", "weight": None}
+        return [search._trial(program, fold, shape, is_first=True, is_last=True).program for fold in range(2)]
+
+    assert all(trial.is_ranked for scoring in ("auc", "roc_auc") for trial in trials(scoring))
+    assert not any(trial.is_ranked for scoring in (None, "accuracy", "neg_log_loss") for trial in trials(scoring))
+
+
 def test_a_search_all_of_whose_candidates_fail_says_why() -> None:
     with pytest.raises(mx.CallerError, match="all 2 candidates failed; the first: C"):
         mx.GridSearch(logistic(), {"C": [-1.0, -2.0]}).fit(*arrays())

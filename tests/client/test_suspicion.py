@@ -16,7 +16,8 @@ from muskox.records import Record, pack, unpack
 
 
 def look(table: Any, target: str = "y", shards: int = 1, **given: Any) -> Record:
-    program = resolve(unpack(pack(reference(OneColumnProgram(target, **given)))))
+    columns = tuple(name for name in table.schema.names if name != target)
+    program = resolve(unpack(pack(reference(OneColumnProgram(target, columns, **given)))))
     return in_process(table, ArrayPartition(shards)).run(program, RunOptions()).result
 
 

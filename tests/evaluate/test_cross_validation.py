@@ -1,5 +1,6 @@
 """Cross-validation as one job: each fold's model and scores are those of training and scoring it by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from muskox.digest import digest
 from muskox.evaluate import EvaluateProgram, FoldTrial
 from muskox.fold import Fold
 from muskox.program import ArrayPartition, Block, Done, RunOptions, Shard, in_process, is_portable, reference, resolve
+from muskox.records import pack
 from muskox.together import Together
 
 PARTITION = ArrayPartition(4)
@@ -70,3 +72,28 @@ def test_a_fold_that_was_trained_keeps_no_encoded_rows_but_its_own() -> None:
         state = trial.update(state, trial.partial(state, shard, shard.blocks))
     assert forgotten == ["fold/9/3/1/False"] and shard.cached("fold/9/3/1/True", lambda: None) is not None
     assert shard.cached("fold/9/3/1/False", lambda: "made again") == "made again"
+    later = replace(trial, fold=2, forgets=False, forgets_earlier=True)
+    forgotten.clear()
+    later.partial({"phase": "score", "state": {}, "model": state.result["model"]}, shard, shard.blocks)
+    assert forgotten == ["fold/9/3/0/False", "fold/9/3/1/False"]
+
+
+def test_without_ranks_what_a_shard_tells_of_a_fold_does_not_grow_with_its_rows() -> None:
+    def sizes(*, is_ranked: bool) -> list[int]:
+        told = []
+        for rows in (600, 6000):
+            table = some_rows(rows)
+            trial = FoldTrial(mx.LogisticRegression(max_rounds=3).program("label"), "label", 1, 3, is_ranked=is_ranked)
+            shard = Shard(0, rows, lambda table=table: iter([Block(table.to_batches()[0])]))
+            state: Any = trial.initial(mx.Manifest({"x": "float", "z": "float", "label": "string"}, (rows,)))
+            while not isinstance(state, Done):
+                part = trial.partial(state, shard, shard.blocks)
+                state = trial.update(state, part)
+            told.append(len(pack(part)))
+            assert (state.result["auc"] is not None) is is_ranked
+        return told
+
+    few, many = sizes(is_ranked=False)
+    assert many - few < 10 and many < 1000
+    few, many = sizes(is_ranked=True)
+    assert many > 8 * few

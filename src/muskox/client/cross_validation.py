@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from muskox.client import suspicion
 from muskox.client.suspicion import LeakageWarning, OverfittingWarning, warn_of
-from muskox.client.user_program import as_dataset
+from muskox.errors import CallerError
 from muskox.evaluate import FoldTrial
 from muskox.learn import in_rounds
 from muskox.program import ArrayPartition, Program, RunOptions, Runs, run_options
@@ -16,6 +16,8 @@ class Trainable(Protocol):
     """An estimator that trains by a program whose result is a model's record."""
 
     def program(self, target: str | None) -> Any: ...
+
+    def training_data(self, given: Any, columns: Any, partition: ArrayPartition) -> Any: ...
 
 
 def cross_validate(  # noqa: PLR0913  # keywords of the public door
@@ -59,7 +61,7 @@ def cross_validate(  # noqa: PLR0913  # keywords of the public door
     CallerError
         If a fold has no rows, or its other rows do not hold two classes.
     """
-    data, columns = prepared(estimator, dataset, y, columns={"target": target, "weight": weight}, partition=partition)
+    data, columns = prepared(estimator, dataset, y, target=target, weight=weight, partition=partition)
     program = program_of(estimator, columns)
     of_trials: dict[str, Any] = {"weight": columns["weight"], "has_training": checks}
     programs: list[Program] = [FoldTrial(program, columns["target"], fold, folds, seed, **of_trials) for fold in range(folds)]
@@ -89,18 +91,29 @@ def looks(estimator: Any, data: Runs, columns: Mapping[str, Any]) -> Program | N
     """
     chosen = columns.get("features") or getattr(estimator, "features", None) or data.manifest.columns
     is_number = str(getattr(estimator, "target_kind", "classes")) == "number"
-    return suspicion.look_for(columns["target"], tuple(chosen), is_number=is_number, beside=[columns.get("weight")])
+    return suspicion.look_for(columns["target"], tuple(chosen), is_number=is_number, weight=columns.get("weight"))
 
 
-def prepared(
-    estimator: Any, data: Any, y: Any, *, columns: dict[str, str | None], partition: ArrayPartition | None
+def prepared(  # data, and all that says what they are
+    estimator: Any,
+    data: Any,
+    y: Any,
+    *,
+    target: str | None,
+    weight: str | None = None,
+    partition: ArrayPartition | None = None,
 ) -> tuple[Runs, dict[str, str | None]]:
-    """Return `data` as a dataset, and which of its columns are "target" and "weight"."""
-    if isinstance(data, Runs) or not hasattr(estimator, "training_data"):
-        return as_dataset(data, partition), columns
-    given = (data, y, None, None)
+    """Return `data` as a dataset, and which of its columns are "target" and "weight".
+
+    Raises
+    ------
+    CallerError
+        If a dataset is to be cut by `partition`: it is cut already; or is given with `y`: its target is one of its columns.
+    """
+    if isinstance(data, Runs) and partition is not None:
+        raise CallerError("partition= is for tables: a dataset was cut into shards when it was put")
     found: tuple[Runs, dict[str, str | None]] = estimator.training_data(
-        given, (columns["target"], columns["weight"]), partition or ArrayPartition()
+        (data, y, None, None), (target, weight), partition or ArrayPartition()
     )
     return found
 

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from muskox.client.scoring import check_scoring, score_of, scoring_of
+from muskox.client.cross_validation import prepared
+from muskox.client.scoring import check_scoring, needs_ranks, score_of
 from muskox.errors import CallerError
 from muskox.evaluate import PermutationProgram
-from muskox.program import ArrayPartition, RunOptions, Runs, run_options
+from muskox.program import ArrayPartition, RunOptions, run_options
 from muskox.trusted_code import require_trust
 
 INTERCEPT = "(intercept)"
@@ -59,10 +60,11 @@ def permutation_importance(  # noqa: PLR0913  # keywords of the public door
     """
     check_scoring(scoring)
     estimator = fitted(model)
-    data, wanted, weighed = compared(estimator, dataset, y, target, weight, partition)
-    is_ranked = scoring is not None and scoring_of(scoring, {}) == "auc"
+    wanted = target if target is not None or y is not None else estimator.target_
+    data, columns = prepared(estimator, dataset, y, target=wanted, weight=weight, partition=partition)
     require_trust(estimator.model_record_)  # a cluster's workers run what it holds of code
-    program = PermutationProgram(estimator.model_record_, wanted, weighed, repeats, seed, is_ranked)
+    of_scores = (columns["target"], columns["weight"], repeats, seed, needs_ranks(scoring))
+    program = PermutationProgram(estimator.model_record_, *of_scores)
     found = data.run(program, run_options(options)).result
     plain = score_of(scoring, found["plain"])
     rows = []
@@ -137,14 +139,3 @@ def fitted(model: Any) -> Any:
     if not hasattr(estimator, "model_record_"):
         raise CallerError(f"{type(model).__name__} is no fitted model of muskox: fit it first")
     return estimator
-
-
-def compared(
-    estimator: Any, data: Any, y: Any, target: str | None, weight: str | None, partition: ArrayPartition | None
-) -> tuple[Runs, str | None, str | None]:
-    """Return `data` as a dataset, and its columns to compare with and to weigh by: of None the model's own target."""
-    if isinstance(data, Runs) and partition is not None:
-        raise CallerError("partition= is for tables: a dataset was cut into shards when it was put")
-    wanted = target if target is not None or y is not None else estimator.target_
-    dataset, columns = estimator.training_data((data, y, None, None), (wanted, weight), partition or ArrayPartition())
-    return dataset, columns["target"], columns["weight"]

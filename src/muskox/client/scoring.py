@@ -76,6 +76,11 @@ def scoring_of(scoring: str | None, found: Found) -> str:
     return "accuracy" if "confusion" in found else "r2" if "r2" in found else "neg_mean_squared_distance"
 
 
+def needs_ranks(scoring: str | None) -> bool:
+    """Return whether `scoring` needs all scores in order: no other but the AUC does, and what it merges grows with the rows."""
+    return scoring is not None and scoring_of(scoring, {}) == "auc"
+
+
 def score_of(scoring: str | None, found: Found) -> float:
     """Return the score of what evaluation found.
 

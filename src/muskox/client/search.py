@@ -16,10 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from muskox.client import suspicion
 from muskox.client.candidates import Parameters, drawn, of_grid
-from muskox.client.cross_validation import looks, program_of
-from muskox.client.importance import compared
+from muskox.client.cross_validation import looks, prepared, program_of
 from muskox.client.optuna_sampler import OptunaSampler
-from muskox.client.scoring import check_scoring, score_of, scoring_of
+from muskox.client.scoring import check_scoring, needs_ranks, score_of, scoring_of
 from muskox.client.search_results import copied, parameter_columns, ranked
 from muskox.client.suspicion import LeakageWarning, OverfittingWarning, warn_of
 from muskox.errors import CallerError
@@ -134,8 +133,9 @@ class Search(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
                 programs[index] = self._program(parameters, shape)
             except CallerError as error:
                 failures[index] = str(error)
+        first, last = min(programs, default=0), max(programs, default=0)
         trials = {
-            (fold, index): self._trial(program, fold, shape, forgets=index == max(programs))
+            (fold, index): self._trial(program, fold, shape, is_first=index == first, is_last=index == last)
             for fold in range(self.folds)  # fold by fold: those of one fold share what is derived of its rows
             for index, program in programs.items()
         }
@@ -151,7 +151,11 @@ class Search(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def _program(self, parameters: Parameters, shape: Mapping[str, Any]) -> Program:
         return program_of(clone(self.estimator).set_params(**copied(parameters)), shape)
 
-    def _trial(self, program: Program, fold: int, shape: Mapping[str, Any], *, forgets: bool) -> Attempt:
+    def _trial(self, program: Program, fold: int, shape: Mapping[str, Any], *, is_first: bool, is_last: bool) -> Attempt:
+        """Return a candidate's trial on a fold. The last of a fold lets go of its encoded rows, if it is not refused before.
+
+        By rounds the first of the next fold sees to that, too; by tasks any of it, for each worker runs but some of them.
+        """
         trial = FoldTrial(
             program,
             shape["target"],
@@ -161,7 +165,9 @@ class Search(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             weight=shape["weight"],
             has_training=self.checks,
             keeps_model=False,
-            forgets=forgets,
+            forgets=is_last,
+            forgets_earlier=is_first or self.strategy == TASKS,
+            is_ranked=needs_ranks(self.scoring),
         )
         return Attempt(trial)
 
@@ -269,8 +275,9 @@ class Search(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def score(self, X: Any, y: Any = None) -> float:
         """Return the score, of the kind searched by, on arrays with `y`, on a table with the target in it, or on a dataset."""
         best = self._best()
-        data, target, _ = compared(best, X, y, None, None, None)
-        found = data.run(EvaluateProgram(best.model_record_, target), RunOptions()).result
+        data, columns = prepared(best, X, y, target=None if y is not None else best.target_)
+        program = EvaluateProgram(best.model_record_, columns["target"], is_ranked=needs_ranks(self.scoring))
+        found = data.run(program, RunOptions()).result
         return score_of(self.scoring, found)
 
 

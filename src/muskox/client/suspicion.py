@@ -19,15 +19,10 @@ class OverfittingWarning(UserWarning):
     """A model is much better on the rows that it was trained on."""
 
 
-def look_for(
-    target: str | None, columns: Sequence[str], *, is_number: bool, beside: Sequence[str | None] = ()
-) -> OneColumnProgram | None:
-    """Return what looks for columns that give the target away; None where there is no target."""
-    if target is None:
-        return None
-    left_out = tuple(name for name in beside if name is not None)
-    chosen = tuple(name for name in columns if name != target and name not in left_out)
-    return OneColumnProgram(target, chosen, is_number, left_out)
+def look_for(target: str | None, columns: Sequence[str], *, is_number: bool, weight: str | None) -> OneColumnProgram | None:
+    """Return what looks for columns that give the target away; None where there is no target, or no column beside it."""
+    chosen = tuple(name for name in columns if name not in (target, weight))
+    return None if target is None or not chosen else OneColumnProgram(target, chosen, is_number)
 
 
 def about_columns(found: Mapping[str, Any], target: str | None) -> list[str]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from muskox.errors import CallerError
 from muskox.program import (
     ArrayPartition,
     Block,
@@ -89,19 +88,11 @@ def rounds(  # noqa: PLR0913  # keywords of the public door
     return outcome.result
 
 
-def as_dataset(data: Any, partition: ArrayPartition | None = None) -> Runs:
-    """Return `data` if it is a dataset, else the pyarrow Table or pandas DataFrame that it is as one of this process.
-
-    Raises
-    ------
-    CallerError
-        If a dataset is to be cut by `partition`: it is cut already.
-    """
+def as_dataset(data: Any) -> Runs:
+    """Return `data` if it is a dataset, else the pyarrow Table or pandas DataFrame that it is as one of this process."""
     if isinstance(data, Runs):
-        if partition is not None:
-            raise CallerError("partition= is for tables: a dataset was cut into shards when it was put")
         return data
     import pyarrow as pa
 
     table = data if isinstance(data, pa.Table) else pa.Table.from_pandas(data, preserve_index=False)
-    return in_process(table, partition or ArrayPartition())
+    return in_process(table, ArrayPartition())

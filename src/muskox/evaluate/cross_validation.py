@@ -4,7 +4,7 @@ All folds together are one job, :class:`muskox.together.Together` of these; each
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from muskox.evaluate.program import EvaluateProgram
@@ -31,6 +31,9 @@ class FoldTrial:
     keeps_model : whether the result holds the model
     forgets : whether what was derived of the rows trained on is let go of when it is trained: others in the same job that train
         on the same rows would make it again
+    forgets_earlier : whether the same is done for all folds before this one: others of theirs, whose place that was, may have
+        been refused, or have run elsewhere
+    is_ranked : whether the fold's scores are ranked, for the AUC, as of :class:`EvaluateProgram`
     """
 
     kind: ClassVar[str] = "validate"
@@ -44,6 +47,8 @@ class FoldTrial:
     has_training: bool = False
     keeps_model: bool = True
     forgets: bool = True
+    forgets_earlier: bool = False
+    is_ranked: bool = True
 
     @property
     def programs(self) -> tuple[Program, ...]:
@@ -51,8 +56,9 @@ class FoldTrial:
 
     def parameters(self) -> Record:
         place = {"target": self.target, "fold": self.fold, "folds": self.folds, "seed": self.seed, "weight": self.weight}
-        how = {"has_training": self.has_training, "keeps_model": self.keeps_model, "forgets": self.forgets}
-        return {"program": reference_to(self.program), **place, **how}
+        how = {"has_training": self.has_training, "keeps_model": self.keeps_model, "is_ranked": self.is_ranked}
+        lets_go = {"forgets": self.forgets, "forgets_earlier": self.forgets_earlier}
+        return {"program": reference_to(self.program), **place, **how, **lets_go}
 
     @classmethod
     def from_parameters(cls, parameters: Record) -> Program:
@@ -67,7 +73,7 @@ class FoldTrial:
 
     def _score(self, model: Mapping[str, Any], *, is_held_out: bool = True) -> Fold:
         """Return what scores `model` on the fold, or else on all other rows; to begin, {} will do for a model."""
-        program = EvaluateProgram(model, self.target, self.weight, is_ranked=is_held_out)
+        program = EvaluateProgram(model, self.target, self.weight, is_ranked=is_held_out and self.is_ranked)
         return Fold(program, self.fold, self.folds, self.seed, is_held_out=is_held_out)
 
     def initial(self, manifest: Manifest) -> Record:
@@ -76,8 +82,10 @@ class FoldTrial:
     def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
         if state["phase"] == FIT:
             return {FIT: self._fit().partial(state["state"], shard, blocks)}
-        if self.forgets:
-            self._fit().forget(shard)  # so that memory holds no more encoded folds than are trained at a time
+        for fold in range(0 if self.forgets_earlier else self.fold, self.fold + self.forgets):
+            replace(self._fit(), fold=fold).forget(
+                shard
+            )  # so that memory holds no more encoded folds than are trained at a time
         found = {SCORE: self._score(state["model"]).partial(state["state"], shard, blocks)}
         if self.has_training:
             others = self._score(state["model"], is_held_out=False)

@@ -39,37 +39,30 @@ class OneColumnProgram:
 
     Parameters
     ----------
-    columns : to judge; empty takes all but the target and `beside`
+    columns : to judge
     is_number : whether the target is one, and not a class; None takes it for one if it has more than 20 distinct numbers
-    beside : columns that are no features: the weight, say
     """
 
     kind: ClassVar[str] = "suspect"
 
     target: str
-    columns: tuple[str, ...] = ()
+    columns: tuple[str, ...]
     is_number: bool | None = False
-    beside: tuple[str, ...] = ()
     seed: int = 0
 
     def parameters(self) -> Record:
-        named = {"columns": list(self.columns), "beside": list(self.beside)}
-        return {"target": self.target, "is_number": self.is_number, "seed": self.seed, **named}
+        return {"target": self.target, "columns": list(self.columns), "is_number": self.is_number, "seed": self.seed}
 
     @classmethod
     def from_parameters(cls, parameters: Record) -> Program:
-        named = {name: tuple(parameters[name]) for name in ("columns", "beside")}
-        return cls(**{**parameters, **named})
+        return cls(**{**parameters, "columns": tuple(parameters["columns"])})
 
     def reads(self) -> list[str]:
-        return [*self.columns, self.target] if self.columns else []
+        return [*self.columns, self.target]
 
     def initial(self, manifest: Manifest) -> Record:
-        left_out = (self.target, *self.beside)
-        names = self.columns or tuple(name for name in manifest.columns if name not in left_out)
-        chosen = [
-            [name, manifest.columns[name]] for name in (*names, self.target) if manifest.columns.get(name) in sample.TYPES
-        ]
+        named = (*self.columns, self.target)
+        chosen = [[name, manifest.columns[name]] for name in named if manifest.columns.get(name) in sample.TYPES]
         return {"columns": chosen}
 
     def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
