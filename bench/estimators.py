@@ -7,9 +7,9 @@ encoding are in its time), cut into shards; and on a local cluster of two nodes 
 job to the model. Every fit of ours must give one digest. scikit-learn gets its matrix ready-made. Spark and Dask-ML run in
 processes of their own, on two threads, on rows that they hold in memory already; only their fit counts.
 
-Everybody minimises scikit-learn's objective; "excess" is by how much, relatively, the value reached exceeds the least that
-anybody reached. Last, the bytes a second that an evaluation of the logistic objective reads, beside what copying memory
-reaches here.
+Everybody minimises scikit-learn's objective (so Spark takes no part in `svm`: it knows the hinge only, the contest is of its
+square); "excess" is by how much, relatively, the value reached exceeds the least that anybody reached. Last, the bytes a second
+that an evaluation of the logistic objective reads, beside what copying memory reaches here.
 
     python bench/estimators.py [--rows 5000000] [--only logistic,census,svm,ridge,kmeans] [--peers PYTHON] [--json] [--tiny]
 
@@ -100,11 +100,6 @@ def logistic_value(X: Any, y: Any, coef: Any, intercept: Any) -> float:
 def squared_hinge_value(X: Any, y: Any, coef: Any, intercept: Any) -> float:
     slack = np.maximum(0.0, 1.0 - np.where(y, 1.0, -1.0) * margins(X, coef, intercept))
     return float((0.5 * np.sum(np.square(coef)) + C * np.sum(slack * slack)) / len(y))
-
-
-def hinge_value(X: Any, y: Any, coef: Any, intercept: Any) -> float:
-    slack = np.maximum(0.0, 1.0 - np.where(y, 1.0, -1.0) * margins(X, coef, intercept))
-    return float((0.5 * np.sum(np.square(coef)) + C * np.sum(slack)) / len(y))
 
 
 def ridge_value(X: Any, y: Any, coef: Any, intercept: Any) -> float:
