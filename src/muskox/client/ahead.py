@@ -35,11 +35,13 @@ def estimators() -> list[tuple[Any, str | None]]:
     return [
         (mx.LogisticRegression(max_rounds=2), "class"),
         (mx.LogisticRegression(max_rounds=2), "kind"),
+        (mx.LogisticRegression(max_rounds=2, hashed=["c"]), "class"),
         (mx.LinearRegression(), "amount"),
         (mx.LinearSVC(max_rounds=2), "class"),
         (mx.LinearSVR(max_rounds=2), "amount"),
         (mx.SGDClassifier(max_rounds=2, tol=None), "class"),
         (mx.SGDClassifier(max_rounds=2, tol=None, solver="average"), "kind"),
+        (mx.SGDClassifier(max_rounds=2, tol=None, early_stopping=True), "class"),
         (mx.SGDRegressor(max_rounds=2, tol=None), "amount"),
         (mx.RandomForestClassifier(**few), "kind"),
         (mx.RandomForestRegressor(**few), "amount"),
