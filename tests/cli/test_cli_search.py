@@ -39,3 +39,8 @@ def test_values_to_try_are_a_list_or_a_distribution() -> None:
 @pytest.mark.parametrize(("words", "said"), [(["--target", "key"], "--task"), (["--target", "key", "--task", "x"], "--task x")])
 def test_whole_numbers_may_be_classes_or_amounts(muskox: Muskox, words: list[str], said: str) -> None:
     assert said in muskox.run("train", "sgd", "rides", *words, "--name", "never", code=2)[1]
+
+
+def test_what_predicts_no_column_is_given_none(muskox: Muskox) -> None:
+    for words in (["train", "kmeans", "rides", "--name", "never"], ["search", "kmeans", "rides", "--try", "n_clusters=2,3"]):
+        assert "predicts no column" in muskox.run(*words, "--target", "late", code=2)[1]

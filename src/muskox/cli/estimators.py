@@ -6,9 +6,9 @@ Nothing of the estimators is imported before one is asked for: scikit-learn, on 
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from muskox.learn import Estimator
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
+TaskOf = Annotated[str | None, typer.Option("--task", metavar="|".join((CLASSIFICATION, REGRESSION)), help="if both can be")]
 PYTHON_NAMES = {"True": "true", "False": "false", "None": "null"}  # as people who know Python write them
 COLUMN_LISTS = ("categorical", "sparse", "hashed")  # parameters that hold names of columns: A,B,...
 TOLD_OTHERWISE = ("features",)  # parameters that have an option of their own
@@ -32,6 +33,13 @@ class Kind:
     what: str
     classes: Mapping[str, str]
     has_target: bool = True
+
+    def require_target(self, target: str | None) -> None:
+        """Raise typer.BadParameter if a column to predict is missing, or is told where none is predicted."""
+        if self.has_target and target is None:
+            raise typer.BadParameter("Missing option '--target': the column to predict")
+        if not self.has_target and target is not None:
+            raise typer.BadParameter(f"--target: `{self.word}` predicts no column")
 
     def class_name(self, task: str | None, column_type: str) -> str:
         """Return the class for `task`, or for a target of this type where no task is given.
@@ -92,8 +100,12 @@ def check(kind: Kind, settings: Mapping[str, str]) -> None:
     """Raise typer.BadParameter if a ``--set`` parameter is one of none of the word's classes."""
     known = {name: None for each in kind.classes.values() for name in settable(estimator_class(each))}
     for key in settings:
-        if key not in known:
-            raise typer.BadParameter(f"--set {key}: there is no such parameter; they are {', '.join(known)}")
+        require_known(key, list(known))
+
+
+def require_known(key: str, known: Sequence[str]) -> None:
+    if key not in known:
+        raise typer.BadParameter(f"--set {key}: there is no such parameter; they are {', '.join(known)}")
 
 
 def settable(estimator: Any) -> list[str]:
@@ -109,9 +121,7 @@ def make(name: str, settings: Mapping[str, str]) -> "Estimator":
 
 def parameter(key: str, text: str, estimator: Any) -> Any:
     """Return the value of one ``--set``: names for a list of columns, JSON where it is JSON, else text."""
-    known = settable(estimator)
-    if key not in known:
-        raise typer.BadParameter(f"--set {key}: there is no such parameter; they are {', '.join(known)}")
+    require_known(key, settable(estimator))
     if key in COLUMN_LISTS:
         return names(text)
     try:

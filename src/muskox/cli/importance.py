@@ -7,13 +7,12 @@ import typer
 from rich.text import Text
 
 from muskox.cli import screen
-from muskox.cli.models import Dataset, Model, Target, Weight, going_on
-from muskox.cli.options import Dir, Json, SecretFile, Workers, Zk, connected
+from muskox.cli.models import Model, Truth, going_on
+from muskox.cli.options import Dataset, Dir, Json, Scoring, SecretFile, Weight, Workers, Zk, connected
 from muskox.errors import CallerError
 
 Repeats = Annotated[int, typer.Option(metavar="N", min=1, help="how many times each column is drawn anew")]
 Seed = Annotated[int, typer.Option(metavar="N", help="of what is drawn")]
-Scoring = Annotated[str | None, typer.Option(metavar="NAME", help="auc, accuracy, r2, ... (default: accuracy or R squared)")]
 Coefficients = Annotated[bool, typer.Option("--coefficients", help="show the coefficients of a linear model, too")]
 
 BAR_WIDTH = 24
@@ -23,7 +22,7 @@ COEFFICIENTS_MAX = 40  # shown, the greatest first
 def importance(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     model: Model,
     dataset: Dataset,
-    target: Target = None,
+    target: Truth = None,
     weight: Weight = None,
     repeats: Repeats = 5,
     seed: Seed = 0,

@@ -12,7 +12,7 @@ from warnings import catch_warnings, simplefilter
 import typer
 
 from muskox.cli import scores, screen
-from muskox.cli.options import Dir, Json, SecretFile, Workers, Zk, connected, names
+from muskox.cli.options import Dataset, Dir, Json, SecretFile, Weight, Workers, Zk, connected, names
 from muskox.cli.verifying import verify
 from muskox.errors import CallerError
 
@@ -20,9 +20,7 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="see `muskox models`
 Which = Annotated[str | None, typer.Argument(metavar="NAME|verify", help="one model; or verify, and names; all without it")]
 Verified = Annotated[list[str] | None, typer.Argument(metavar="NAME", hidden=True)]
 Every = Annotated[bool, typer.Option("--all", help="verify every model")]
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, or name@version")]
-Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="the true classes (default: what the model was trained on)")]
-Weight = Annotated[str | None, typer.Option(metavar="COLUMN", help="a column of weights: a row of weight w counts as w rows")]
+Truth = Annotated[str | None, typer.Option(metavar="COLUMN", help="the true classes (default: what the model was trained on)")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="folder for Parquet files, reached by every node")]
 Columns = Annotated[str | None, typer.Option(metavar="A,B,...", help="columns of the dataset to copy beside the prediction")]
 Port = Annotated[int, typer.Option(metavar="P", min=0, max=65535, help="port on 127.0.0.1; 0 takes a free one")]
@@ -89,7 +87,7 @@ def show_model(view: dict[str, Any]) -> None:
 def evaluate(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     model: Model,
     dataset: Dataset,
-    target: Target = None,
+    target: Truth = None,
     weight: Weight = None,
     workers: Workers = None,
     json_: Json = False,

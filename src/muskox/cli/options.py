@@ -31,6 +31,12 @@ SecretFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="print JSON for scripts")]
 Workers = Annotated[int | None, typer.Option(metavar="N", min=1, help="at most so many workers; changes no bit of the result")]
 
+Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, or name@version")]
+Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="the column to predict")]
+Features = Annotated[str | None, typer.Option(metavar="A,B,...", help="columns to learn from (default: all but the target)")]
+Weight = Annotated[str | None, typer.Option(metavar="COLUMN", help="a column of weights: a row of weight w counts as w rows")]
+Scoring = Annotated[str | None, typer.Option(metavar="NAME", help="auc, accuracy, r2, ... (default: accuracy or R squared)")]
+
 WorkersSpan = Annotated[
     str | None,
     typer.Option(

@@ -10,14 +10,26 @@ from typing import Annotated, Any
 import typer
 
 from muskox.cli import estimators, screen
-from muskox.cli.estimators import CLASSIFICATION, KINDS, REGRESSION
+from muskox.cli.estimators import KINDS, TaskOf
 from muskox.cli.models import detaching
-from muskox.cli.options import Dir, Json, SecretFile, WorkersSpan, Zk, connected, names, span
+from muskox.cli.options import (
+    Dataset,
+    Dir,
+    Features,
+    Json,
+    Scoring,
+    SecretFile,
+    Target,
+    Weight,
+    WorkersSpan,
+    Zk,
+    connected,
+    names,
+    span,
+)
 from muskox.cli.putting import pairs
 
 Word = Annotated[str, typer.Argument(metavar="ESTIMATOR", help="a word that `muskox train` knows")]
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, or name@version")]
-Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="the column to predict")]
 Tries = Annotated[
     list[str],
     typer.Option(
@@ -30,12 +42,8 @@ Random = Annotated[
 ]
 Folds = Annotated[int, typer.Option(metavar="K", min=2, help="folds to train and score each candidate on")]
 Seed = Annotated[int, typer.Option(metavar="N", help="of the folds and of what is drawn")]
-Scoring = Annotated[str | None, typer.Option(metavar="NAME", help="auc, accuracy, r2, ... (default: accuracy or R squared)")]
 Strategy = Annotated[str, typer.Option(metavar="rounds|tasks", help="all workers share the rounds, or a training is one task")]
 ModelName = Annotated[str | None, typer.Option("--name", metavar="MODEL", help="register the best, trained on all rows")]
-Features = Annotated[str | None, typer.Option(metavar="A,B,...", help="columns to learn from (default: all but the target)")]
-Weight = Annotated[str | None, typer.Option(metavar="COLUMN", help="a column of weights: a row of weight w counts as w rows")]
-TaskOf = Annotated[str | None, typer.Option("--task", metavar="|".join((CLASSIFICATION, REGRESSION)), help="if both can be")]
 
 DISTRIBUTION = re.compile(r"^(uniform|loguniform|randint)\(([^,]+),([^,]+)\)$")
 SHOWN_MAX = 30  # candidates, the best first
@@ -66,8 +74,7 @@ def search(  # noqa: PLR0913, PLR0917  # typer: an option is a parameter
     kind = KINDS.get(word)
     if kind is None:
         raise typer.BadParameter(f"{word!r}: an estimator is one of {', '.join(KINDS)}")
-    if kind.has_target and target is None:
-        raise typer.BadParameter("Missing option '--target': the column to predict")
+    kind.require_target(target)
     shared, tried = pairs(settings or [], "--set"), pairs(tries, "--try")
     estimators.check(kind, {**shared, **tried})
     least, most = span(workers)

@@ -8,18 +8,22 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from muskox.cli import estimators, screen
-from muskox.cli.estimators import CLASSIFICATION, REGRESSION, Kind
+from muskox.cli.estimators import REGRESSION, Kind, TaskOf
 from muskox.cli.jobs import require_done, watch
 from muskox.cli.models import show_model
 from muskox.cli.options import (
     Audit,
     Cores,
+    Dataset,
     Dir,
+    Features,
     Gpus,
     Json,
     Memory,
     Priority,
     SecretFile,
+    Target,
+    Weight,
     WorkersSpan,
     Zk,
     connected,
@@ -30,14 +34,9 @@ from muskox.cli.options import (
 )
 from muskox.cli.putting import pairs
 
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, or name@version")]
-Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="the column to predict")]
 ModelName = Annotated[str, typer.Option("--name", metavar="MODEL", help="what the model shall be called")]
-Features = Annotated[str | None, typer.Option(metavar="A,B,...", help="columns to learn from (default: all but the target)")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a parameter; they are listed below")]
-Weight = Annotated[str | None, typer.Option(metavar="COLUMN", help="a column of weights: a row of weight w counts as w rows")]
 Validation = Annotated[str | None, typer.Option(metavar="COLUMN", help="a bool column: true rows are held out")]
-TaskOf = Annotated[str | None, typer.Option("--task", metavar="|".join((CLASSIFICATION, REGRESSION)), help="if both can be")]
 Detach = Annotated[bool, typer.Option("--detach", help="submit, print the job's id, and leave")]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Python; build(inputs, outputs) returns a torch.nn.Module")]
 
@@ -108,10 +107,7 @@ def command(kind: Kind) -> Callable[..., None]:
         secret_file: SecretFile = None,
     ) -> None:
         given = pairs(settings or [], "--set")
-        if kind.has_target and target is None:
-            raise typer.BadParameter("Missing option '--target': the column to predict")
-        if not kind.has_target and target is not None:
-            raise typer.BadParameter(f"--target: `train {kind.word}` predicts no column")
+        kind.require_target(target)
         estimators.check(kind, given)
         from muskox.program import RunOptions
 
