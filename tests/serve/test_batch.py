@@ -1,6 +1,7 @@
 """Batch prediction: every row once, in order, with the bits of the model; a manifest that commits; nothing left over."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from muskox.learn import LogisticRegression
 from muskox.program import ArrayPartition, Publishes, RunOptions, reference, resolve
 from muskox.records import pack, unpack
 from muskox.serve import PredictProgram, find_manifest, read_output
+from muskox.serve.output import write_manifest
 
 
 def run(program: PredictProgram, table: Any, shards: int = 4, by: str = "rows") -> Any:
@@ -127,3 +129,16 @@ def test_who_publishes_too_late_leaves_what_a_later_run_put_there(model: Logisti
     with pytest.raises(CallerError, match="a later run replaced it"):
         first.publish(result)
     assert find_manifest(tmp_path) == json.loads(json.dumps(later)) and read_output(tmp_path).num_rows == 100
+
+
+def test_two_that_publish_one_run_at_once_leave_a_whole_manifest_at_every_moment(tmp_path: Path) -> None:
+    """The generation that finished a run and whoever read its result both publish it."""
+    manifest = {"run": "once", "files": [{"file": f"part-{index}", "rows": 1, "sha256": "0" * 64} for index in range(200)]}
+    write_manifest(tmp_path, manifest)
+    with ThreadPoolExecutor(3) as pool:
+        writers = [pool.submit(lambda: [write_manifest(tmp_path, manifest) for _ in range(60)]) for _ in range(2)]
+        while not all(writer.done() for writer in writers):
+            assert find_manifest(tmp_path) == manifest
+        for writer in writers:
+            writer.result()
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from muskox.records import Record
 
 MANIFEST = "manifest.json"
 CHUNK_BYTES = 4 << 20
+RANDOM_BYTES = 4  # of a draft's name
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -51,15 +53,22 @@ def write_part(path: Path, schema: Any, tables: Iterable[Any]) -> tuple[str, int
 
 
 def write_manifest(folder: Path, manifest: Record) -> None:
-    """Replace the folder's manifest in one step; raises as :func:`write_part` does."""
-    draft = folder / f".{MANIFEST}.{manifest['run']}.draft"
-    with _writing(folder), draft.open("w", encoding="utf-8") as file:
-        json.dump(manifest, file, indent=1)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-        draft.replace(folder / MANIFEST)
-        _sync_folder(folder)
+    """Replace the folder's manifest in one step; raises as :func:`write_part` does.
+
+    Two may do so at once, of one run even: each has a draft of its own.
+    """
+    draft = folder / f".{MANIFEST}.{secrets.token_hex(RANDOM_BYTES)}.draft"
+    try:
+        with _writing(folder), draft.open("w", encoding="utf-8") as file:
+            json.dump(manifest, file, indent=1)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+            draft.replace(folder / MANIFEST)
+            _sync_folder(folder)
+    finally:
+        with suppress(OSError):
+            draft.unlink()
 
 
 def find_manifest(folder: Path) -> Record | None:
