@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from muskox.learn.neural import network as network_file
-from muskox.learn.neural.kernels import add_outer, add_product, rectify
+from muskox.learn.neural.kernels import add_outer, rectify
 from muskox.learn.neural.network import ACTIVATIONS, Network
+from muskox.learn.products import add_product
 from muskox.streams import stream
 
 LOSSES = {"logistic": 1, "softmax": 3, "squared": 1}

@@ -13,7 +13,8 @@ from scipy.special import expit
 
 from muskox.learn.columns import Floats
 from muskox.learn.functions import log_sum_exp, softmax, tanh
-from muskox.learn.neural.kernels import add_outer, add_product, rectify, rectify_slopes
+from muskox.learn.neural.kernels import add_outer, rectify, rectify_slopes
+from muskox.learn.products import add_product
 from muskox.records import Array
 from muskox.streams import stream
 
