@@ -6,7 +6,6 @@ A number as target is standardised for training; the model's answers are in its 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from muskox.errors import CallerError
 from muskox.learn.columns import Floats
 from muskox.learn.encoder import Encoder
 from muskox.learn.inputs import Target
@@ -35,7 +34,6 @@ class MLPProgram(StepsProgram):
     hidden_layer_sizes: tuple[int, ...] = (100,)
     activation: str = "relu"
     dtype: str = "float64"
-    begin: Any = None
 
     estimator_name: ClassVar[str]
     model_name: ClassVar[str]
@@ -50,14 +48,7 @@ class MLPProgram(StepsProgram):
     def network(self, prepared: Record) -> Record:
         shape = self._shape(prepared)
         told = {"network": {"widths": list(shape.widths), "activation": shape.activation, "loss_kind": shape.loss}}
-        if self.begin is None:
-            return {**told, "parameters": shape.initial(self.inputs.seed, self.dtype)}
-        if len(self.begin["parameters"]) != shape.size:
-            raise CallerError(
-                f"warm_start goes on from a network of {len(self.begin['parameters'])} parameters, but these columns and "
-                f"classes need {shape.size}: fit a new estimator, or give rows of the same columns and classes"
-            )
-        return {**told, "parameters": self.begin["parameters"].astype(self.dtype)}
+        return {**told, "parameters": shape.initial(self.inputs.seed, self.dtype)}
 
     def slopes(self, state: Record, shard: Shard, rows: KeptRows, chosen: Array) -> Record:  # noqa: ARG002  # the contract's
         X = rows.dense(chosen).astype(self.dtype)
@@ -77,11 +68,6 @@ class MLPProgram(StepsProgram):
         if prepared["kind"] == Target.NUMBER:
             own |= {"mean": prepared["mean"], "scale": prepared["scale"]}
         return self.model_record(prepared, **own, network=state["network"], weights=state["parameters"])
-
-    def model_record(self, prepared: Record, **own: Any) -> Record:
-        record = super().model_record(prepared, **own)
-        record["parameters"] = {name: value for name, value in record["parameters"].items() if name != "begin"}
-        return record
 
     def _shape(self, prepared: Record) -> Network:
         loss, outputs = SQUARED, 1

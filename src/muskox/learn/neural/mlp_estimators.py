@@ -29,6 +29,9 @@ class Stepped(EarlyStopping):
         known = {each.name for each in fields(program)}
         told = {name: plain(value) for name, value in self.get_params(deep=False).items() if name in known}
         size = told["batch_size"]
+        if self.warm_start and hasattr(self, "model_record_"):
+            places = {"parameters": "weights", "buffers": "buffers"}
+            told["begin"] = {name: self.model_record_[place] for name, place in places.items() if place in self.model_record_}
         return {**told, "batch_size": BATCH_ROWS if size == AUTO else size}
 
     def adopt(self, record: Record) -> None:
@@ -47,8 +50,6 @@ class Perceptron(Stepped):
         told = self.settings(self.program_type)
         sizes = told["hidden_layer_sizes"]
         told["hidden_layer_sizes"] = tuple(map(plain, sizes)) if hasattr(sizes, "__iter__") else (sizes,)
-        if self.warm_start and hasattr(self, "model_record_"):
-            told["begin"] = {"parameters": self.model_record_["weights"]}
         return self.program_type(inputs=inputs, **told)
 
     def adopt(self, record: Record) -> None:

@@ -39,6 +39,7 @@ class StepsProgram(TrainingProgram):
     learning_rate_init, learning_rate, power_t : the size of a step
     max_rounds : steps at most
     tol, n_iter_no_change : stop when the loss of so many epochs was not better than the best by `tol`
+    begin : what the state holds of "parameters" (and "buffers") where another training ended, to go on from
     """
 
     solver: str = "adam"
@@ -55,6 +56,7 @@ class StepsProgram(TrainingProgram):
     max_rounds: int = 2000
     tol: float = 1e-4
     n_iter_no_change: int = 10
+    begin: Record | None = None
 
     def __post_init__(self) -> None:
         self.optimiser().check()
@@ -108,7 +110,7 @@ class StepsProgram(TrainingProgram):
         return {"learning_rate_init": float(self.learning_rate_init)}
 
     def start(self, prepared: Record) -> Record:
-        begun = self.network(prepared)
+        begun = self._resumed(self.network(prepared))
         rows = prepared["rows"]
         batch = self.batch_size or rows
         return {
@@ -126,6 +128,11 @@ class StepsProgram(TrainingProgram):
             "stale": 0,
             "kept": {},  # parameters and buffers of the best epoch by the rows held out
         }
+
+    def model_record(self, prepared: Record, **own: Any) -> Record:
+        record = super().model_record(prepared, **own)
+        record["parameters"].pop("begin", None)
+        return record
 
     def fit_partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
         rows = trained_rows(state, shard, blocks)
@@ -176,6 +183,18 @@ class StepsProgram(TrainingProgram):
         return told
 
     # -- one step, one epoch --
+
+    def _resumed(self, network: Record) -> Record:
+        """Return the network as it is to begin with: where another training ended, if there was one."""
+        begun = {}
+        for name, values in (self.begin or {}).items():
+            if len(values) != len(network[name]):
+                raise CallerError(
+                    f"warm_start goes on from a network of {len(values)} {name}, but these columns and classes need "
+                    f"{len(network[name])}: fit a new estimator, or give rows of the same columns and classes"
+                )
+            begun[name] = values.astype(network[name].dtype)
+        return {**network, **begun}
 
     def _loss_of_all(self, state: Record, rows: KeptRows) -> float:
         total = 0.0

@@ -29,8 +29,6 @@ class Modular(Stepped):
         elif source:
             trust(source)  # it is whoever calls us that has it run
         told["source"] = str(source)
-        if self.warm_start and hasattr(self, "model_record_"):
-            told["begin"] = {"parameters": self.model_record_["weights"], "buffers": self.model_record_["buffers"]}
         return self.program_type(inputs=inputs, **told)
 
     @classmethod

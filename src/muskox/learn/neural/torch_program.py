@@ -49,7 +49,6 @@ class TorchProgram(StepsProgram):
     dtype : "float32" or "float64"
     device : "cpu" or "cuda"
     module, own_loss : objects in place of the source's
-    begin : parameters and buffers to go on from
     """
 
     pinned: ClassVar[bool] = True
@@ -60,7 +59,6 @@ class TorchProgram(StepsProgram):
     device: str = CPU
     module: Any = None
     own_loss: Any = None
-    begin: Any = None
 
     estimator_name: ClassVar[str]
     model_name: ClassVar[str]
@@ -123,16 +121,7 @@ class TorchProgram(StepsProgram):
 
     def network(self, prepared: Record) -> Record:
         net = self._net(prepared)
-        begun = {"parameters": net.parameters(), "buffers": net.buffers()}
-        if self.begin is not None:
-            for name, values in begun.items():
-                if len(values) != len(self.begin[name]):
-                    raise CallerError(
-                        f"warm_start goes on from {len(self.begin[name])} {name}, but this module has {len(values)}: "
-                        f"fit a new estimator, or give rows of the same columns and classes"
-                    )
-            begun = {name: self.begin[name].astype(values.dtype) for name, values in begun.items()}
-        return {**begun, "torch": modules.version()}
+        return {"parameters": net.parameters(), "buffers": net.buffers(), "torch": modules.version()}
 
     def slopes(self, state: Record, shard: Shard, rows: KeptRows, chosen: Array) -> Record:
         count = len(chosen)
@@ -174,7 +163,7 @@ class TorchProgram(StepsProgram):
         shapes = self._net(prepared).shapes()
         sizes = {"inputs": inputs, "outputs": outputs, "shapes": shapes}
         record = self.model_record(prepared, **own, **sizes, weights=state["parameters"], buffers=state["buffers"])
-        record["parameters"] = {name: value for name, value in record["parameters"].items() if name not in ("source", "begin")}
+        del record["parameters"]["source"]
         return record
 
     def _net(self, prepared: Record) -> Net:
