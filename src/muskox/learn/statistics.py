@@ -11,7 +11,7 @@ Nothing here raises for bad data: a shard only reports. Who reads the whole rais
 sentence on every engine.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -81,6 +81,17 @@ def block_statistics(
         "counts": [list(counts.values()) for counts in counted],
         "missing": [count_missing(values, weights) for values in categorical],
     }
+
+
+def indicator_shares(found: Mapping[str, Any], weight: float) -> Floats:
+    """Return the share in `weight`, that of all rows, of each indicator that an encoder makes of categorical columns.
+
+    found : "counts" and "missing" of these columns
+    """
+    shares: list[float] = []
+    for counts, missing in zip(found["counts"], found["missing"], strict=True):
+        shares += [count / weight for count in (*counts, *([missing] if missing else []))]
+    return np.array(shares, dtype=np.float64)
 
 
 def count_missing(values: Any, weights: Floats | None) -> float:

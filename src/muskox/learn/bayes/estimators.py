@@ -1,8 +1,7 @@
 """GaussianNB and MultinomialNB: scikit-learn's API over the programs of naive Bayes."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from muskox.learn.base import ClassifierEstimator, Probabilities, plain
 from muskox.learn.bayes.gaussian import GaussianProgram
@@ -37,6 +36,8 @@ class GaussianNB(Probabilities, ClassifierEstimator):
     ['a', 'b']
     """
 
+    standardise: ClassVar[bool] = False  # numbers as they are
+
     def __init__(
         self,
         *,
@@ -62,10 +63,6 @@ class GaussianNB(Probabilities, ClassifierEstimator):
         self.epsilon_ = float(record["smoothing"])
         self.class_count_ = record["class_weight_sums"]
         self.class_prior_ = record["priors"]
-
-    def inputs(self, *args: Any, **given: Any) -> Inputs:
-        """As all estimators', of raw numbers."""
-        return replace(super().inputs(*args, **given), standardise=False)
 
 
 class MultinomialNB(Probabilities, ClassifierEstimator):
@@ -96,6 +93,8 @@ class MultinomialNB(Probabilities, ClassifierEstimator):
     ['a', 'b']
     """
 
+    standardise: ClassVar[bool] = False  # numbers as they are
+
     def __init__(
         self,
         *,
@@ -122,10 +121,6 @@ class MultinomialNB(Probabilities, ClassifierEstimator):
         self.feature_log_prob_ = self.model_.log_shares
         self.class_count_ = record["class_weight_sums"]
         self.class_log_prior_ = self.model_.log_priors
-
-    def inputs(self, *args: Any, **given: Any) -> Inputs:
-        """As all estimators', of raw numbers."""
-        return replace(super().inputs(*args, **given), standardise=False)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -17,6 +17,7 @@ from muskox.errors import CallerError
 from muskox.learn.columns import Floats
 from muskox.learn.encoder import Encoder
 from muskox.learn.inputs import Inputs, rows_of
+from muskox.learn.statistics import indicator_shares
 from muskox.program import Block, Shard
 from muskox.records import Array, Record
 
@@ -139,11 +140,8 @@ def variances(prepared: Record, unit: float) -> Floats:
     """Return the variance of each encoded feature on the grid, shape (width,)."""
     encoder, found, weight = prepared["encoder"], prepared["features"], prepared["weight_sum"]
     deviation = np.sqrt(found["squares"] / weight) * (unit / encoder["scale"] if encoder["standardise"] else unit)
-    shares: list[float] = []
-    for counts, missing in zip(found["counts"], found["missing"], strict=True):
-        shares += [count / weight for count in (*counts, *([missing] if missing else []))]
-    share = np.array(shares)
-    return np.concatenate([deviation * deviation, share * (1.0 - share) * (unit * unit if shares else 1.0)])
+    share = indicator_shares(found, weight)
+    return np.concatenate([deviation * deviation, share * (1.0 - share) * (unit * unit if share.size else 1.0)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from muskox.learn.clusters.grid import Floats32, Grid, tiled
+from muskox.learn.clusters.seeding import squared_distances
 from muskox.learn.columns import Codes, Floats, Kind
 from muskox.learn.encoder import Encoder
 from muskox.learn.model import CLUSTER, DISTANCE, Model, Task
@@ -58,9 +59,5 @@ class KMeansModel(Model):
     def distances(self, batch: Any) -> Floats:
         """Return how far each row is from each centre, shape (rows, clusters)."""
         high, low = self.grid.batch(batch)
-        points = high.astype(np.float64) + low
-        out = np.empty((len(high), len(self._centres)))
-        for index, centre in enumerate(self._centres):
-            difference = points - centre
-            out[:, index] = np.sqrt(np.einsum("ij,ij->i", difference, difference, optimize=False)) / self.grid.unit
+        out: Floats = np.sqrt(squared_distances(high.astype(np.float64) + low, self._centres)) / self.grid.unit
         return out

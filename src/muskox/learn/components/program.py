@@ -15,6 +15,7 @@ from muskox.learn.components.eigen import eigen
 from muskox.learn.encoder import Encoder
 from muskox.learn.inputs import Target, rows_of
 from muskox.learn.parameters import require_choice, require_count, require_number
+from muskox.learn.statistics import indicator_shares
 from muskox.learn.training import TrainingProgram
 from muskox.program import Block, Done, Shard
 from muskox.records import Record
@@ -109,7 +110,4 @@ def centre_of(prepared: Record) -> Floats:
     """Return the mean of each encoded column as the encoder gives it: 0 of standardised ones, shares of indicators."""
     encoder, found, weight = prepared["encoder"], prepared["features"], prepared["weight_sum"]
     numeric = np.zeros_like(encoder["mean"]) if encoder["standardise"] else encoder["mean"]
-    shares: list[float] = []
-    for counts, missing in zip(found["counts"], found["missing"], strict=True):
-        shares += [count / weight for count in (*counts, *([missing] if missing else []))]
-    return np.concatenate([numeric, np.array(shares)])
+    return np.concatenate([numeric, indicator_shares(found, weight)])

@@ -1,13 +1,12 @@
 """GradientBoostingClassifier and GradientBoostingRegressor: scikit-learn's API over the programs of boosted trees."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from muskox.learn.base import ClassifierEstimator, Margins, Probabilities, RegressorEstimator, plain
 from muskox.learn.encoder import CATEGORIES_MAX
 from muskox.learn.inputs import Inputs
 from muskox.learn.trees.boosting import ClassBoostingProgram, NumberBoostingProgram
-from muskox.learn.trees.training import raw_inputs
 from muskox.program import Program
 from muskox.records import Record
 
@@ -55,6 +54,8 @@ class GradientBoostingClassifier(Probabilities, Margins, ClassifierEstimator):
     ['low', 'high']
     """
 
+    standardise: ClassVar[bool] = False  # bins need no deviation
+
     def __init__(  # noqa: PLR0913  # the estimator's parameters
         self,
         *,
@@ -95,7 +96,7 @@ class GradientBoostingClassifier(Probabilities, Margins, ClassifierEstimator):
         self.categories_max = categories_max
 
     def build(self, inputs: Inputs) -> Program:
-        return ClassBoostingProgram(inputs=raw_inputs(inputs), **{name: plain(getattr(self, name)) for name in OWN})
+        return ClassBoostingProgram(inputs=inputs, **{name: plain(getattr(self, name)) for name in OWN})
 
     def adopt(self, record: Record) -> None:
         adopt_boosting(self, record)
@@ -138,6 +139,8 @@ class GradientBoostingRegressor(RegressorEstimator):
     [3.0, 7.0]
     """
 
+    standardise: ClassVar[bool] = False  # bins need no deviation
+
     def __init__(  # noqa: PLR0913  # the estimator's parameters
         self,
         *,
@@ -176,7 +179,7 @@ class GradientBoostingRegressor(RegressorEstimator):
         self.categories_max = categories_max
 
     def build(self, inputs: Inputs) -> Program:
-        return NumberBoostingProgram(inputs=raw_inputs(inputs), **{name: plain(getattr(self, name)) for name in OWN})
+        return NumberBoostingProgram(inputs=inputs, **{name: plain(getattr(self, name)) for name in OWN})
 
     def adopt(self, record: Record) -> None:
         adopt_boosting(self, record)

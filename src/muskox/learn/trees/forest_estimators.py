@@ -1,7 +1,7 @@
 """RandomForestClassifier and RandomForestRegressor: scikit-learn's API over the programs of random forests."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from muskox.learn.base import ClassifierEstimator, Probabilities, RegressorEstimator, plain
 from muskox.learn.encoder import CATEGORIES_MAX
@@ -10,7 +10,6 @@ from muskox.learn.parameters import require_choice
 from muskox.learn.trees.forest import ForestProgram
 from muskox.learn.trees.forest_kinds import ClassForestProgram, NumberForestProgram
 from muskox.learn.trees.shard_forest import ClassShardForest, NumberShardForest, ShardForest
-from muskox.learn.trees.training import raw_inputs
 from muskox.records import Record
 
 GLOBAL = "global"
@@ -55,6 +54,8 @@ class RandomForestClassifier(Probabilities, ClassifierEstimator):
     >>> model.predict([[1.0], [8.0]]).tolist()
     ['low', 'high']
     """
+
+    standardise: ClassVar[bool] = False  # bins need no deviation
 
     def __init__(  # noqa: PLR0913  # the estimator's parameters
         self,
@@ -132,6 +133,8 @@ class RandomForestRegressor(RegressorEstimator):
     [3.0, 7.0]
     """
 
+    standardise: ClassVar[bool] = False  # bins need no deviation
+
     def __init__(  # noqa: PLR0913  # the estimator's parameters
         self,
         *,
@@ -175,7 +178,7 @@ class RandomForestRegressor(RegressorEstimator):
 def built(estimator: Any, inputs: Inputs, program: type[ForestProgram], tasks: type[ShardForest]) -> Any:
     """Return what grows an estimator's forest: a program, or a list of tasks."""
     require_choice("strategy", estimator.strategy, STRATEGIES)
-    made = program(inputs=raw_inputs(inputs), **{name: plain(getattr(estimator, name)) for name in OWN})
+    made = program(inputs=inputs, **{name: plain(getattr(estimator, name)) for name in OWN})
     return made if estimator.strategy == GLOBAL else tasks(made)
 
 

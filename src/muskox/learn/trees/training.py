@@ -7,7 +7,7 @@ sums are exact in any order, and so in the fixed one.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from muskox.digest import digest
 from muskox.learn.columns import Floats
 from muskox.learn.encoder import Encoder
-from muskox.learn.inputs import Inputs, rows_of
+from muskox.learn.inputs import rows_of
 from muskox.learn.parameters import require_count, require_number
 from muskox.learn.training import TrainingProgram
 from muskox.learn.trees.binning import BINS_MAX, Binner, bins_record, merge_samples, sample
@@ -107,11 +107,6 @@ class TreeProgram(TrainingProgram):
         total = float(np.add.reduce(gains))
         shares: Floats = gains[places] / (total if total > 0.0 else 1.0)
         return shares
-
-
-def raw_inputs(inputs: Inputs) -> Inputs:
-    """Return `inputs` with numbers left as they are: bins need no standard deviation."""
-    return replace(inputs, standardise=False)
 
 
 @dataclass(frozen=True, slots=True)
