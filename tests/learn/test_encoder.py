@@ -11,7 +11,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from muskox.digest import digest
 from muskox.errors import CallerError
-from muskox.learn import Encoder, EncoderProgram
+from muskox.learn import EncodeProgram, Encoder
+from muskox.learn.inputs import Inputs
 from muskox.program import ArrayPartition, RunOptions, in_process, reference, resolve
 from muskox.records import pack, unpack
 
@@ -121,7 +122,7 @@ def test_it_survives_its_record_and_a_table_of_many_or_no_chunks(table: pa.Table
 
 
 def test_the_program_travels_by_name(table: pa.Table) -> None:
-    program = EncoderProgram(("x", "month"), ("month",), categories_max=20)
+    program = EncodeProgram(inputs=Inputs(features=("x", "month"), categorical=("month",), categories_max=20))
     again = resolve(unpack(pack(reference(program))))
     assert again == program
     dataset = in_process(table, ArrayPartition(4))

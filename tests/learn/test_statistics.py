@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from muskox.digest import digest
 from muskox.learn.columns import Column, Kind
-from muskox.learn.statistics import block_statistics, empty, merge, number_statistics, shard_statistics
+from muskox.learn.statistics import block_statistics, empty, merge, number_statistics
 from muskox.program import Block
 from muskox.records import Record, pack, unpack
 
@@ -58,7 +58,8 @@ def test_no_rows_are_the_neutral_element(rows: list) -> None:  # type: ignore[ty
 def test_the_first_infinity_is_found_in_its_shard_and_row() -> None:
     blocks = [Block(pa.RecordBatch.from_pydict({"x": [1.0, 2.0], "c": ["a", "b"]})),
               Block(pa.RecordBatch.from_pydict({"x": [3.0, float("-inf")], "c": ["a", "b"]}))]  # fmt: skip
-    later = shard_statistics(COLUMNS, LIMITS, 4, iter(blocks))
+    parts = [block_statistics(COLUMNS, LIMITS, (4, 2 * index), block) for index, block in enumerate(blocks)]
+    later = merge(parts[0], parts[1])
     assert later["infinite"].tolist() == [[4, 3]]
     assert merge(of_rows([(1.0, "a")]), later)["infinite"].tolist() == [[4, 3]]
     assert merge(of_rows([(float("inf"), "a")], (2, 0)), later)["infinite"].tolist() == [[2, 0]]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from muskox.learn.components.estimator import PCA
     from muskox.learn.components.model import PCAModel
     from muskox.learn.components.program import PCAProgram
-    from muskox.learn.encoder import Encoder, EncoderProgram
+    from muskox.learn.encoder import Encoder
     from muskox.learn.linear.estimators import LogisticRegression
     from muskox.learn.linear.least_squares import LeastSquaresDescent, distributed_gradient_descent
     from muskox.learn.linear.logistic import LogisticProgram
@@ -69,7 +69,6 @@ __all__ = [
     "EncodeModel",
     "EncodeProgram",
     "Encoder",
-    "EncoderProgram",
     "Estimator",
     "ForestClassifierModel",
     "ForestRegressorModel",
@@ -143,7 +142,7 @@ _HOMES = {
     "components.estimator": ("PCA",),
     "components.model": ("PCAModel",),
     "components.program": ("PCAProgram",),
-    "encoder": ("Encoder", "EncoderProgram"),
+    "encoder": ("Encoder",),
     "linear.estimators": ("LogisticRegression",),
     "linear.least_squares": ("LeastSquaresDescent", "distributed_gradient_descent"),
     "linear.logistic": ("LogisticProgram",),

@@ -1,4 +1,4 @@
-"""The encoder: tables of mixed columns to numbers, by statistics that are computed as a program and kept with the model.
+"""The encoder: tables of mixed columns to numbers, by statistics that a training's first round tells and its model keeps.
 
 Numeric columns: a missing value (null or NaN) becomes the mean of those present; then (x - mean) / scale, where scale is the
 standard deviation after imputation (what scikit-learn's SimpleImputer and StandardScaler give), or 1 for a constant column.
@@ -6,8 +6,7 @@ Categorical columns: one indicator per category that occurred in training, sorte
 then one for "missing" if that occurred; a category never seen gives zeros only. They are kept as codes, never as a matrix.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from muskox.errors import CallerError
-from muskox.learn import statistics
-from muskox.learn.columns import ARROW_TYPES, Codes, Column, Floats, choose, from_record, to_record
+from muskox.learn.columns import ARROW_TYPES, Codes, Column, Floats, from_record, to_record
 from muskox.learn.tables import to_table
-from muskox.program import ArrayPartition, Block, Done, Manifest, Program, RunOptions, Runs, Shard, in_process
+from muskox.program import ArrayPartition, RunOptions, Runs, in_process
 from muskox.records import Record
 
 CATEGORIES_MAX = 1000  # of one column, unless the caller says otherwise: beyond it a column is an identifier, not a category
@@ -61,10 +59,13 @@ class Encoder:
         >>> encoder.transform(pa.table({"x": [None], "city": ["Rome"]})).tolist()
         [[0.0, 0.0, 1.0, 0.0]]
         """
+        from muskox.learn.inputs import Inputs  # which stand on encoders
+        from muskox.learn.pipeline.encode import EncodeProgram
+
         dataset = table if isinstance(table, Runs) else in_process(to_table(table), ArrayPartition())
         chosen = None if features is None else tuple(features)
-        program = EncoderProgram(chosen, tuple(categorical), standardise, categories_max)
-        return cls(dataset.run(program, RunOptions()).result)
+        inputs = Inputs(features=chosen, categorical=tuple(categorical), standardise=standardise, categories_max=categories_max)
+        return cls(dataset.run(EncodeProgram(inputs=inputs), RunOptions()).result["encoder"])
 
     def to_record(self) -> Record:
         return self.record
@@ -143,53 +144,6 @@ class Encoder:
             out[rows, start + codes[rows]] = 1.0
             start += width
         return out
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderProgram:
-    """The encoder's statistics as a program of one round; its result is an encoder's record."""
-
-    features: tuple[str, ...] | None = None
-    categorical: tuple[str, ...] = ()
-    standardise: bool = True
-    categories_max: int = CATEGORIES_MAX
-
-    def parameters(self) -> Record:
-        return {
-            "features": None if self.features is None else list(self.features),
-            "categorical": list(self.categorical),
-            "standardise": self.standardise,
-            "categories_max": self.categories_max,
-        }
-
-    @classmethod
-    def from_parameters(cls, parameters: Record) -> Program:
-        features = parameters["features"]
-        return cls(
-            None if features is None else tuple(features),
-            tuple(parameters["categorical"]),
-            bool(parameters["standardise"]),
-            int(parameters["categories_max"]),
-        )
-
-    def reads(self) -> list[str]:
-        return list(self.features or ())
-
-    def initial(self, manifest: Manifest) -> Record:
-        return {"columns": to_record(choose(manifest, None, self.features, self.categorical))}
-
-    def partial(self, state: Record, shard: Shard, blocks: Iterator[Block]) -> Record:
-        columns = from_record(state["columns"])
-        return statistics.shard_statistics(columns, self._limits(columns), shard.index, blocks)
-
-    def merge(self, left: Record, right: Record) -> Record:
-        return statistics.merge(left, right)
-
-    def update(self, state: Record, total: Record) -> Record | Done:
-        return Done(encoder_record(from_record(state["columns"]), total, self.standardise))
-
-    def _limits(self, columns: Sequence[Column]) -> list[int]:
-        return [self.categories_max for column in columns if column.categorical]
 
 
 def encoder_record(columns: Sequence[Column], total: Mapping[str, Any], standardise: bool) -> Record:

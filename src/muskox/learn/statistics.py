@@ -11,7 +11,7 @@ Nothing here raises for bad data: a shard only reports. Who reads the whole rais
 sentence on every engine.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -27,16 +27,6 @@ Ints = NDArray[np.int64]
 Value = bool | int | float | str
 Place = tuple[int, int | Ints]
 NOWHERE = (-1, -1)
-
-
-def shard_statistics(columns: Sequence[Column], limits: Sequence[int], shard: int, blocks: Iterator[Block]) -> Record:
-    """Return the statistics of one shard; `limits` bounds the kept values of each categorical column."""
-    total = empty(columns, limits)
-    first_row = 0
-    for block in blocks:
-        total = merge(total, block_statistics(columns, limits, (shard, first_row), block))
-        first_row += block.rows
-    return total
 
 
 def empty(columns: Sequence[Column], limits: Sequence[int], is_weighted: bool = False) -> Record:
@@ -60,7 +50,7 @@ def empty(columns: Sequence[Column], limits: Sequence[int], is_weighted: bool = 
 def block_statistics(
     columns: Sequence[Column], limits: Sequence[int], place: Place, block: Block, weights: Floats | None = None
 ) -> Record:
-    """Return the statistics of one block.
+    """Return the statistics of one block; `limits` bounds the kept values of each categorical column.
 
     place : its shard, and where in it the first row stands, or each of them, if others between them do not count
     weights : of the rows, above 0; None counts each once
