@@ -80,7 +80,7 @@ def test_bounds_change_no_bit() -> None:
     prepared, grid, matrix = on_grid(X)
     limbs = Limbs.of(prepared["weight_sum"], prepared["rows"])
     kept = Assignment.of(matrix, 20)
-    centres = grid.place(X[:20])
+    centres = placed(grid, X[:20])
     for _ in range(40):
         sums = kept.after(matrix, centres, limbs)
         anew = Assignment.of(matrix, 20)
@@ -97,7 +97,7 @@ def test_bounds_hold_when_centres_jump_and_rows_coincide() -> None:
     limbs = Limbs.of(prepared["weight_sum"], prepared["rows"])
     kept = Assignment.of(matrix, 6)
     for _ in range(60):
-        centres = grid.place(rng.integers(-3, 4, (6, 2)) * rng.choice([1e-3, 0.5, 1.0, 100.0]))
+        centres = placed(grid, rng.integers(-3, 4, (6, 2)) * rng.choice([1e-3, 0.5, 1.0, 100.0]))
         anew = Assignment.of(matrix, 6)
         np.testing.assert_array_equal(anew.after(matrix, centres, limbs), kept.after(matrix, centres, limbs))
         np.testing.assert_array_equal(anew.labels, kept.labels)
@@ -110,7 +110,7 @@ def test_an_interrupted_assignment_is_not_gone_on_with() -> None:
     torn = Assignment.of(matrix, 4)
     torn.is_busy, torn.sums = True, torn.sums + 1.0
     np.testing.assert_array_equal(
-        torn.after(matrix, grid.place(X[:4]), limbs), Assignment.of(matrix, 4).after(matrix, grid.place(X[:4]), limbs)
+        torn.after(matrix, placed(grid, X[:4]), limbs), Assignment.of(matrix, 4).after(matrix, placed(grid, X[:4]), limbs)
     )
 
 
@@ -204,8 +204,8 @@ def test_a_state_goes_on_after_a_journey() -> None:
 def test_clusters_without_rows_are_given_those_farthest_away() -> None:
     X = np.concatenate([np.zeros((50, 1)), np.full((50, 1), 1.0), [[100.0]], [[200.0]], [[201.0]]])
     _prepared, grid, _ = on_grid(X)
-    state = {"step": "relocate", "centres": grid.place(np.array([[0.0], [1.0], [500.0], [501.0]])), "empty": [2, 3]}
-    farthest = {"points": grid.place(np.array([[201.0], [200.0]]))}
+    state = {"step": "relocate", "centres": placed(grid, np.array([[0.0], [1.0], [500.0], [501.0]])), "empty": [2, 3]}
+    farthest = {"points": placed(grid, np.array([[201.0], [200.0]]))}
     from muskox.learn.clusters.program import relocated
 
     after = relocated(state, farthest)
@@ -265,7 +265,7 @@ def iterations(X: Any, centres: Any, shards: int) -> tuple[Any, Any]:
     limbs = Limbs.of(prepared["weight_sum"], prepared["rows"])
     matrices = [on_grid(part, prepared)[2] for part in np.array_split(X, shards)]
     kept = [Assignment.of(matrix, len(centres)) for matrix in matrices]
-    place = grid.place(centres)
+    place = placed(grid, centres)
     for _ in range(6):
         sums = sum(one.after(matrix, place, limbs) for one, matrix in zip(kept, matrices, strict=True))
         total = limbs.total(sums)
@@ -287,3 +287,8 @@ def on_grid(X: Any, prepared: Any = None) -> tuple[Any, Grid, Matrix]:
     assert np.all(variances(prepared, unit) <= 1.0)
     grid = Grid(Encoder(prepared["encoder"]), unit)
     return prepared, grid, grid.shard(prepared, shard, shard.blocks)
+
+
+def placed(grid: Grid, raw: Any) -> Any:
+    """Return where points of numeric columns lie on a grid that does not standardise: the inverse of :meth:`Grid.raw`."""
+    return (raw - grid.encoder.mean) * grid.unit

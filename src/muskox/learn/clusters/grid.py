@@ -96,13 +96,6 @@ class Grid:
         out[:, :numeric] += self.encoder.mean
         return out
 
-    def place(self, raw: Floats) -> Floats:
-        """Return where raw points lie on the grid: the inverse of :meth:`raw`."""
-        numeric = len(self.encoder.numeric)
-        out = raw * self.unit
-        out[:, :numeric] = (raw[:, :numeric] - self.encoder.mean) * self._factor
-        return out
-
 
 def tiled(high: Floats32) -> Floats32:
     """Return rows, shape (rows, width), in tiles of TILE rows, shape (tiles, width, TILE); the last is filled up with 0."""

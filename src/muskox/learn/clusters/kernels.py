@@ -106,7 +106,7 @@ def add_row(high: Any, low: Any, weight: float, sign: float, coarse: float, fine
 def assign(  # noqa: PLR0913, PLR0917  # a kernel's arguments are its buffers
     tiles: Any, high: Any, low: Any, weights: Any, centres: Any, strayed: Any, doubt: Any, half: Any, slack: float,
     tiny: float, gap: Any, upper: Any, labels: Any, coarse: float, fine: float, sums: Any,
-) -> int:  # fmt: skip
+) -> None:  # fmt: skip
     """Give each row the nearest of `centres` and keep `sums`, shape (clusters, limbs, features + 1), by it.
 
     A row whose bounds prove that its centre is still the nearest is not looked at (Hamerly, "Making k-means even faster",
@@ -120,16 +120,12 @@ def assign(  # noqa: PLR0913, PLR0917  # a kernel's arguments are its buffers
 
     `slack` and `tiny` cover all rounding, so that the result is that of computing every distance. A label of -1 is of a row not
     yet looked at.
-
-    Returns
-    -------
-    how many rows were looked at
     """
     rows, features = high.shape
     tile, line = np.empty((features, TILE), dtype=np.float32), np.empty(TILE, dtype=np.float32)
     best, second = np.empty(TILE, dtype=np.float32), np.empty(TILE, dtype=np.float32)
     index, chosen = np.empty(TILE, dtype=np.int32), np.empty(2 * TILE, dtype=np.int64)
-    count, looked = 0, 0
+    count = 0
     for first in range(0, rows, TILE):
         here, before = min(TILE, rows - first), count
         for row in range(first, first + here):
@@ -137,7 +133,6 @@ def assign(  # noqa: PLR0913, PLR0917  # a kernel's arguments are its buffers
             if label < 0 or (gap[row] <= doubt[label] and (upper[row] + strayed[label]) * slack + tiny >= half[label]):
                 chosen[count] = row
                 count += 1
-        looked += count - before
         is_whole = count - before >= MANY  # a whole tile as it lies costs less than gathering some of it
         while is_whole or count >= TILE or (count > 0 and first + here == rows):
             start, stop = (before, count) if is_whole else (0, min(count, TILE))
@@ -167,7 +162,6 @@ def assign(  # noqa: PLR0913, PLR0917  # a kernel's arguments are its buffers
             if not is_whole:
                 chosen[:count] = chosen[stop : stop + count]
             is_whole = False
-    return looked
 
 
 @compiled

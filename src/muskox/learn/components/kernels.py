@@ -34,14 +34,14 @@ def add_scatter(X: Any, weights: Any, out: Any) -> None:
 
 
 @compiled
-def rotate(matrix: Any, vectors: Any, sweeps_max: int) -> int:
-    """Make a symmetric `matrix` diagonal by rotations, applied to the rows of `vectors` too; return how many sweeps it took.
+def rotate(matrix: Any, vectors: Any, sweeps_max: int) -> None:
+    """Make a symmetric `matrix` diagonal by rotations, applied to the rows of `vectors` too, in `sweeps_max` sweeps at most.
 
     Cyclic Jacobi (Golub and Van Loan, "Matrix Computations", section 8.5): every sweep rotates each pair (p, q) once, in order,
     so that its element becomes 0, and ends when none is above what rounding leaves beside the diagonal.
     """
     size = matrix.shape[0]
-    for sweep in range(sweeps_max):
+    for _ in range(sweeps_max):
         rotated = 0
         for p in range(size - 1):
             for q in range(p + 1, size):
@@ -69,5 +69,4 @@ def rotate(matrix: Any, vectors: Any, sweeps_max: int) -> int:
                     vectors[q, k] = sine * a + cosine * b
                 matrix[p, q] = matrix[q, p] = 0.0
         if rotated == 0:
-            return sweep
-    return sweeps_max
+            return

@@ -306,20 +306,27 @@ def counted(flight: Record) -> Array:
     nodes = flight["open"]
     if is_first(flight):
         return np.asarray(nodes)
-    lefts = np.unique(nodes - ((flight["number"][nodes] + 1) & 1))  # left children have odd numbers
+    lefts = np.unique(left_of(flight, nodes))
     is_left = flight["totals"][lefts, 1] <= flight["totals"][lefts + 1, 1]
     return np.where(is_left, lefts, lefts + 1)
+
+
+def left_of(flight: Record, nodes: Array) -> Array:
+    """Return the left one of the pair of children that each of `nodes` is of: left children have odd numbers."""
+    found: Array = nodes - ((flight["number"][nodes] + 1) & 1)
+    return found
 
 
 def with_siblings(flight: Record, histograms: Array, above: Array, parents: Array) -> Array:
     """Return the histograms of all open nodes from those counted and those of their `parents`."""
     nodes = flight["open"]
     chosen = counted(flight)
-    lefts = np.unique(nodes - ((flight["number"][nodes] + 1) & 1))
+    own_left = left_of(flight, nodes)
+    lefts = np.unique(own_left)
     place_above = np.argsort(flight["left"][parents], kind="stable")
     pairs = np.searchsorted(flight["left"][parents][place_above], lefts)
     out = np.empty((len(nodes), *histograms.shape[1:]), dtype=np.int64)
-    pair_of = np.searchsorted(lefts, nodes - ((flight["number"][nodes] + 1) & 1))
+    pair_of = np.searchsorted(lefts, own_left)
     for index, (node, pair) in enumerate(zip(nodes.tolist(), pair_of.tolist(), strict=True)):
         if chosen[pair] == node:
             out[index] = histograms[pair]

@@ -107,7 +107,7 @@ class ForestProgram(TreeProgram):
     def begin(self, state: Record) -> Record:
         prepared, widths = state["prepared"], state["bins"]["widths"]
         usable = np.flatnonzero(widths > 1 if np.any(widths > 1) else widths > 0).astype(np.int32)
-        missing = np.flatnonzero((widths == 1) & self._has_missing(prepared, len(widths))).astype(np.int32)
+        missing = np.flatnonzero((widths == 1) & self._has_missing(prepared)).astype(np.int32)
         usable = np.union1d(usable, missing).astype(np.int32)
         key = int(stream(self.inputs.seed, "features of forests").integers(1 << 63))
         state = {**state, "usable": usable, "feature_key": key, "scales": self.scales(state)}
@@ -118,10 +118,10 @@ class ForestProgram(TreeProgram):
         """Return how many numbers a leaf holds."""
         raise NotImplementedError
 
-    def _has_missing(self, prepared: Record, features: int) -> Array:
+    def _has_missing(self, prepared: Record) -> Array:
         found = prepared["features"]
         numbers = np.asarray(found["count"]) < prepared_weight(prepared)
-        return np.concatenate([numbers, np.array(found["missing"], dtype=np.float64) > 0.0])[:features]
+        return np.concatenate([numbers, np.array(found["missing"], dtype=np.float64) > 0.0])
 
     def _flight(self, state: Record) -> Record:
         most = min(max(FLIGHT_ROWS // state["prepared"]["rows"], 1), FLIGHT_TREES_MAX)
@@ -217,11 +217,10 @@ class ForestProgram(TreeProgram):
         forest, bins = state["forest"], state["bins"]
         votes, trees = np.zeros((len(rows.bins), forest["leaves"].shape[1])), np.zeros(len(rows.bins))
         output = np.zeros(1, dtype=np.int64)
-        for tree, root in enumerate(forest["roots"]):
+        for tree in range(len(forest["roots"])):
             unseen = self.counts(shard, self.first_tree + tree, rows) == 0
             scores = np.zeros((int(np.count_nonzero(unseen)), votes.shape[1]))
             walk(rows.bins[unseen], {**forest, "roots": forest["roots"][tree : tree + 1]}, bins, output, scores)
-            assert root >= 0
             votes[unseen] += scores
             trees[unseen] += 1.0
         return self.scored(rows, votes, trees)

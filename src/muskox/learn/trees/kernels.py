@@ -33,12 +33,12 @@ def bin_numbers(numbers: Any, edges: Any, feature: int, bins: Any) -> None:
 
 
 @compiled_for(
-    "i8(u1[:, ::1], i4[::1], i8[::1], i8[::1], i4[::1], i4[::1], u1[::1], i4[::1], u1[:, ::1], i4[::1], i8, i8, i4[::1])"
+    "void(u1[:, ::1], i4[::1], i8[::1], i8[::1], i4[::1], i4[::1], u1[::1], i4[::1], u1[:, ::1], i4[::1], i8, i8, i4[::1])"
 )
 def place(
     bins: Any, order: Any, begins: Any, ends: Any, feature: Any, cut: Any, missing_left: Any, left: Any,
     sets: Any, widths: Any, numeric: int, known: int, scratch: Any,
-) -> int:  # fmt: skip
+) -> None:  # fmt: skip
     """Part the rows of each split node between its children, those of left >= known, in the order in which they were made.
 
     The rows of node i are order[begins[i] : ends[i]]; the children of a node stand side by side, and later than it.
@@ -71,7 +71,6 @@ def place(
             order[at + i] = scratch[i]
         begins[child], ends[child] = begin, at
         begins[child + 1], ends[child + 1] = at, end
-    return int(left.size)
 
 
 @compiled_for(
