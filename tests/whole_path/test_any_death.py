@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from killing import FEATURES, ROUNDS_MAX, Killer, estimator, mend, train, until
+from killing import FEATURES, ROUNDS_MAX, C, Killer, estimator, mend, train, until
 from whole_path_data import BY, SEED, SHARDS, TARGET
 
 from muskox.client import down, up
@@ -37,7 +37,7 @@ def test_the_client_may_die(cluster, dataset, expected) -> None:
         def die(report):
             if report.round >= {at}:
                 os.kill(os.getpid(), signal.SIGKILL)
-        parameters = dict(max_rounds={ROUNDS_MAX}, tol=1e-13, features={FEATURES!r}, categorical=("month", "hour"))
+        parameters = dict(C={C}, max_rounds={ROUNDS_MAX}, tol=1e-13, features={FEATURES!r}, categorical=("month", "hour"))
         dataset = mx.connect(dir={str(cluster.folder.path)!r}).dataset("flights")
         mx.LogisticRegression(**parameters).fit(dataset, target={TARGET!r}, name="orphan", on_round=die)
     """

@@ -6,7 +6,7 @@ import sys
 
 import pyarrow as pa
 import pytest
-from killing import ROUNDS_MAX
+from killing import ROUNDS_MAX, C
 from numpy._core import _multiarray_umath as umath
 from whole_path_data import BY, FEATURES, SHARDS, TARGET
 
@@ -16,7 +16,7 @@ import sys, pyarrow as pa, muskox as mx
 flights = pa.ipc.open_file(sys.argv[1]).read_all()
 with mx.local(nodes=2) as cluster:
     dataset = cluster.put("flights", flights, shards={SHARDS}, by={BY!r}, replicas=2)
-    parameters = dict(max_rounds={ROUNDS_MAX}, tol=1e-13, features={FEATURES!r}, categorical=("month", "hour"))
+    parameters = dict(C={C}, max_rounds={ROUNDS_MAX}, tol=1e-13, features={FEATURES!r}, categorical=("month", "hour"))
     print(mx.LogisticRegression(**parameters).fit(dataset, target={TARGET!r}).digest_)
 """
 
