@@ -221,3 +221,10 @@ def test_no_path_of_one_machine_is_committed() -> None:
             if path.is_file() and path.suffix in (".py", ".md", ".toml", ".txt", "") and path != Path(__file__).resolve():
                 text = path.read_text(encoding="utf-8", errors="replace")
                 assert not any(word in text for word in banned), f"{path} names a path of one machine"
+
+
+def test_no_two_files_of_tests_share_a_name() -> None:
+    """pytest imports each by its bare name, and stops at the second of a name: told here, before the long half starts."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name not in ("conftest.py", "__init__.py")]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    assert not twice, f"two files of tests are called {twice}"
