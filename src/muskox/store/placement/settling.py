@@ -362,7 +362,7 @@ class _Settling:
                 for run in [run for run in family.runs if run in self._runs_of[donor]]:
                     if family.held[donor] <= family.held_max[donor]:
                         break
-                    moved += self._push_run(run, donor)
+                    moved += self._push_run(run, donor) or self._push_on(run, donor, family)
         most = self._share + self._slack + 2 * self._rounding
         for donor in np.flatnonzero(self._load > most).tolist():
             for run in list(self._runs_of[donor]):
@@ -379,3 +379,33 @@ class _Settling:
             return 0
         self._move(run, donor, target)
         return 1
+
+    def _push_on(self, run: int, donor: int, family: _Family) -> int:
+        """Move `run` to a node that is full of its family and gives another run away for it; return how many moved.
+
+        So it goes where all nodes that have room hold `run` already, as beside a node that must hold every run. Two runs
+        moved for one are dear: a node keeps one too many.
+        """
+        if family.held[donor] <= family.held_max[donor] + 1 or not (family.held < family.held_max).any():
+            return 0
+        for other in family.runs:
+            for middle in self._held[other]:
+                if self._may_swap(run, donor, middle, other):
+                    target = self._choose(other, self._scores(other), middle, 2)
+                    if target is not None:
+                        self._move(other, middle, target)
+                        self._move(run, donor, middle)
+                        return 2
+        return 0
+
+    def _may_swap(self, run: int, donor: int, middle: int, other: int) -> bool:
+        """Return whether `middle` may take `run`, which leaves `donor`, once it has given `other` away."""
+        there = self._runs[run]
+        more = max(there.bytes, 1) - max(self._runs[other].bytes, 1)
+        return (
+            middle not in self._held[run]
+            and self._names[middle] not in there.barred
+            and there.bytes <= self._free[middle]
+            and self._load[middle] + more <= self._share[middle] + self._slack[middle] + 2 * self._rounding
+            and self._rack[middle] not in self._full_racks(run, donor)
+        )
