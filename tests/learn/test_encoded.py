@@ -117,3 +117,18 @@ def test_numbers_that_float32_holds_are_kept_raw_and_give_the_same_sums() -> Non
         X = Encoder(prepared["encoder"]).transform(table)
         want = expected(X, late, coefficients)
         np.testing.assert_allclose(objective_sums(encoded, coefficients[None], LOGISTIC)[:-1], want, rtol=1e-9, atol=1e-9)
+
+
+def test_single_precision_is_not_copied_and_gives_the_same_bits() -> None:
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(2, BLOCK_ROWS + 77)).astype(np.float32)
+    late = x[0] > x[1]
+    sums = []
+    for kind in (np.float32, np.float64):
+        table = pa.table({"a": x[0].astype(kind), "b": x[1].astype(kind), "late": late})
+        shard = in_process(table, ArrayPartition()).shards[0]  # type: ignore[attr-defined]
+        encoded = encode_shard(prepared_of(table), shard, shard.blocks)
+        sums.append(objective_sums(encoded, np.array([[0.7, -0.4, 0.2]]), LOGISTIC).tolist())
+        lent = int(table.column("b").chunk(0).buffers()[1].address) + BLOCK_ROWS * np.dtype(kind).itemsize
+        assert (encoded.blocks[1].numbers.addresses[1] == lent) == (kind is np.float32)
+    assert sums[0] == sums[1]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from muskox.learn.linear import kernels, normal
+from muskox.learn.lines import Lines
 
 
 def lower_of(X: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -17,7 +18,7 @@ def test_products_are_those_of_the_standardised_columns(rows: int, dtype: type) 
     rng = np.random.default_rng(rows)
     numbers, y, weights = rng.normal(2.0, 3.0, (5, rows)).astype(dtype), rng.normal(size=rows), rng.uniform(0.5, 2.0, rows)
     mean, scale, found = rng.normal(size=5), rng.uniform(1.0, 2.0, 5), np.zeros((7, 7))
-    kernels.add_products(numbers, mean, scale, y, weights, found)
+    kernels.add_products(*Lines.of_matrix(numbers).where, mean, scale, y, weights, found)
     X = ((numbers.astype(np.float64) - mean[:, None]) / scale[:, None]).T
     np.testing.assert_allclose(found, lower_of(X, y, weights), rtol=1e-10, atol=1e-10)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from muskox.digest import digest
 from muskox.learn.columns import Column, Kind
-from muskox.learn.statistics import block_statistics, empty, merge, number_statistics
+from muskox.learn.statistics import block_statistics, empty, merge
 from muskox.program import Block
 from muskox.records import Record, pack, unpack
 
@@ -73,11 +73,37 @@ def test_ints_and_text_sort_by_value_and_by_utf8() -> None:
     assert found["values"][1] == sorted(found["values"][1], key=lambda value: value.encode())
 
 
+def of_column(values: np.ndarray, weights: np.ndarray | None = None, place: tuple[int, int] = (0, 0)) -> Record:
+    batch = pa.RecordBatch.from_arrays([pa.array(values)], ["x"])
+    return block_statistics(COLUMNS[:1], [], place, Block(batch), weights)
+
+
 @pytest.mark.parametrize("weights", [None, np.array([2.0, 1.0, 3.0, 0.5])])
-def test_missing_numbers_do_not_count(weights: np.ndarray | None) -> None:
-    numbers = np.array([np.nan, 1.0, 4.0, np.nan])
-    count, mean, squares, low, high, _ = number_statistics(numbers, (0, 0), weights)
-    assert (count, low, high) == ((2, 1.0, 4.0) if weights is None else (4.0, 1.0, 4.0))
-    assert (mean, squares) == ((2.5, 4.5) if weights is None else (3.25, 6.75))
-    assert number_statistics(np.array([np.nan, -np.inf]), (2, 5))[-1] == (2, 6)
-    assert number_statistics(np.full(2, np.nan), (0, 0))[0] == 0
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_missing_numbers_do_not_count(weights: np.ndarray | None, dtype: type) -> None:
+    found = of_column(np.array([np.nan, 1.0, 4.0, np.nan], dtype), weights)
+    assert (found["count"], found["low"], found["high"]) == ((2, 1.0, 4.0) if weights is None else (4.0, 1.0, 4.0))
+    assert (found["mean"], found["squares"]) == ((2.5, 4.5) if weights is None else (3.25, 6.75))
+    assert of_column(np.array([np.nan, -np.inf], dtype), place=(2, 5))["infinite"].tolist() == [[2, 6]]
+    assert of_column(np.full(2, np.nan, dtype))["count"] == 0
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("has_missing", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", [1, 2, 3, 15, 17, 1023, 1024, 1025, 5000])
+def test_a_block_of_any_length_is_described(rows: int, dtype: type, has_missing: bool, is_weighted: bool) -> None:
+    rng = np.random.default_rng(rows)
+    values = rng.normal(3.0, 2.0, rows).astype(dtype)
+    if has_missing:
+        values[rng.random(rows) < 0.3] = np.nan
+    factors = rng.uniform(0.5, 2.0, rows)
+    found = of_column(values, factors if is_weighted else None)
+    present = ~np.isnan(values)
+    kept, weights = values[present].astype(np.float64), factors[present] if is_weighted else np.ones(present.sum())
+    np.testing.assert_allclose(found["count"], weights.sum())
+    if kept.size:
+        mean = np.average(kept, weights=weights)
+        np.testing.assert_allclose(found["mean"], mean)
+        np.testing.assert_allclose(found["squares"], np.sum(weights * (kept - mean) ** 2), atol=1e-12)
+        assert (found["low"], found["high"]) == (kept.min(), kept.max())

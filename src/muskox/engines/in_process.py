@@ -5,7 +5,8 @@ It is the plainest of the engines and the measure of the others: same program, s
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pyarrow as pa
@@ -61,10 +62,14 @@ class InProcess:
         if isinstance(program, TaskList):
             return run_tasks(program, dataset, options)
         check_changes(options.changes)
+        with _threads_for(program, dataset, options) as pool:
+            return self._rounds(program, dataset, options, pool)
+
+    def _rounds(self, program: Program, dataset: "TableDataset", options: RunOptions, pool: Executor | None) -> Outcome:
         state = normal(program.initial(dataset.manifest))
         for round_ in range(1, options.rounds_max + 1):
             watch = _Watch()
-            partials = self._partials(program, state, dataset.shards, options)
+            partials = self._partials(program, state, dataset.shards, pool)
             watch.lap("compute")
             total = merged(program, partials, len(dataset.shards))
             watch.lap("reduce")
@@ -85,27 +90,29 @@ class InProcess:
         raise CallerError(f"{type(program).__name__} did not finish within {options.rounds_max} rounds")
 
     def _partials(
-        self, program: Program, state: Record, shards: Sequence[Shard], options: RunOptions
+        self, program: Program, state: Record, shards: Sequence[Shard], pool: Executor | None
     ) -> dict[tree.Node, Record]:
-        """Return the contribution of each shard; several at a time if the program is ours, for others may mind threads.
-
-        An error is that of the first shard that has one.
-        """
+        """Return the contribution of each shard. An error is that of the first shard that has one."""
 
         def compute(shard: Shard) -> Record:
             return normal(program.partial(state, shard, shard.blocks))
 
-        is_ours = is_portable(program) and not needs_pins(program)
-        threads = min(len(shards), usable_cores(), options.workers or len(shards)) if is_ours else 1
-        if threads < 2:
+        if pool is None:
             return {(0, shard.index): compute(shard) for shard in shards}
-        with ThreadPoolExecutor(threads, "shards") as pool:
-            waiting = [pool.submit(compute, shard) for shard in shards]
-            try:
-                return {(0, shard.index): future.result() for shard, future in zip(shards, waiting, strict=True)}
-            finally:
-                for future in waiting:
-                    future.cancel()
+        waiting = [pool.submit(compute, shard) for shard in shards]
+        try:
+            return {(0, shard.index): future.result() for shard, future in zip(shards, waiting, strict=True)}
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _threads_for(program: Program, dataset: "TableDataset", options: RunOptions) -> AbstractContextManager[Executor | None]:
+    """Return threads to work on several shards at a time, if the program is ours: others may mind them."""
+    is_ours = is_portable(program) and not needs_pins(program)
+    shards = len(dataset.shards)
+    threads = min(shards, usable_cores(), options.workers or shards) if is_ours else 1
+    return ThreadPoolExecutor(threads, "shards") if threads > 1 else nullcontext()
 
 
 def run_tasks(listed: TaskList, dataset: "TableDataset", options: RunOptions) -> Outcome:
@@ -180,11 +187,7 @@ def opener(piece: Any) -> Any:
 
     def blocks() -> Iterator[Block]:
         for first in range(0, whole.num_rows, BLOCK_ROWS):
-            columns = [one_array(column.slice(first, BLOCK_ROWS)) for column in whole.columns]
-            yield Block(pa.RecordBatch.from_arrays(columns, schema=whole.schema))
+            batches = whole.slice(first, BLOCK_ROWS).to_batches()
+            yield Block(batches[0] if len(batches) == 1 else pa.concat_batches(batches))
 
     return blocks
-
-
-def one_array(column: Any) -> Any:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -45,16 +45,14 @@ class Column:
 
     def numbers(self, batch: Any) -> Floats:
         """Return the column as float64, NaN where a value is missing."""
-        narrow = self.narrow(batch)
-        if narrow is not None:
-            return narrow.astype(np.float64)  # three times as fast as Arrow's cast
-        column = self._arrow(batch, pa.float64())
-        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+        return np.asarray(self.lying(batch).to_numpy(), dtype=np.float64)  # of float32 three times as fast as Arrow's cast
 
-    def narrow(self, batch: Any) -> NDArray[np.float32] | None:
-        """Return the column as it lies, if it is float32 without nulls."""
+    def lying(self, batch: Any) -> Any:
+        """Return the column as an Arrow array of float32 or float64, NaN where a value is missing; not copied if it lies so."""
         column = self._column(batch)
-        return np.asarray(column.to_numpy()) if column.type == pa.float32() and not column.null_count else None
+        if column.type != pa.float32() or column.null_count:
+            column = self._arrow(column, pa.float64())
+        return column.fill_null(np.nan) if column.null_count else column
 
     def values(self, batch: Any) -> Any:
         """Return the column as an Arrow array of its own type, null where a value is missing.
@@ -66,8 +64,7 @@ class Column:
             column = pc.add(pc.if_else(pc.is_finite(column), column, None), pa.scalar(0.0, column.type))
         return self._cast(column, ARROW_TYPES[self.kind])
 
-    def _arrow(self, batch: Any, type_: Any) -> Any:
-        column = self._column(batch)
+    def _arrow(self, column: Any, type_: Any) -> Any:
         if column.type == type_:
             return column
         if pa.types.is_integer(column.type):

@@ -16,6 +16,7 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -27,6 +28,7 @@ Ints = NDArray[np.int64]
 Value = bool | int | float | str
 Place = tuple[int, int | Ints]
 NOWHERE = (-1, -1)
+ALL_ONCE: Floats = np.zeros(0)  # no weights
 
 
 def empty(columns: Sequence[Column], limits: Sequence[int], is_weighted: bool = False) -> Record:
@@ -55,17 +57,21 @@ def block_statistics(
     place : its shard, and where in it the first row stands, or each of them, if others between them do not count
     weights : of the rows, above 0; None counts each once
     """
-    numeric = [number_statistics(column.numbers(block.batch), place, weights) for column in columns if not column.categorical]
+    count, mean, squares, low, high, infinite = described(
+        [column for column in columns if not column.categorical], block, weights
+    )
     categorical = [column.values(block.batch) for column in columns if column.categorical]
     counted = [least(count_values(values, weights), limit) for values, limit in zip(categorical, limits, strict=True)]
+    shard, first = place
+    places = [(shard, row_of(first, int(row))) if row >= 0.0 else NOWHERE for row in infinite]
     return {
         "rows": block.rows,
-        "count": np.array([row[0] for row in numeric], dtype=np.int64 if weights is None else np.float64),
-        "mean": np.array([row[1] for row in numeric], dtype=np.float64),
-        "squares": np.array([row[2] for row in numeric], dtype=np.float64),
-        "low": np.array([row[3] for row in numeric], dtype=np.float64),
-        "high": np.array([row[4] for row in numeric], dtype=np.float64),
-        "infinite": np.array([row[5] for row in numeric], dtype=np.int64).reshape(-1, 2),
+        "count": count.astype(np.int64) if weights is None else count,
+        "mean": mean,
+        "squares": squares,
+        "low": low,
+        "high": high,
+        "infinite": np.array(places, dtype=np.int64).reshape(-1, 2),
         "limits": list(limits),
         "values": [list(counts) for counts in counted],
         "counts": [list(counts.values()) for counts in counted],
@@ -90,28 +96,30 @@ def count_missing(values: Any, weights: Floats | None) -> float:
     return float(np.add.reduce(weights[values.is_null().to_numpy(zero_copy_only=False)]))
 
 
-def number_statistics(
-    numbers: Floats, place: Place, weights: Floats | None = None
-) -> tuple[float, float, float, float, float, tuple[int, int]]:
-    """Return count, mean, squared deviations, least, greatest and the place of the first infinity."""
-    present, weight = numbers, weights
-    if numbers.size and np.isnan(numbers.min()):  # the least is NaN where any is
-        there = ~np.isnan(numbers)
-        present, weight = numbers[there], None if weights is None else weights[there]
-    count = int(present.size) if weight is None else float(np.add.reduce(weight))
-    if count == 0:
-        return 0, 0.0, 0.0, np.inf, -np.inf, NOWHERE
-    low, high = float(present.min()), float(present.max())
-    if np.isinf(low) or np.isinf(high):
-        shard, rows = place
-        row = int(np.argmax(np.isinf(numbers)))
-        return count, 0.0, 0.0, low, high, (shard, rows + row if isinstance(rows, int) else int(rows[row]))
-    with np.errstate(over="ignore"):  # what overflows is reported by whoever reads the whole
-        mean = float(np.add.reduce(present if weight is None else weight * present)) / count
-        deviations = present - mean
-        squared = np.multiply(deviations, deviations, out=deviations)
-        squares = float(np.add.reduce(squared if weight is None else weight * squared))
-    return count, mean, squares, low, high, NOWHERE
+def described(columns: Sequence[Column], block: Block, weights: Floats | None) -> Floats:
+    """Return of each numeric column count, mean, squared deviations, least, greatest and the row of the first infinity or -1.
+
+    Shape (6, columns). Mean and deviations are 0 where an infinity is.
+    """
+    from muskox.learn.lines import Lines
+    from muskox.learn.statistics_kernels import TOLD, describe
+
+    arrays = [column.lying(block.batch) for column in columns]
+    out = np.empty((len(arrays), TOLD))
+    is_narrow = np.array([array.type == pa.float32() for array in arrays], dtype=bool)
+    for kind in (True, False):
+        chosen = np.flatnonzero(is_narrow == kind)
+        if chosen.size:
+            told = np.empty((chosen.size, TOLD))
+            lines = Lines.of_arrow([arrays[index] for index in chosen], block.rows)
+            describe(*lines.where, block.rows, ALL_ONCE if weights is None else weights, told)
+            out[chosen] = told
+    return np.ascontiguousarray(out.T)
+
+
+def row_of(first: int | Ints, row: int) -> int:
+    """Return where in its shard a row of a block is; see `block_statistics`."""
+    return first + row if isinstance(first, int) else int(first[row])
 
 
 def count_values(values: Any, weights: Floats | None = None) -> dict[Value, float]:

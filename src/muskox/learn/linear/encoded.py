@@ -1,8 +1,9 @@
 """Encoded shards: rows as the inner loop of training wants them.
 
-A block is kept as a numeric matrix (columns, rows) and as int32 codes. Where every number of it is exactly a float32, and no
+A block is kept as lines of numbers, one a column, and as int32 codes. Where every number of it is exactly a float32, and no
 column lies far from 0 for its deviation, it is kept raw as float32, which halves the memory that every round walks through:
-mean and scale are folded into the coefficients then. Else it is standardised float64.
+mean and scale are folded into the coefficients then. Columns that lie as float32 are not even copied. Else it is standardised
+float64.
 
 Several categorical columns share one code (month x carrier, say): one gather and one ``bincount`` then serve them all, at the
 price of a table that must be small beside the shard.
@@ -11,8 +12,10 @@ price of a table that must be small beside the shard.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from muskox.learn.columns import Codes, Floats
 from muskox.learn.encoder import Encoder
@@ -20,11 +23,13 @@ from muskox.learn.inputs import Target, rows_of
 from muskox.learn.linear.kernels import narrow
 from muskox.learn.linear.sparse import SparseRows, read
 from muskox.learn.linear.sparse_training import SPARSE
+from muskox.learn.lines import Lines
 from muskox.program import Block, Shard
 from muskox.records import Array, Record
 
 GROUP_CODES_MAX = 4096  # doubles of a 32 kB table: it stays in a core's first cache beside the rows that stream by
 GROUP_CODES_SHARE = 8  # a shared table has at most an 8th as many numbers as the shard has rows, or it costs more than it saves
+SIGNS = np.array([-1.0, 1.0])  # of two classes
 OFFSET_MAX = 1024.0  # deviations of a column's mean from 0: ten bits are lost at most when raw numbers are summed
 
 
@@ -76,14 +81,14 @@ class Group:
 class EncodedBlock:
     """One block ready for training.
 
-    numbers : shape (columns, rows), float64 standardised or float32 raw
+    numbers : float64 standardised or float32 raw
     codes : shape (groups, rows)
     target : -1 or 1 of two classes, an index of more (int32), or a number less its mean and over its scale
     weights : shape (rows,), or of size 0 where every row counts once
     sparse : indexes count from the first sparse feature
     """
 
-    numbers: Array
+    numbers: Lines
     codes: Codes
     target: Array
     weights: Floats
@@ -95,7 +100,7 @@ class EncodedBlock:
 
     @property
     def is_raw(self) -> bool:
-        return self.numbers.dtype == np.float32
+        return self.numbers.is_narrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,35 +147,36 @@ def encode_shard(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_
     encoder = Encoder(prepared["encoder"])
     groups = groups_of(encoder, min(GROUP_CODES_MAX, shard.rows // GROUP_CODES_SHARE), is_open=is_held_out)
     is_near = bool(np.all(np.abs(encoder.mean) <= OFFSET_MAX * encoder.scale))
+    is_complete = prepared["weight"] is None and bool(np.all(prepared["features"]["count"] == prepared["rows"]))
     encoded = []
     for rows in rows_of(prepared, shard, blocks, is_held_out=is_held_out):
         batch, target, weights = rows.batch, rows.target, rows.weights
         assert target is not None, "linear models have one"
         if prepared["kind"] == Target.CLASSES:
             of_two = len(prepared["classes"]) == 2
-            target = np.where(target == 1, 1.0, -1.0) if of_two else np.ascontiguousarray(target, dtype=np.int32)
+            target = SIGNS.take(target) if of_two else np.ascontiguousarray(target, dtype=np.int32)
         else:
             target = (target - prepared["mean"]) / prepared["scale"]
         codes = encoder.codes(batch)
         shared = [group.codes(codes) for group in groups]
         matrix = np.array(shared, dtype=np.int32).reshape(len(groups), batch.num_rows)
-        numbers = raw_numbers(encoder, batch) if is_near and not is_held_out else None
-        numbers = encoder.numbers(batch) if numbers is None else numbers
+        numbers = raw_numbers(encoder, batch, is_complete) if is_near and not is_held_out else None
+        numbers = Lines.of_matrix(encoder.numbers(batch)) if numbers is None else numbers
         weights = np.zeros(0) if weights is None else np.ascontiguousarray(weights)
         sparse = read(prepared[SPARSE], batch) if SPARSE in prepared else None
         encoded.append(EncodedBlock(numbers, matrix, target, weights, sparse))
     return EncodedShard(tuple(encoded), groups, encoder.mean, encoder.scale, encoder.width)
 
 
-def raw_numbers(encoder: Encoder, batch: object) -> Array | None:
-    """Return the numeric columns as float32, not standardised; None if that would lose a digit, or a value is missing."""
-    out = np.empty((len(encoder.numeric), batch.num_rows), dtype=np.float32)  # type: ignore[attr-defined]
-    for column, row in zip(encoder.numeric, out, strict=True):
-        narrowed = column.narrow(batch)
-        if narrowed is not None:
-            row[:] = narrowed
-        elif not narrow(np.ascontiguousarray(column.numbers(batch)), row):
-            return None
-        if np.isnan(row).any():
-            return None
-    return out
+def raw_numbers(encoder: Encoder, batch: Any, is_complete: bool) -> Lines | None:
+    """Return the numeric columns as float32, not standardised; None if that would lose a digit, or a value is missing.
+
+    is_complete : whether it is known that none is missing
+    """
+    arrays = [column.lying(batch) for column in encoder.numeric]
+    if arrays and all(array.type == pa.float32() for array in arrays):
+        is_complete = is_complete or not any(np.isnan(array.to_numpy()).any() for array in arrays)
+        return Lines.of_arrow(arrays, batch.num_rows) if is_complete else None
+    out = np.empty((len(arrays), batch.num_rows), dtype=np.float32)
+    are_exact = (narrow(np.asarray(array.to_numpy(), dtype=np.float64), row) for array, row in zip(arrays, out, strict=True))
+    return Lines.of_matrix(out) if all(are_exact) else None

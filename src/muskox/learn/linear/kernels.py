@@ -1,6 +1,6 @@
 """The inner loops of the linear family, compiled: margins, losses, residuals and gradients of a block of rows in one pass.
 
-A block's numbers are C-ordered, one row a *column*, float64 or float32, and are walked in pieces that stay in a core's cache.
+A block's numbers are given as :class:`muskox.learn.lines.Lines`, and are walked in pieces that stay in a core's cache.
 Every sum has a fixed order: along a row in the order of columns, along a column by quarters of a piece. There is no fast math,
 and exp and log are ours (:mod:`muskox.learn.elementary`): so the bits do not depend on the CPU, its vector
 extensions or its C library. The loops release the interpreter's lock.
@@ -16,53 +16,16 @@ import numpy as np
 from numba import njit, types
 
 from muskox.learn.compiled import compiled_for
-from muskox.learn.elementary import LN2, SQRT2_MINUS_1, atanh_twice, exp_minus, log_1_plus
+from muskox.learn.elementary import LN2, SQRT2_MINUS_1, atanh_twice, exp_minus, logistic
+from muskox.learn.lines import ADDRESSES, TYPES, line
+from muskox.learn.sums import sum_of, sum_of_products
 
 LOGISTIC, SQUARED, SQUARED_HINGE, HINGE, INSENSITIVE, SQUARED_INSENSITIVE = range(6)
 
-PIECE_NUMBERS = 1 << 16  # of a piece: 256 kB of float32, in a core's second cache while margins and gradient are found
-PIECE_ROWS_MIN, PIECE_ROWS_MAX = 64, 1024
+PIECE_NUMBERS = 1 << 17  # of a piece: 512 kB of float32, in a core's second cache while margins and gradient are found
+PIECE_ROWS_MIN, PIECE_ROWS_MAX = 64, 4096
 LANES = 8
 GRAM_NUMBERS = 1 << 17  # of a piece whose products are summed: 1 MB
-
-
-@njit(nogil=True)
-def folded(values: Any, count: int) -> float:
-    """Return the sum of values[:count], which it spoils: its first quarter plus the next quarters, again and again."""
-    tail = 0.0
-    while count >= 16:
-        part = count // 4
-        for i in range(4 * part, count):
-            tail += values[i]
-        v1, v2, v3 = values[part:], values[2 * part :], values[3 * part :]
-        for i in range(part):
-            values[i] = (values[i] + v1[i]) + (v2[i] + v3[i])
-        count = part
-    for i in range(count):
-        tail += values[i]
-    return tail
-
-
-@njit(nogil=True)
-def sum_of(values: Any, count: int, scratch: Any) -> float:
-    """Return the sum of values[:count]."""
-    for i in range(count):
-        scratch[i] = values[i]
-    return folded(scratch, count)
-
-
-@njit(nogil=True)
-def sum_of_products(x: Any, r: Any, count: int, scratch: Any) -> float:
-    """Return the sum of x[i] * r[i]."""
-    part = count // 4
-    x1, x2, x3 = x[part:], x[2 * part :], x[3 * part :]
-    r1, r2, r3 = r[part:], r[2 * part :], r[3 * part :]
-    for i in range(part):
-        scratch[i] = (x[i] * r[i] + x1[i] * r1[i]) + (x2[i] * r2[i] + x3[i] * r3[i])
-    tail = 0.0
-    for i in range(4 * part, count):
-        tail += x[i] * r[i]
-    return folded(scratch, part) + tail
 
 
 @njit(nogil=True)
@@ -71,21 +34,21 @@ def rows_of_piece(columns: int) -> int:
 
 
 @njit(nogil=True)
-def add_margins(numbers: Any, weights: Any, first: int, count: int, margin: Any) -> None:
-    """Add weights[j] * numbers[j, first + i] to margin[i], j by j."""
-    columns = numbers.shape[0]
+def add_margins(addresses: Any, like: Any, weights: Any, first: int, count: int, margin: Any) -> None:
+    """Add weights[j] times column j's row first + i to margin[i], j by j."""
+    columns = addresses.size
     whole = columns - columns % 4
     for j in range(0, whole, 4):
         w0, w1, w2, w3 = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
-        x0 = numbers[j, first : first + count]
-        x1 = numbers[j + 1, first : first + count]
-        x2 = numbers[j + 2, first : first + count]
-        x3 = numbers[j + 3, first : first + count]
+        x0 = line(addresses, like, j, first, count)
+        x1 = line(addresses, like, j + 1, first, count)
+        x2 = line(addresses, like, j + 2, first, count)
+        x3 = line(addresses, like, j + 3, first, count)
         for i in range(count):
             margin[i] = (((margin[i] + w0 * x0[i]) + w1 * x1[i]) + w2 * x2[i]) + w3 * x3[i]
     for j in range(whole, columns):
         w0 = weights[j]
-        x0 = numbers[j, first : first + count]
+        x0 = line(addresses, like, j, first, count)
         for i in range(count):
             margin[i] += w0 * x0[i]
 
@@ -109,10 +72,12 @@ def lose(kind: int, settings: Any, y: Any, margin: Any, loss: Any, exact: Any, c
     epsilon, width = settings[0], settings[1]
     if kind == LOGISTIC:
         for i in range(count):
+            loss[i] = exp_minus(abs(margin[i]))
+        for i in range(count):  # two loops, for in one there is too much for a core to look ahead
             m = y[i] * margin[i]
-            z = exp_minus(abs(m))
-            loss[i] = max(-m, 0.0) + log_1_plus(z)
-            margin[i] = -y[i] * ((z if m >= 0.0 else 1.0) / (1.0 + z))
+            value, above, below = logistic(loss[i])
+            loss[i] = max(-m, 0.0) + value
+            margin[i] = -y[i] * (below if m >= 0.0 else above)
     elif kind == SQUARED:
         for i in range(count):
             r = margin[i] - y[i]
@@ -146,7 +111,7 @@ def lose(kind: int, settings: Any, y: Any, margin: Any, loss: Any, exact: Any, c
 
 
 def evaluate(  # noqa: PLR0913, PLR0917  # a kernel takes arrays, not records
-    kind: Any, settings: Any, numbers: Any, weights: Any, y: Any, counts: Any, margin: Any, gradient: Any
+    kind: Any, settings: Any, addresses: Any, like: Any, weights: Any, y: Any, counts: Any, margin: Any, gradient: Any
 ) -> Any:
     """Add up losses and gradient of a block's rows.
 
@@ -154,7 +119,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  # a kernel takes arrays, not records
     ----------
     kind : which loss
     settings : shape (2,); see `lose`
-    numbers : shape (columns, rows)
+    addresses, like : of the columns' lines
     weights : coefficients, shape (columns,)
     y : target, or -1 and 1, shape (rows,)
     counts : the rows' weights, shape (rows,), or of size 0
@@ -165,7 +130,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  # a kernel takes arrays, not records
     -------
     sum of the losses, of those with no corner rounded, and of d loss / d margin
     """
-    columns, rows = numbers.shape
+    columns, rows = addresses.size, margin.size
     piece = rows_of_piece(columns)
     loss, exact, scratch = np.empty(piece), np.empty(piece), np.empty(piece)
     total, total_exact, residuals = 0.0, 0.0, 0.0
@@ -173,7 +138,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  # a kernel takes arrays, not records
     for first in range(0, rows, piece):
         count = min(piece, rows - first)
         part = margin[first : first + count]
-        add_margins(numbers, weights, first, count, part)
+        add_margins(addresses, like, weights, first, count, part)
         lose(kind, settings, y[first : first + count], part, loss, exact, count)
         if counts.size:
             factors = counts[first : first + count]
@@ -186,28 +151,28 @@ def evaluate(  # noqa: PLR0913, PLR0917  # a kernel takes arrays, not records
         total_exact += sum_of(exact, count, scratch) if is_rounded else found
         residuals += sum_of(part, count, scratch)
         for j in range(columns):
-            gradient[j] += sum_of_products(numbers[j, first : first + count], part, count, scratch)
+            gradient[j] += sum_of_products(line(addresses, like, j, first, count), part, count, scratch)
     return total, total_exact, residuals
 
 
-def margins(numbers: Any, weights: Any, margin: Any) -> None:
+def margins(addresses: Any, like: Any, weights: Any, margin: Any) -> None:
     """Add the margins of a block's rows to `margin`, shape (rows,)."""
-    columns, rows = numbers.shape
-    piece = rows_of_piece(columns)
+    rows, piece = margin.size, rows_of_piece(addresses.size)
     for first in range(0, rows, piece):
         count = min(piece, rows - first)
-        add_margins(numbers, weights, first, count, margin[first : first + count])
+        add_margins(addresses, like, weights, first, count, margin[first : first + count])
 
 
-def gradients(numbers: Any, residual: Any, gradient: Any) -> None:
-    """Add numbers[j] * residual, summed over the rows, to gradient[j]."""
-    columns, rows = numbers.shape
+def gradients(addresses: Any, like: Any, residual: Any, gradient: Any) -> None:
+    """Add column j times residual, summed over the rows, to gradient[j]."""
+    columns, rows = addresses.size, residual.size
     piece = rows_of_piece(columns)
     scratch = np.empty(piece)
     for first in range(0, rows, piece):
         count = min(piece, rows - first)
         for j in range(columns):
-            gradient[j] += sum_of_products(numbers[j, first : first + count], residual[first : first + count], count, scratch)
+            x = line(addresses, like, j, first, count)
+            gradient[j] += sum_of_products(x, residual[first : first + count], count, scratch)
 
 
 def soft_lose(  # noqa: PLR0912  # its branches are loops
@@ -258,21 +223,21 @@ def soft_lose(  # noqa: PLR0912  # its branches are loops
     return whole
 
 
-def add_products(numbers: Any, mean: Any, scale: Any, y: Any, counts: Any, products: Any) -> None:
+def add_products(addresses: Any, like: Any, mean: Any, scale: Any, y: Any, counts: Any, products: Any) -> None:
     """Add Z' W Z of a block to `products`, shape (columns + 2, columns + 2), its lower half; W are the rows' weights.
 
     Z : the numbers less `mean`, over `scale`, then a column of ones, then `y`
     """
-    columns, rows = numbers.shape
+    columns, rows = addresses.size, y.size
     width = columns + 2
     piece = min(max(GRAM_NUMBERS // width, PIECE_ROWS_MIN), PIECE_ROWS_MAX)
     z, weighted, scratch = np.empty((width, piece)), np.empty((width, piece)), np.empty(piece)
     for first in range(0, rows, piece):
         count = min(piece, rows - first)
         for j in range(columns):
-            centre, unit = mean[j], 1.0 / scale[j]
+            x, centre, unit = line(addresses, like, j, first, count), mean[j], 1.0 / scale[j]
             for i in range(count):
-                z[j, i] = (numbers[j, first + i] - centre) * unit
+                z[j, i] = (x[i] - centre) * unit
         for i in range(count):
             z[columns, i] = 1.0
             z[columns + 1, i] = y[first + i]
@@ -301,11 +266,10 @@ V = types.Array(REAL, 1, "C")
 READ = types.Array(REAL, 1, "C", readonly=True)  # what a record or an Arrow array lends
 CLASSES = types.Array(types.int32, 1, "C", readonly=True)
 MATRIX = types.Array(REAL, 2, "C")
-BOTH = (types.Array(types.float32, 2, "C"), MATRIX)
 
-evaluate = compiled_for(*(types.UniTuple(REAL, 3)(WHOLE, READ, X, READ, READ, READ, V, V) for X in BOTH))(evaluate)
-margins = compiled_for(*(types.void(X, READ, V) for X in BOTH))(margins)
-gradients = compiled_for(*(types.void(X, READ, V) for X in BOTH))(gradients)
+evaluate = compiled_for(*(types.UniTuple(REAL, 3)(WHOLE, READ, ADDRESSES, X, READ, READ, READ, V, V) for X in TYPES))(evaluate)
+margins = compiled_for(*(types.void(ADDRESSES, X, READ, V) for X in TYPES))(margins)
+gradients = compiled_for(*(types.void(ADDRESSES, X, READ, V) for X in TYPES))(gradients)
 soft_lose = compiled_for(REAL(CLASSES, READ, MATRIX, V))(soft_lose)
-add_products = compiled_for(*(types.void(X, READ, READ, READ, READ, MATRIX) for X in BOTH))(add_products)
+add_products = compiled_for(*(types.void(ADDRESSES, X, READ, READ, READ, READ, MATRIX) for X in TYPES))(add_products)
 narrow = compiled_for(types.boolean(READ, types.Array(types.float32, 1, "C")))(narrow)

@@ -11,6 +11,7 @@ from muskox.learn.columns import Floats
 from muskox.learn.linear import kernels
 from muskox.learn.linear.encoded import EncodedBlock, EncodedShard
 from muskox.learn.linear.lbfgs import inner
+from muskox.learn.lines import Lines
 
 Indexes = NDArray[np.int64]
 
@@ -24,9 +25,9 @@ def products(shard: EncodedShard, width: int) -> Floats:
     for block in shard.blocks:
         is_mixed = bool(shard.groups) or block.sparse is not None
         is_scaled = is_mixed or not block.is_raw
-        numbers = dense(shard, block, width) if is_mixed else block.numbers
+        numbers = Lines.of_matrix(dense(shard, block, width)) if is_mixed else block.numbers
         mean, scale = (np.zeros(width), np.ones(width)) if is_scaled else (shard.mean, shard.scale)
-        kernels.add_products(numbers, mean, scale, block.target, block.weights, total)
+        kernels.add_products(*numbers.where, mean, scale, block.target, block.weights, total)
     return total
 
 
@@ -34,7 +35,9 @@ def dense(shard: EncodedShard, block: EncodedBlock, width: int) -> Floats:
     """Return the standardised columns, the indicators and the sparse columns of a block, shape (width, rows)."""
     out = np.zeros((width, block.rows))
     numeric = shard.mean.size
-    out[:numeric] = (block.numbers - shard.mean[:, None]) / shard.scale[:, None] if block.is_raw else block.numbers
+    out[:numeric] = block.numbers.matrix()
+    if block.is_raw:
+        out[:numeric] = (out[:numeric] - shard.mean[:, None]) / shard.scale[:, None]
     rows = np.arange(block.rows)
     for group, shared in zip(shard.groups, block.codes, strict=True):
         for codes, start, breadth in zip(group.apart(shared), group.starts, group.widths, strict=True):

@@ -76,13 +76,13 @@ def losses_of_each(
     block: EncodedBlock, weights: list[Floats], margins: Floats, loss: Loss, stage: int, slopes: Floats
 ) -> tuple[Floats, float, float]:
     """Evaluate each output by itself: of more than two classes, each against all others."""
-    settings, whole, exact = loss.settings(stage), 0.0, 0.0
+    settings, numbers, whole, exact = loss.settings(stage), block.numbers.where, 0.0, 0.0
     residuals = np.empty(len(margins))
     for index, (weight, margin, slope) in enumerate(zip(weights, margins, slopes, strict=True)):
         y = block.target
         if len(margins) > 1:
             y = np.where(y == index, 1.0, -1.0)
-        found = kernels.evaluate(loss.code, settings, block.numbers, weight, y, block.weights, margin, slope)
+        found = kernels.evaluate(loss.code, settings, *numbers, weight, y, block.weights, margin, slope)
         whole, exact, residuals[index] = whole + found[0], exact + found[1], found[2]
     return residuals, whole, exact
 
@@ -92,12 +92,13 @@ def loss_of_all(
 ) -> tuple[Floats, float, float]:
     """Evaluate the multinomial loss of all outputs together."""
     assert loss.is_joint and stage == 0
+    numbers = block.numbers.where
     for weight, margin in zip(weights, margins, strict=True):
-        kernels.margins(block.numbers, weight, margin)
+        kernels.margins(*numbers, weight, margin)
     residuals = np.zeros(len(margins))
     whole = kernels.soft_lose(block.target, block.weights, margins, residuals)
     for margin, slope in zip(margins, slopes, strict=True):
-        kernels.gradients(block.numbers, margin, slope)
+        kernels.gradients(*numbers, margin, slope)
     return residuals, whole, whole
 
 

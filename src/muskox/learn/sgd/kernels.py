@@ -15,7 +15,7 @@ import numpy as np
 
 from muskox.learn.columns import Codes, Floats
 from muskox.learn.compiled import compiled
-from muskox.learn.elementary import exp_minus, log_1_plus, power_of
+from muskox.learn.elementary import exp_minus, logistic, power_of
 from muskox.learn.sgd.rows import Ints
 
 LOSSES = (
@@ -87,11 +87,8 @@ def loss_and_slope(loss: float, y: float, z: float, epsilon: float) -> tuple[flo
     if loss == SQUARED_HINGE:
         return ((1.0 - m) * (1.0 - m), -2.0 * y * (1.0 - m)) if m < 1.0 else (0.0, 0.0)
     if loss == LOG_LOSS:
-        if m > 0.0:
-            e = exp_minus(m)
-            return log_1_plus(e), -y * e / (1.0 + e)
-        e = exp_minus(-m)
-        return log_1_plus(e) - m, -y / (1.0 + e)
+        value, above, below = logistic(exp_minus(abs(m)))
+        return (value, -y * below) if m > 0.0 else (value - m, -y * above)
     if loss == MODIFIED_HUBER:
         if m >= 1.0:
             return 0.0, 0.0

@@ -158,9 +158,12 @@ def assign_rows(first: int, count: int, rows: int, shards: int) -> Indexes:
 def cut(table: Any, shards: int, by: str) -> list[Any]:
     """Return `table` (pyarrow.Table) as one table a shard, exactly as `put` would cut it; rows keep their order."""
     rule = parse_by(by, table.column_names)
-    bounds = sample_bounds(rule, [table], shards)
-    order, ends = group(assign(rule, table, 0, table.num_rows, shards, bounds), shards)
-    ordered = table if isinstance(rule, ByRows) else table.take(pa.array(order))
+    if isinstance(rule, ByRows):
+        ordered, ends = table, [shard * table.num_rows // shards for shard in range(check_shards(shards) + 1)]  # of assign_rows
+    else:
+        bounds = sample_bounds(rule, [table], shards)
+        order, ends = group(assign(rule, table, 0, table.num_rows, shards, bounds), shards)
+        ordered = table.take(pa.array(order))
     return [ordered.slice(ends[i], ends[i + 1] - ends[i]) for i in range(shards)]
 
 
