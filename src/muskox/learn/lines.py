@@ -71,6 +71,13 @@ class Lines:
         where = [each.buffers()[1].address + each.offset * like.itemsize for each in arrays] if rows else [0] * len(arrays)
         return cls(np.array(where, dtype=np.int64), rows, like, arrays)
 
+    @classmethod
+    def of_columns(cls, arrays: Sequence[Any], rows: int) -> "Lines":
+        """Return Arrow arrays of float32 or float64, without nulls, as lines: all widened if one is wide."""
+        if any(each.type != pa.float32() for each in arrays):
+            arrays = [each.cast(pa.float64()) for each in arrays]
+        return cls.of_arrow(arrays, rows)
+
     @property
     def where(self) -> tuple[Addresses, Array]:
         """Return what kernels take: the addresses, and an array of the type."""

@@ -52,40 +52,51 @@ class Grid:
         numeric = len(encoder.numeric)
         self._factor = (1.0 / encoder.scale if self.standardise else np.ones(numeric)) * unit
 
-    def batch(self, batch: Any, *, is_checked: bool = False) -> tuple[Floats32, Floats32]:
-        """Return high and low of an Arrow record batch; `is_checked` where its columns are known to be finite."""
-        from muskox.learn.clusters.kernels import fill
+    def batch(self, batch: Any) -> tuple[Floats32, Floats32]:
+        """Return high and low of an Arrow record batch.
 
-        encoder, numeric = self.encoder, len(self.encoder.numeric)
-        high = np.zeros((batch.num_rows, encoder.width), dtype=np.float32)
-        low = np.zeros((batch.num_rows, encoder.width), dtype=np.float32)
-        if numeric:
-            columns = np.empty((numeric, batch.num_rows))
-            for column, line in zip(encoder.numeric, columns, strict=True):
-                line[:] = column.numbers(batch)
-                if not is_checked and np.isinf(line).any():
-                    row = int(np.argmax(np.isinf(line)))
-                    raise CallerError(f"column {column.name!r} is infinite in row {row} of these rows")
-            fill(columns, encoder.mean, self._factor, high, low)
-        start = numeric
+        Raises
+        ------
+        CallerError
+            If a column holds an infinity.
+        """
+        for column in self.encoder.numeric:
+            beyond = np.isinf(column.numbers(batch))
+            if beyond.any():
+                row = int(np.argmax(beyond))
+                raise CallerError(f"column {column.name!r} is infinite in row {row} of these rows")
+        high, low = (np.zeros((batch.num_rows, self.encoder.width), dtype=np.float32) for _ in range(2))
+        self._put(batch, high, low)
+        return high, low
+
+    def _put(self, batch: Any, high: Floats32, low: Floats32) -> None:
+        """Put finite rows into `high` and `low`, which are 0."""
+        from muskox.learn.clusters.kernels import fill
+        from muskox.learn.lines import Lines
+
+        encoder = self.encoder
+        if encoder.numeric:
+            lines = Lines.of_columns([column.lying(batch) for column in encoder.numeric], batch.num_rows)
+            fill(*lines.where, encoder.mean, self._factor, high, low)
+        start = len(encoder.numeric)
         for codes, width in zip(encoder.codes(batch), encoder.widths, strict=True):
             rows = np.flatnonzero(codes < width)
             high[rows, start + codes[rows]] = self.unit
             start += width
-        return high, low
 
     def shard(self, prepared: Record, shard: Shard, blocks: Iterator[Block]) -> Matrix:
         """Return the rows of a shard that training sees."""
-        high, low, weights = [], [], []
+        high, low = (np.zeros((shard.rows, self.encoder.width), dtype=np.float32) for _ in range(2))
+        weights, count = [np.zeros(0)], 0
         for rows in rows_of(prepared, shard, blocks):
-            upper, rest = self.batch(rows.batch, is_checked=True)
-            high.append(upper)
-            low.append(rest)
+            last = count + rows.batch.num_rows
+            self._put(rows.batch, high[count:last], low[count:last])
             if rows.weights is not None:
                 weights.append(rows.weights)
-        empty = np.zeros((0, self.encoder.width), dtype=np.float32)
-        whole = np.concatenate([empty, *high])
-        return Matrix(whole, np.concatenate([empty, *low]), np.concatenate([np.zeros(0), *weights]), tiled(whole))
+            count = last
+        if count < shard.rows:
+            high, low = high[:count].copy(), low[:count].copy()
+        return Matrix(high, low, np.concatenate(weights), tiled(high))
 
     def raw(self, points: Floats) -> Floats:
         """Return points of the grid, shape (points, width), in units of the columns."""
@@ -99,14 +110,11 @@ class Grid:
 
 def tiled(high: Floats32) -> Floats32:
     """Return rows, shape (rows, width), in tiles of TILE rows, shape (tiles, width, TILE); the last is filled up with 0."""
-    from muskox.learn.clusters.kernels import TILE
+    from muskox.learn.clusters.kernels import TILE, tile_rows
 
     rows, width = high.shape
     out = np.zeros((-(-rows // TILE), width, TILE), dtype=np.float32)
-    whole = rows // TILE
-    out[:whole] = high[: whole * TILE].reshape(whole, TILE, width).transpose(0, 2, 1)
-    if whole < len(out):
-        out[whole, :, : rows - whole * TILE] = high[whole * TILE :].T
+    tile_rows(high, out)
     return out
 
 

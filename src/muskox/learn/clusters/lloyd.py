@@ -37,8 +37,8 @@ class Assignment:
         rows, width = matrix.high.shape
         return cls(
             centres=np.zeros((clusters, width), dtype=np.float32),
-            labels=np.full(rows, -1, dtype=np.int32),
-            gap=np.zeros(rows, dtype=np.float32),
+            labels=np.full(rows, clusters, dtype=np.int32),
+            gap=np.full(rows, -np.inf, dtype=np.float32),
             upper=np.zeros(rows, dtype=np.float32),
             strayed=np.zeros(clusters),
             doubt=np.zeros(clusters),
@@ -56,7 +56,9 @@ class Assignment:
         exact = rounded.astype(np.float64)
         slack = 1.0 + (rounded.shape[1] + 8) * 2.0**-21  # of a distance: four times what rounding can do
         self._move(lengths(exact - self.centres) * UP, slack)
-        places = (rounded, self.strayed, self.doubt, half_gaps(exact) / UP, slack, TINY)
+        tables = (self.strayed, self.doubt, half_gaps(exact) / UP)
+        strayed, doubt, half = (np.append(table, 0.0) for table in tables)  # the last of rows not yet looked at
+        places = (rounded, strayed, doubt, half, slack, TINY)
         bounds = (self.gap, self.upper, self.labels)
         assign(matrix.tiles, matrix.high, matrix.low, matrix.weights, *places, *bounds, limbs.coarse, limbs.fine, self.sums)
         self.centres = rounded
