@@ -141,6 +141,24 @@ def test_a_checkpoint_that_lost_its_lease_is_not_named(session: Losing, stores: 
     assert checkpoint(session, "a").round == 3
 
 
+def test_a_job_that_is_told_to_wait_meanwhile_keeps_its_checkpoint_and_one_that_ends_does_not(
+    session: Losing, stores: Stores
+) -> None:
+    """The coordinator says that a job waits while the last worker to go saves what it has."""
+    commits = running(session, stores, "a")
+    keep(commits, 1)
+
+    def become(phase: layout.JobPhase) -> None:
+        stores.on_put = lambda: session.set(layout.job_state("a"), layout.JobState(phase=phase))
+
+    become(layout.JobPhase.WAITING)
+    keep(commits, 2)
+    assert checkpoint(session, "a").round == 2
+    become(layout.JobPhase.CANCELLED)
+    keep(commits, 3)
+    assert checkpoint(session, "a").round == 2
+
+
 def test_a_result_has_a_lease_until_it_is_named_and_is_put_again_if_that_is_lost(session: Losing, stores: Stores) -> None:
     commits = running(session, stores, "a")
     record = layout.JobRecord(kind="k", program="p", program_nodes=[], dataset="d@1", model="m")

@@ -60,6 +60,11 @@ def test_a_node_that_joins_takes_its_part(small, expected, tmp_path) -> None:
     assert small.model_info("grown")["digest"] == expected
 
 
+def kept_round(cluster, job: str) -> int:
+    kept = cluster.session.find(layout.checkpoint(job), layout.CheckpointRecord)
+    return -1 if kept is None else kept[0].round
+
+
 def test_an_urgent_job_takes_the_place_of_another_which_goes_on_later_with_the_same_bits(small, expected) -> None:
     """Both nodes offer four cores: the low job takes all eight of them, the high one needs them all as well."""
     cores = small.status()["nodes"][0]["cores"]
@@ -73,8 +78,7 @@ def test_an_urgent_job_takes_the_place_of_another_which_goes_on_later_with_the_s
     waiting = small.job(low)
     assert waiting["state"] == "waiting"
     assert waiting["reason"] == f"suspended: it waits for {2 * cores} cores: {2 * cores} of {2 * cores} cores in use by {high}"
-    kept = small.session.find(layout.checkpoint(low), layout.CheckpointRecord)
-    assert kept is not None and kept[0].round >= before["round"], "what was computed was kept"
+    until(lambda: kept_round(small, low) >= before["round"], "the checkpoint of what was computed")
     assert small.wait(high)["state"] == "done" and small.wait(low)["state"] == "done"
     assert small.model_info("high")["digest"] == small.model_info("low")["digest"] == expected
     record = small.model_info("low")

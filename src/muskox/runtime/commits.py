@@ -11,6 +11,7 @@ import math
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from enum import Enum, auto
 
 from muskox.coordination import Check, Create, Delete, Operation, Refused, Set, layout
@@ -76,14 +77,26 @@ class JobCommits:
                 record = layout.CheckpointRecord(round=message.round, digest=message.digest, blob=blob, nodes=nodes)
                 write: Operation = Create(path, record) if before is None else Set(path, record, before[1])
                 checks = [Check(layout.generation(self._job), message.generation), Check(layout.upload(lease), 0)]
-                checks.append(Check(layout.job_state(self._job), state[1]))  # who ends the job has deleted the last one already
-                session.commit([*checks, write], lambda: is_kept(blob))
+                self._commit_of_unfinished([*checks, write], lambda: is_kept(blob))
             self._node.figures.checkpoint_kept(time.monotonic() - began, len(body))
             if before is not None:
                 self._node.home.drop(before[0].blob, before[0].nodes)
         except MuskoxError as error:
             log.warning("job %s: the checkpoint of round %d is skipped: %s", self._job, message.round, error)
             self._node.figures.count("checkpoints_skipped")
+
+    def _commit_of_unfinished(self, operations: list[Operation], was_done: Callable[[], bool]) -> None:
+        """Commit unless the job is final: who ends a job has deleted its checkpoint already. One that waits now keeps it."""
+        path = layout.job_state(self._job)
+        while True:
+            state, version = self._node.session.get(path, layout.JobState, f"state of job {self._job}")
+            if state.phase.is_final:
+                raise Refused(f"job {self._job} is {state.phase} already")
+            try:
+                return self._node.session.commit([Check(path, version), *operations], was_done)
+            except Refused:
+                if self._node.session.version(path) == version:
+                    raise
 
     def forget_checkpoint(self, generation: int, version: int) -> None:
         """Forget a checkpoint that nobody has any more, so that earlier rounds count again; Refused if it is another by now."""
