@@ -63,8 +63,8 @@ def settle(runs: Sequence[Run], nodes: Mapping[str, NodeView], is_balancing: boo
 
     Replicas on `nodes` stay, lost ones go to the highest-ranked node below its share, and two in one rack are parted. With
     `is_balancing` nodes far below their share then take from those above it, and no node keeps more of a family than its
-    share, rounded up, if moving single runs can help. A run has fewer holders than it asks for only if no other node may
-    take it. Settling what is settled changes nothing.
+    share, rounded up, if moving single runs can help, nor than one more, if moving two can. A run has fewer holders than it
+    asks for only if no other node may take it. Settling what is settled changes nothing.
 
     Raises
     ------
@@ -359,10 +359,15 @@ class _Settling:
         moved = 0
         for family in self._families.values():
             for donor in np.flatnonzero(family.held > family.held_max).tolist():
+                is_stuck = False
                 for run in [run for run in family.runs if run in self._runs_of[donor]]:
                     if family.held[donor] <= family.held_max[donor]:
                         break
-                    moved += self._push_run(run, donor) or self._push_on(run, donor, family)
+                    pushed = self._push_run(run, donor)
+                    if not pushed and not is_stuck:
+                        pushed = self._push_on(run, donor, family)
+                        is_stuck = not pushed  # what one run cannot, another hardly can, and to find out is dear
+                    moved += pushed
         most = self._share + self._slack + 2 * self._rounding
         for donor in np.flatnonzero(self._load > most).tolist():
             for run in list(self._runs_of[donor]):
@@ -386,16 +391,20 @@ class _Settling:
         So it goes where all nodes that have room hold `run` already, as beside a node that must hold every run. Two runs
         moved for one are dear: a node keeps one too many.
         """
-        if family.held[donor] <= family.held_max[donor] + 1 or not (family.held < family.held_max).any():
+        if family.held[donor] <= family.held_max[donor] + 1:
             return 0
+        least = min(self._runs[other].bytes for other in family.runs)
+        has_room = (family.held < family.held_max) & (self._free >= least)
+        takers = set(np.flatnonzero(has_room & (self._load + least <= self._share + self._slack + 2 * self._rounding)).tolist())
         for other in family.runs:
-            for middle in self._held[other]:
-                if self._may_swap(run, donor, middle, other):
-                    target = self._choose(other, self._scores(other), middle, 2)
-                    if target is not None:
-                        self._move(other, middle, target)
-                        self._move(run, donor, middle)
-                        return 2
+            if takers.difference(self._held[other]):
+                for middle in self._held[other]:
+                    if self._may_swap(run, donor, middle, other):
+                        target = self._choose(other, self._scores(other), middle, 2)
+                        if target is not None:
+                            self._move(other, middle, target)
+                            self._move(run, donor, middle)
+                            return 2
         return 0
 
     def _may_swap(self, run: int, donor: int, middle: int, other: int) -> bool:
