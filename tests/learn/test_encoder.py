@@ -79,6 +79,7 @@ def test_a_constant_column_becomes_zeros_exactly(value: float) -> None:
         ({"x": [np.nan, np.nan]}, "column 'x' has no value in any row: leave it out with features="),
         ({"x": pa.nulls(3)}, "column 'x' has no value"),
         ({"x": [1e200, -1e200]}, "column 'x' holds numbers too large to standardise"),
+        ({"x": [1e308] * 16 + [-1e308] * 16}, "column 'x' holds numbers too large to standardise"),  # sums of them are infinite
         ({"c": ["a", "b", "c", "d"]}, "column 'c' has more than 3 categories.* raise categories_max"),
         ({"x": pa.array([], pa.float64())}, "this dataset has no rows"),
     ],

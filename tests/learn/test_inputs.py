@@ -12,6 +12,7 @@ from muskox.learn import inputs, load_predictor
 from muskox.learn.inputs import Inputs, Target
 from muskox.program import BLOCK_ROWS, ArrayPartition, in_process
 from muskox.records import Record, pack, unpack
+from muskox.streams import stream
 
 
 def dataset(table: Any, shards: int = 1) -> Any:
@@ -153,3 +154,17 @@ def test_a_record_that_is_none_is_refused() -> None:
     for wrong in ({"model": "muskox.learn.model:import_module"}, {"encoder": {}}, {"model": "os:system"}):
         with pytest.raises(CallerError):
             load_predictor({**record, **wrong})
+
+
+@pytest.mark.parametrize("rows_", [20, 100, 5000])
+def test_weights_of_any_size_hide_no_row_and_make_none_up(rows_: int) -> None:
+    """Sums of weights are rounded, each in its order: whether a value is missing is told by none of them."""
+    for seed in range(8):
+        draw = stream(seed, "weights")
+        table = pa.table({"x": draw.normal(size=rows_), "y": draw.normal(size=rows_), "w": draw.uniform(0.1, 2.0, rows_)})
+        given = Inputs(target="y", weight="w")
+        record, _ = prepared(table, given, Target.NUMBER, shards=3)
+        assert record["features"]["absent"].tolist() == [0]
+        holed = table.set_column(1, "y", pa.array([None, *table["y"].to_pylist()[1:]], pa.float64()))
+        with pytest.raises(CallerError, match=rf"'y' is missing \(NaN\) in 1 of {rows_} rows"):
+            prepared(holed, given, Target.NUMBER, shards=3)

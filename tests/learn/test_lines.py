@@ -1,5 +1,7 @@
 """Lines: columns where they lie, as kernels take them."""
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,19 @@ def test_lines_are_what_they_are_of() -> None:
     assert (of_arrow.addresses - of_matrix.addresses).tolist() == [4, 4, 4]
     assert (of_matrix.nbytes, of_arrow.nbytes) == (48, 24)
     assert Lines.of_arrow([], 5).matrix().shape == (0, 5)
+
+
+def test_lines_do_not_travel() -> None:
+    """A copy would hold the addresses of what another holds."""
+    for travel in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="addresses"):
+            travel(Lines.of_matrix(np.zeros((2, 3))))
+
+
+def test_mixed_columns_are_widened() -> None:
+    lines = Lines.of_columns([pa.array([1.5, 2.5], pa.float32()), pa.array([0.1, 0.2])], 2)
+    assert not lines.is_narrow
+    assert lines.matrix().tolist() == [[1.5, 2.5], [0.1, 0.2]]
 
 
 @pytest.mark.parametrize(

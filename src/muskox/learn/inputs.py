@@ -231,12 +231,13 @@ def prepare(begun: Record, total: Record, inputs: Inputs) -> Record:
     kind = Target(begun["kind"])
     numeric = sum(not column.categorical for column in columns)
     features = {**found, "rows": weight_sum}
-    for name in ("count", "mean", "squares", "low", "high", "infinite"):
+    for name in ("count", "mean", "squares", "low", "high", "infinite", "absent"):
         features[name] = found[name][:numeric]
     for name in ("values", "counts", "missing", "limits"):
         features[name] = found[name][: len(columns) - numeric]
     prepared["encoder"] = encoder_record(columns, features, inputs.standardise)
-    prepared["features"] = {name: features[name] for name in ("count", "mean", "squares", "low", "high", "counts", "missing")}
+    told = ("count", "mean", "squares", "low", "high", "absent", "counts", "missing")
+    prepared["features"] = {name: features[name] for name in told}
     target = from_record(begun["target"])
     if kind is Target.CLASSES:
         classes = _classes(target[0], found, prepared)
@@ -247,7 +248,7 @@ def prepare(begun: Record, total: Record, inputs: Inputs) -> Record:
             if not prepared["weight_sum"] > 0.0:
                 raise CallerError("class_weight leaves no row any weight: give one class at least a factor above 0")
     elif kind is Target.NUMBER:
-        _check_number(target[0], found, weight_sum, numeric)
+        _check_number(target[0], found, prepared["rows"], numeric)
         spread = float(np.sqrt(found["squares"][numeric] / weight_sum))
         prepared |= {"mean": float(found["mean"][numeric]), "scale": spread if spread > 0.0 else 1.0}
     return prepared
@@ -402,14 +403,12 @@ def factors_of(given: Sequence[tuple[Any, float]], classes: Sequence[Any]) -> Fl
     return np.array([float(factors.get(value, 1.0)) for value in classes])
 
 
-def _check_number(target: Column, found: Mapping[str, Any], weight_sum: float, index: int) -> None:
+def _check_number(target: Column, found: Mapping[str, Any], rows: int, index: int) -> None:
     shard, row = (int(place) for place in found["infinite"][index])
     if shard >= 0:
         raise CallerError(f"the target {target.name!r} is infinite in row {row} of shard {shard}: Input y contains infinity")
-    if found["count"][index] < weight_sum:
-        missing = weight_sum - float(found["count"][index])
-        raise CallerError(
-            f"the target {target.name!r} is missing (NaN) in {missing:g} of {weight_sum:g} rows: drop those rows first"
-        )
+    missing = int(found["absent"][index])
+    if missing:
+        raise CallerError(f"the target {target.name!r} is missing (NaN) in {missing} of {rows} rows: drop those rows first")
     if not np.isfinite(found["squares"][index]):
         raise CallerError(f"the target {target.name!r} holds numbers too large: scale it down")

@@ -78,14 +78,18 @@ class Lines:
             arrays = [each.cast(pa.float64()) for each in arrays]
         return cls.of_arrow(arrays, rows)
 
+    def __reduce__(self) -> Any:
+        """Refuse to be pickled or copied: addresses are of this process, and of the arrays that are held here."""
+        raise TypeError("lines are addresses in memory: take matrix()")
+
     @property
     def where(self) -> tuple[Addresses, Array]:
-        """Return what kernels take: the addresses, and an array of the type."""
+        """Return what kernels take: the addresses, and an array of the type. Hold the lines while a kernel is at it."""
         return self.addresses, self.like
 
     @property
     def is_narrow(self) -> bool:
-        return self.like is NARROW
+        return bool(self.like.dtype == np.float32)
 
     @property
     def nbytes(self) -> int:

@@ -2,10 +2,11 @@
 
 Numeric columns: count, mean and sum of squared deviations of the values present, combined by the formula of Chan, Golub and
 LeVeque ("Updating formulae and a pairwise algorithm for computing sample variances", 1979); exact least and greatest value;
-where the first infinity stands. Categorical columns: every value with its count, exact, the least ``limit + 1`` values kept (so
-that what was cut off is known and does not depend on who merged first), and how many are missing.
+where the first infinity stands; how many rows are absent. Categorical columns: every value with its count, exact, the least
+``limit + 1`` values kept (so that what was cut off is known and does not depend on who merged first), and how many are missing.
 
-With weights a row of weight w counts as w rows, and one of weight 0 as none: counts are sums of weights then.
+With weights a row of weight w counts as w rows, and one of weight 0 as none: counts are sums of weights then, and rounded, so
+that none is compared with another; "absent" is a number of rows.
 
 Nothing here raises for bad data: a shard only reports. Who reads the whole raises, so that the same data gives the same
 sentence on every engine.
@@ -42,6 +43,7 @@ def empty(columns: Sequence[Column], limits: Sequence[int], is_weighted: bool = 
         "low": np.full(numeric, np.inf),
         "high": np.full(numeric, -np.inf),
         "infinite": np.full((numeric, 2), NOWHERE, dtype=np.int64),
+        "absent": np.zeros(numeric, dtype=np.int64),
         "limits": list(limits),
         "values": [[] for _ in limits],
         "counts": [[] for _ in limits],
@@ -57,7 +59,7 @@ def block_statistics(
     place : its shard, and where in it the first row stands, or each of them, if others between them do not count
     weights : of the rows, above 0; None counts each once
     """
-    count, mean, squares, low, high, infinite = described(
+    count, mean, squares, low, high, infinite, absent = described(
         [column for column in columns if not column.categorical], block, weights
     )
     categorical = [column.values(block.batch) for column in columns if column.categorical]
@@ -72,6 +74,7 @@ def block_statistics(
         "low": low,
         "high": high,
         "infinite": np.array(places, dtype=np.int64).reshape(-1, 2),
+        "absent": absent.astype(np.int64),
         "limits": list(limits),
         "values": [list(counts) for counts in counted],
         "counts": [list(counts.values()) for counts in counted],
@@ -97,9 +100,10 @@ def count_missing(values: Any, weights: Floats | None) -> float:
 
 
 def described(columns: Sequence[Column], block: Block, weights: Floats | None) -> Floats:
-    """Return of each numeric column count, mean, squared deviations, least, greatest and the row of the first infinity or -1.
+    """Return of each numeric column count, mean, squared deviations, least, greatest, the row of the first infinity or -1,
+    and how many rows are missing.
 
-    Shape (6, columns). Mean and deviations are 0 where an infinity is.
+    Shape (7, columns). Mean and deviations are 0 where an infinity is.
     """
     from muskox.learn.lines import Lines
     from muskox.learn.statistics_kernels import TOLD, describe
@@ -157,6 +161,7 @@ def merge(left: Record, right: Record) -> Record:
         "low": np.minimum(left["low"], right["low"]),
         "high": np.maximum(left["high"], right["high"]),
         "infinite": np.where(found, left["infinite"], right["infinite"]),
+        "absent": left["absent"] + right["absent"],
         "limits": left["limits"],
         "values": [list(counts) for counts in counted],
         "counts": [list(counts.values()) for counts in counted],

@@ -12,7 +12,7 @@ from muskox.learn.lines import ADDRESSES, TYPES, line
 from muskox.learn.sums import folded, sum_of
 
 PIECE = 1024  # rows; a power of two
-TOLD = 6  # of each column: count, mean, squared deviations, least, greatest, the row of the first infinity or -1
+TOLD = 7  # of each column: count, mean, squared deviations, least, greatest, the row of the first infinity or -1, missing rows
 
 
 @njit(nogil=True)
@@ -37,11 +37,8 @@ def extremes(x: Any, rows: int, low: Any, high: Any) -> tuple[float, float]:
 
 
 @njit(nogil=True)
-def describe_present(x: Any, weights: Any, rows: int, scratch: Any, high: Any, out: Any) -> bool:
-    """Describe x[:rows]; `weights` as many, or of size 0. Return whether that is right, which it may not be if one is NaN.
-
-    Weights of 1 give the bits that no weights give.
-    """
+def describe_present(x: Any, weights: Any, rows: int, scratch: Any, high: Any, out: Any) -> None:
+    """Describe x[:rows], none of them NaN; `weights` as many, or of size 0. Weights of 1 give the bits that no weights give."""
     count, total, squares = float(rows), 0.0, 0.0
     least, greatest = extremes(x, rows, scratch, high)
     if weights.size:
@@ -60,10 +57,11 @@ def describe_present(x: Any, weights: Any, rows: int, scratch: Any, high: Any, o
                 scratch[i] *= factors[i]
         total += folded(scratch, here)
     out[0], out[3], out[4] = count, least, greatest
-    if np.isnan(total):
-        return False
     if rows == 0 or np.isinf(least) or np.isinf(greatest):
-        return True
+        return
+    if not np.isfinite(total):  # numbers so great that their sum is infinite, or that of some less that of others
+        out[2] = np.inf
+        return
     mean = total / count
     for first in range(0, rows, PIECE):
         here = min(PIECE, rows - first)
@@ -77,11 +75,10 @@ def describe_present(x: Any, weights: Any, rows: int, scratch: Any, high: Any, o
                 scratch[i] *= factors[i]
         squares += folded(scratch, here)
     out[1], out[2] = mean, squares
-    return True
 
 
 def describe(addresses: Any, like: Any, rows: int, weights: Any, out: Any) -> None:
-    """Describe each column: NaN is left out, and mean and squares are 0 where an infinity is.
+    """Describe each column: NaN is missing, and mean and squares are 0 where an infinity is.
 
     weights : above 0, shape (rows,), or of size 0, where each row counts once
     out : shape (columns, TOLD)
@@ -91,17 +88,23 @@ def describe(addresses: Any, like: Any, rows: int, weights: Any, out: Any) -> No
     for j in range(addresses.size):
         x, told = line(addresses, like, j, 0, rows), out[j]
         told[:] = 0.0
-        if not describe_present(x, weights, rows, scratch, high, told):
+        known = 0
+        for i in range(rows):
+            known += x[i] == x[i]
+        if known == rows:
+            describe_present(x, weights, rows, scratch, high, told)
+        else:
             if not present.size:
                 present, kept = np.empty(rows), np.empty(weights.size)
-            known = 0
+            place = 0
             for i in range(rows):
                 if x[i] == x[i]:
-                    present[known] = x[i]
+                    present[place] = x[i]
                     if weights.size:
-                        kept[known] = weights[i]
-                    known += 1
+                        kept[place] = weights[i]
+                    place += 1
             describe_present(present, kept, known, scratch, high, told)
+        told[6] = rows - known
         told[5] = -1.0
         if told[3] <= told[4] and (np.isinf(told[3]) or np.isinf(told[4])):
             for i in range(rows - 1, -1, -1):

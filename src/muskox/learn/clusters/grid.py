@@ -5,7 +5,7 @@ A numeric value v is kept as (v - mean) * unit (or, standardised, divided by the
 float32 alone (24 bits of the *deviation*), sums from both (48 bits), in two whole-number limbs that are exact (:class:`Limbs`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,23 +60,24 @@ class Grid:
         CallerError
             If a column holds an infinity.
         """
-        for column in self.encoder.numeric:
-            beyond = np.isinf(column.numbers(batch))
+        lines = [column.lying(batch) for column in self.encoder.numeric]
+        for column, line in zip(self.encoder.numeric, lines, strict=True):
+            beyond = np.isinf(line.to_numpy())
             if beyond.any():
                 row = int(np.argmax(beyond))
                 raise CallerError(f"column {column.name!r} is infinite in row {row} of these rows")
         high, low = (np.zeros((batch.num_rows, self.encoder.width), dtype=np.float32) for _ in range(2))
-        self._put(batch, high, low)
+        self._put(batch, lines, high, low)
         return high, low
 
-    def _put(self, batch: Any, high: Floats32, low: Floats32) -> None:
-        """Put finite rows into `high` and `low`, which are 0."""
+    def _put(self, batch: Any, columns: Sequence[Any], high: Floats32, low: Floats32) -> None:
+        """Put rows into `high` and `low`, which are 0; their numeric `columns` are finite."""
         from muskox.learn.clusters.kernels import fill
         from muskox.learn.lines import Lines
 
         encoder = self.encoder
-        if encoder.numeric:
-            lines = Lines.of_columns([column.lying(batch) for column in encoder.numeric], batch.num_rows)
+        if columns:
+            lines = Lines.of_columns(columns, batch.num_rows)
             fill(*lines.where, encoder.mean, self._factor, high, low)
         start = len(encoder.numeric)
         for codes, width in zip(encoder.codes(batch), encoder.widths, strict=True):
@@ -90,7 +91,8 @@ class Grid:
         weights, count = [np.zeros(0)], 0
         for rows in rows_of(prepared, shard, blocks):
             last = count + rows.batch.num_rows
-            self._put(rows.batch, high[count:last], low[count:last])
+            columns = [column.lying(rows.batch) for column in self.encoder.numeric]
+            self._put(rows.batch, columns, high[count:last], low[count:last])
             if rows.weights is not None:
                 weights.append(rows.weights)
             count = last

@@ -147,7 +147,7 @@ def encode_shard(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_
     encoder = Encoder(prepared["encoder"])
     groups = groups_of(encoder, min(GROUP_CODES_MAX, shard.rows // GROUP_CODES_SHARE), is_open=is_held_out)
     is_near = bool(np.all(np.abs(encoder.mean) <= OFFSET_MAX * encoder.scale))
-    is_complete = prepared["weight"] is None and bool(np.all(prepared["features"]["count"] == prepared["rows"]))
+    is_whole = is_near and not is_held_out and not np.any(prepared["features"]["absent"])
     encoded = []
     for rows in rows_of(prepared, shard, blocks, is_held_out=is_held_out):
         batch, target, weights = rows.batch, rows.target, rows.weights
@@ -160,7 +160,7 @@ def encode_shard(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_
         codes = encoder.codes(batch)
         shared = [group.codes(codes) for group in groups]
         matrix = np.array(shared, dtype=np.int32).reshape(len(groups), batch.num_rows)
-        numbers = raw_numbers(encoder, batch, is_complete) if is_near and not is_held_out else None
+        numbers = raw_numbers(encoder, batch) if is_whole else None
         numbers = Lines.of_matrix(encoder.numbers(batch)) if numbers is None else numbers
         weights = np.zeros(0) if weights is None else np.ascontiguousarray(weights)
         sparse = read(prepared[SPARSE], batch) if SPARSE in prepared else None
@@ -168,15 +168,11 @@ def encode_shard(prepared: Record, shard: Shard, blocks: Iterator[Block], *, is_
     return EncodedShard(tuple(encoded), groups, encoder.mean, encoder.scale, encoder.width)
 
 
-def raw_numbers(encoder: Encoder, batch: Any, is_complete: bool) -> Lines | None:
-    """Return the numeric columns as float32, not standardised; None if that would lose a digit, or a value is missing.
-
-    is_complete : whether it is known that none is missing
-    """
+def raw_numbers(encoder: Encoder, batch: Any) -> Lines | None:
+    """Return the numeric columns, where nothing is missing, as float32, not standardised; None if that would lose a digit."""
     arrays = [column.lying(batch) for column in encoder.numeric]
     if arrays and all(array.type == pa.float32() for array in arrays):
-        is_complete = is_complete or not any(np.isnan(array.to_numpy()).any() for array in arrays)
-        return Lines.of_arrow(arrays, batch.num_rows) if is_complete else None
+        return Lines.of_arrow(arrays, batch.num_rows)
     out = np.empty((len(arrays), batch.num_rows), dtype=np.float32)
     are_exact = (narrow(np.asarray(array.to_numpy(), dtype=np.float64), row) for array, row in zip(arrays, out, strict=True))
     return Lines.of_matrix(out) if all(are_exact) else None

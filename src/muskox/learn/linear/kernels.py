@@ -144,8 +144,10 @@ def evaluate(  # noqa: PLR0913, PLR0917  # a kernel takes arrays, not records
             factors = counts[first : first + count]
             for i in range(count):
                 loss[i] *= factors[i]
-                exact[i] *= factors[i]
                 part[i] *= factors[i]
+            if is_rounded:
+                for i in range(count):
+                    exact[i] *= factors[i]
         found = sum_of(loss, count, scratch)
         total += found
         total_exact += sum_of(exact, count, scratch) if is_rounded else found

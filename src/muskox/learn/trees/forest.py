@@ -120,8 +120,7 @@ class ForestProgram(TreeProgram):
 
     def _has_missing(self, prepared: Record) -> Array:
         found = prepared["features"]
-        numbers = np.asarray(found["count"]) < prepared_weight(prepared)
-        return np.concatenate([numbers, np.array(found["missing"], dtype=np.float64) > 0.0])
+        return np.concatenate([found["absent"] > 0, np.array(found["missing"], dtype=np.float64) > 0.0])
 
     def _flight(self, state: Record) -> Record:
         most = min(max(FLIGHT_ROWS // state["prepared"]["rows"], 1), FLIGHT_TREES_MAX)
@@ -255,12 +254,6 @@ class Sample:
         chosen = [np.flatnonzero(count).astype(np.int32) for count in counts]
         roots = np.cumsum([0, *(part.size for part in chosen)]).astype(np.int64)
         self.places = Places(np.concatenate(chosen), roots)
-
-
-def prepared_weight(prepared: Record) -> float:
-    """Return the weight of all rows as the statistics of features count it: without class weights."""
-    counts = prepared.get("counts")
-    return float(np.add.reduce(counts)) if counts is not None else float(prepared["weight_sum"])
 
 
 def features_of_node(rule: str | int | float, usable: int) -> int:
