@@ -122,16 +122,17 @@ class JobAgent(threading.Thread):
 
     def _reconcile(self) -> None:
         self._is_looking.clear()
-        if self._wanted == 0:
+        wanted = self._wanted  # once: it may become 0 meanwhile, and a root is not ended without a word
+        if wanted == 0:
             self._part()
             return
         if self._assignment is None:
             self._assignment = self._read_assignment()
         self._tell_generation(self._assignment)  # first: everybody else waits for that
         self._put_out_suspects()
-        while len(self._workers) < self._wanted and not self._deaths.is_pause and self._start_worker(self._assignment):
+        while len(self._workers) < wanted and not self._deaths.is_pause and self._start_worker(self._assignment):
             continue
-        self._end_workers(list(self._workers)[self._wanted :])  # the youngest, as the coordinator takes it
+        self._end_workers(list(self._workers)[wanted:])  # the youngest, as the coordinator takes it
         for name, staffed in self._workers.items():
             if staffed.record is not None:
                 self._register(name, staffed.record)
