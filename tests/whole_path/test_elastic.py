@@ -75,8 +75,8 @@ def test_an_urgent_job_takes_the_place_of_another_which_goes_on_later_with_the_s
     before = small.job(low)
     high = submit(small, "high", workers=2, workers_min=2, cores=cores, priority=5)
     until(lambda: state_of(small, high) == ("running", 2), "the start of the urgent job")
+    until(lambda: small.job(low)["state"] == "waiting", "word of the one that waits")
     waiting = small.job(low)
-    assert waiting["state"] == "waiting"
     assert waiting["reason"] == f"suspended: it waits for {2 * cores} cores: {2 * cores} of {2 * cores} cores in use by {high}"
     until(lambda: kept_round(small, low) >= before["round"], "the checkpoint of what was computed")
     assert small.wait(high)["state"] == "done" and small.wait(low)["state"] == "done"
