@@ -10,15 +10,16 @@ INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check --co
 demo: $(VENV)/.demo
 	$(RUN)/muskox demo
 
-# Rooms that wait for nothing and start nothing share the cores; all others have the machine to themselves.
-PURE := tests/learn tests/evaluate tests/keeper/wire tests/keeper/machine $(filter-out tests/test_readme.py,$(wildcard tests/test_*.py))
+# Rooms that are pure, or that time tells nothing of, share the cores; all others have the machine to themselves.
+SHARING := tests/learn tests/evaluate tests/keeper/wire tests/keeper/machine $(filter-out tests/test_readme.py,$(wildcard tests/test_*.py)) \
+	tests/store tests/bench tests/examples tests/keeper/kazoo_suite
 
 test: $(VENV)/.test peers
 ifdef TESTS
 	$(RUN)/python -m pytest $(TESTS)
 else
-	$(RUN)/python -m pytest -n 2 $(PURE)
-	$(RUN)/python -m pytest $(PURE:%=--ignore=%)
+	$(RUN)/python -m pytest -n 2 $(SHARING)
+	$(RUN)/python -m pytest $(SHARING:%=--ignore=%)
 endif
 
 lint: $(VENV)/.test

@@ -15,8 +15,9 @@ import pytest
 from muskox.errors import CallerError, Corrupt, Unavailable
 from muskox.store import BlobStore
 from muskox.store.disk.blobs import CHUNK_BYTES, check_once, file_digest
+from muskox.streams import stream
 
-DATA = os.urandom(3 * CHUNK_BYTES + 17)
+DATA = stream(0, "blob").bytes(3 * CHUNK_BYTES + 17)
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
 
