@@ -188,6 +188,8 @@ def opener(piece: Any) -> Any:
     def blocks() -> Iterator[Block]:
         for first in range(0, whole.num_rows, BLOCK_ROWS):
             batches = whole.slice(first, BLOCK_ROWS).to_batches()
-            yield Block(batches[0] if len(batches) == 1 else pa.concat_batches(batches))
+            if len(batches) > 1:  # text beyond what one array holds stays in several
+                batches = pa.Table.from_batches(batches).combine_chunks().to_batches()
+            yield Block(batches[0])
 
     return blocks

@@ -21,6 +21,7 @@ from muskox.records import Array
 NARROW, WIDE = np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float64)
 ADDRESSES = types.Array(types.int64, 1, "C")
 TYPES = (types.Array(types.float32, 1, "C"), types.Array(types.float64, 1, "C"))
+READ = types.Array(types.float64, 1, "C", readonly=True)  # what a record or an Arrow array lends
 
 Addresses = NDArray[np.int64]
 

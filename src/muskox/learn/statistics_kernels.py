@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, types
 
 from muskox.learn.compiled import compiled_for
-from muskox.learn.lines import ADDRESSES, TYPES, line
+from muskox.learn.lines import ADDRESSES, READ, TYPES, line
 from muskox.learn.sums import folded, sum_of
 
 PIECE = 1024  # rows; a power of two
@@ -112,7 +112,6 @@ def describe(addresses: Any, like: Any, rows: int, weights: Any, out: Any) -> No
                     told[5] = i
 
 
-WEIGHTS = types.Array(types.float64, 1, "C", readonly=True)
 OUT = types.Array(types.float64, 2, "C")
 
-describe = compiled_for(*(types.void(ADDRESSES, X, types.int64, WEIGHTS, OUT) for X in TYPES))(describe)
+describe = compiled_for(*(types.void(ADDRESSES, X, types.int64, READ, OUT) for X in TYPES))(describe)

@@ -15,12 +15,11 @@ import numpy as np
 from numba import types
 
 from muskox.learn.compiled import compiled, compiled_for
-from muskox.learn.lines import ADDRESSES, TYPES, line
+from muskox.learn.lines import ADDRESSES, READ, TYPES, line
 
 TILE = 256  # rows: 28 features of them take 28 kB, a core's first cache
 FAR = 1e30  # a squared distance beyond any on the grid
 MANY = 12  # rows of a tile
-READ = types.Array(types.float64, 1, "C", readonly=True)
 OUT = types.Array(types.float32, 2, "C")
 MAGIC = 1.5 * 2.0**52  # added and taken away again, it rounds a float64 below 2**51 to a whole number
 

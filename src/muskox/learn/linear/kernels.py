@@ -17,7 +17,7 @@ from numba import njit, types
 
 from muskox.learn.compiled import compiled_for
 from muskox.learn.elementary import LN2, SQRT2_MINUS_1, atanh_twice, exp_minus, logistic
-from muskox.learn.lines import ADDRESSES, TYPES, line
+from muskox.learn.lines import ADDRESSES, READ, TYPES, line
 from muskox.learn.sums import sum_of, sum_of_products
 
 LOGISTIC, SQUARED, SQUARED_HINGE, HINGE, INSENSITIVE, SQUARED_INSENSITIVE = range(6)
@@ -265,7 +265,6 @@ def narrow(wide: Any, out: Any) -> bool:
 
 REAL, WHOLE = types.float64, types.int64
 V = types.Array(REAL, 1, "C")
-READ = types.Array(REAL, 1, "C", readonly=True)  # what a record or an Arrow array lends
 CLASSES = types.Array(types.int32, 1, "C", readonly=True)
 MATRIX = types.Array(REAL, 2, "C")
 
